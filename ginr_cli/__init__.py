@@ -1,0 +1,1 @@
+"""The command line of `ginr`: parse, call one function of the library, report."""

@@ -1,0 +1,17 @@
+"""The errors `ginr` raises on purpose: one line each, naming the file or number and the remedy."""
+
+
+class GinrError(Exception):
+    """Something the caller can put right; its text is one line fit for a person."""
+
+
+class PictureError(GinrError):
+    """A picture that cannot be read or written."""
+
+
+class CheckpointError(GinrError):
+    """A checkpoint that cannot be found, read or trusted."""
+
+
+class SizeError(GinrError):
+    """A scale, size or box that cannot be rendered."""
