@@ -1,0 +1,134 @@
+"""How large the output shall be: the grammar of `--scale` and `--size`.
+
+Text gives the width first, as people write it (2x3 doubles the width and triples the height);
+sizes in code are (height, width), as arrays have it. Pixels round half up, each axis on its own.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+from ginr.errors import SizeError
+
+MAX_SCALE = 30
+MAX_PIXELS = 4_000_000_000  # 12 GB of 8-bit RGB before it reaches a file
+
+_SCALES = "3.7, 3.7x, 370% or 2x3 (width x height)"
+_SIZES = "1920x, x1080, 1920x1080 (fits inside) or 1920x1080! (exact)"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A factor for the width, x, and one for the height, y, both in [1, 30]."""
+
+    x: float
+    y: float
+
+    def resolve(self, height: int, width: int) -> tuple[int, int]:
+        """The output's (height, width) for an input's; `SizeError` beyond 4 gigapixels."""
+        return _within_limits(round_half_up(height * self.y), round_half_up(width * self.x))
+
+    def label(self, height: int, width: int) -> str:
+        """What a default file name says, "x3.7" or "x2x3": the same for every input size."""
+        return f"x{self.x:g}" if self.x == self.y else f"x{self.x:g}x{self.y:g}"
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """A width, a height or both in pixels; both mean a box to fit inside unless `exact`."""
+
+    width: int | None
+    height: int | None
+    exact: bool = False
+
+    def resolve(self, height: int, width: int) -> tuple[int, int]:
+        """The output's (height, width) for an input's.
+
+        `SizeError` when that would shrink an axis or enlarge it beyond x30, or beyond 4 gigapixels.
+        """
+        x = self.width / width if self.width else math.inf
+        y = self.height / height if self.height else math.inf
+        if not self.exact:
+            x = y = min(x, y)
+        asked = f"{self.width or ''}x{self.height or ''}{'!' if self.exact else ''}"
+        if min(x, y) < 1.0:
+            raise SizeError(
+                f"size {asked} would shrink {width}x{height} pixels: ginr only enlarges, "
+                "ask for a larger size"
+            )
+        if max(x, y) > MAX_SCALE:
+            raise SizeError(
+                f"size {asked} would enlarge {width}x{height} pixels x{max(x, y):.4g}: "
+                f"ginr goes up to x{MAX_SCALE}, ask for a smaller size"
+            )
+        return _within_limits(round_half_up(height * y), round_half_up(width * x))
+
+    def label(self, height: int, width: int) -> str:
+        """What a default file name says, the output's "1440x1080" for an input of this size."""
+        out_height, out_width = self.resolve(height, width)
+        return f"{out_width}x{out_height}"
+
+
+def parse_scale(text: str) -> Scale:
+    """`3.7`, `3.7x`, `370%` or `2x3` as a `Scale`; `SizeError` for anything else or outside 1-30."""
+    parts = _split(text)
+    if len(parts) == 2 and parts[1] == "":
+        parts.pop()  # 3.7x
+    if len(parts) > 2:
+        raise SizeError(f"scale {text!r} has too many parts: write {_SCALES}")
+    factors = [_factor(part, text) for part in parts]
+    return Scale(x=factors[0], y=factors[-1])
+
+
+def parse_size(text: str) -> SizeRule:
+    """`1920x`, `1920`, `x1080`, `1920x1080` or `1920x1080!` as a `SizeRule`; else `SizeError`."""
+    exact = text.strip().endswith("!")
+    parts = _split(text.strip().removesuffix("!"))
+    sides = [_side(part, text) for part in parts]
+    width, height = (*sides, None)[:2]
+    if len(parts) > 2 or (width is None and height is None):
+        raise SizeError(f"size {text!r} is not a size in pixels: write {_SIZES}")
+    if exact and (width is None or height is None):
+        raise SizeError(f"size {text!r} needs both sides to be exact: write 1920x1080!")
+    return SizeRule(width, height, exact)
+
+
+def round_half_up(value: float) -> int:
+    """The nearest whole number of pixels, halves up, at least 1."""
+    # 1e-9: 35 * 2.3 is 80.49999999999999 in floating point and means 80.5.
+    return max(1, math.floor(value + 0.5 + 1e-9))
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in re.split("[xX×]", text.strip())]  # noqa: RUF001
+
+
+def _factor(part: str, text: str) -> float:
+    try:
+        factor = float(part.removesuffix("%")) / (100 if part.endswith("%") else 1)
+    except ValueError:
+        raise SizeError(f"scale {text!r} is not a number: write {_SCALES}") from None
+    if not math.isfinite(factor) or factor <= 0:
+        raise SizeError(f"scale {text!r} is not a positive number: write {_SCALES}")
+    if factor < 1:
+        raise SizeError(f"scale {text!r} would shrink: ginr enlarges, from 1 to {MAX_SCALE}")
+    if factor > MAX_SCALE:
+        raise SizeError(f"scale {text!r} is too large: ginr enlarges, from 1 to {MAX_SCALE}")
+    return factor
+
+
+def _side(part: str, text: str) -> int | None:
+    if part == "":
+        return None
+    if not re.fullmatch("[0-9]{1,9}", part) or int(part) == 0:
+        raise SizeError(f"size {text!r} is not in whole pixels from 1 to 999999999: write {_SIZES}")
+    return int(part)
+
+
+def _within_limits(height: int, width: int) -> tuple[int, int]:
+    if height * width > MAX_PIXELS:
+        raise SizeError(
+            f"an output of {width}x{height} is over {MAX_PIXELS // 10**9} gigapixels: "
+            "use a smaller scale or size, or a part of the picture"
+        )
+    return height, width
