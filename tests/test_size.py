@@ -75,7 +75,25 @@ def test_sizes(text: str, rule: SizeRule) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    "|x|!|x!|0|0x5|-5x|nan|inf|1e9|19.5x|1x2x3|1920x!|1920x1080^|12MP|1234567890x|٣x".split("|"),
+    [
+        "",
+        "x",
+        "!",
+        "x!",
+        "0",
+        "0x5",
+        "-5x",
+        "nan",
+        "inf",
+        "1e9",
+        "19.5x",
+        "1x2x3",
+        "1920x!",
+        "1920x1080^",
+        "12MP",
+        "1234567890x",
+        "٣x",
+    ],
 )
 def test_refused_sizes_name_the_text_and_the_remedy(text: str) -> None:
     with pytest.raises(SizeError, match="1920x1080") as caught:
