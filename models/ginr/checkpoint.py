@@ -1,0 +1,222 @@
+"""One safetensors file that explains itself: weights, configuration, format version, training facts.
+
+The header's metadata holds `ginr.format` (this file's version), `ginr.config` (JSON of GinrConfig)
+and `ginr.facts` (JSON: how it was trained and what it scores). Nothing is ever unpickled.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ginr.config import GinrConfig
+from ginr.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ginr.model import Ginr
+
+FORMAT = 1
+MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
+DEFAULT = "small"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself, read without its weights."""
+
+    path: Path
+    config: GinrConfig
+    facts: Mapping[str, Any]
+    n_parameter: int
+    dtypes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A header and its weights, on the CPU, in float32."""
+
+    header: Header
+    weights: Mapping[str, "Tensor"] = field(repr=False)
+
+    @property
+    def config(self) -> GinrConfig:
+        return self.header.config
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.header.facts
+
+    @property
+    def name(self) -> str:
+        return self.header.name
+
+    def build(self, device: "torch.device | str" = "cpu") -> "Ginr":
+        """The network with these weights, in evaluation mode on `device`.
+
+        Raises CheckpointError if a tensor is missing, unknown, of another shape or not finite.
+        """
+        import torch
+
+        from ginr.model import Ginr
+
+        try:
+            with torch.device("meta"):
+                model = Ginr(self.config)
+        except ValueError as error:
+            raise CheckpointError(f"{self.header.path}: {error}") from None
+        wanted = model.state_dict()
+        missing, extra = set(wanted) - set(self.weights), set(self.weights) - set(wanted)
+        if missing or extra:
+            raise CheckpointError(
+                f"{self.header.path}: {_names('missing', missing)}{_names('unknown', extra)}"
+                "the file does not fit its own configuration; use another copy"
+            )
+        for name, tensor in self.weights.items():
+            if tensor.shape != wanted[name].shape:
+                raise CheckpointError(
+                    f"{self.header.path}: tensor {name} has shape {tuple(tensor.shape)}, "
+                    f"the configuration needs {tuple(wanted[name].shape)}"
+                )
+            if not torch.isfinite(tensor).all():
+                raise CheckpointError(
+                    f"{self.header.path}: tensor {name} holds NaN or infinity; use another copy"
+                )
+        model.load_state_dict(dict(self.weights), strict=True, assign=True)
+        return model.to(device).eval().requires_grad_(False)
+
+
+def peek(name_or_path: str | Path) -> Header:
+    """Read a checkpoint's header only. Raises CheckpointError for anything but a sound checkpoint."""
+    path = find_checkpoint(name_or_path)
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else MAX_HEADER + 1
+            if length > min(MAX_HEADER, size - 8) or file.read(1) != b"{":
+                raise CheckpointError(
+                    f"{path}: not a safetensors file, or cut short ({size} bytes); "
+                    "ginr reads .safetensors checkpoints only, never pickles"
+                )
+            file.seek(8)
+            entries = json.loads(file.read(length))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise CheckpointError(f"{path}: broken safetensors header; use another copy") from None
+    metadata = entries.pop("__metadata__", {}) if isinstance(entries, dict) else {}
+    version = metadata.get("ginr.format") if isinstance(metadata, dict) else None
+    if version != str(FORMAT):
+        found = "is not a ginr checkpoint" if version is None else f"has format {version}"
+        raise CheckpointError(f"{path}: {found}; this ginr reads format {FORMAT}")
+    try:
+        facts = json.loads(metadata["ginr.facts"])
+        config = GinrConfig.from_json(metadata["ginr.config"])
+        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        n_parameter = sum(_product(entry["shape"]) for entry in entries.values())
+        dtypes = tuple(sorted({entry["dtype"] for entry in entries.values()}))
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(f"{path}: incomplete ginr header; use another copy") from None
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    if size != 8 + length + end:
+        raise CheckpointError(
+            f"{path}: {size} bytes where the header promises {8 + length + end}: "
+            "cut short or damaged; copy it again"
+        )
+    return Header(path, config, facts, n_parameter, dtypes)
+
+
+def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
+    """Read a checkpoint: the name of a shipped one, or a path. Raises CheckpointError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = peek(name_or_path)
+    try:
+        weights = load_file(header.path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{header.path}: cannot be read: {error}") from None
+    return Checkpoint(header, {name: tensor.float() for name, tensor in weights.items()})
+
+
+def save_checkpoint(
+    path: Path,
+    config: GinrConfig,
+    weights: Mapping[str, "Tensor"],
+    facts: Mapping[str, Any],
+    *,
+    dtype: "torch.dtype | None" = None,
+) -> None:
+    """Write a checkpoint at once or not at all; `dtype` float16 or bfloat16 halves the file.
+
+    Raises CheckpointError if it cannot be written; whatever stood at `path` then stays.
+    """
+    metadata = {
+        "format": "pt",
+        "ginr.format": str(FORMAT),
+        "ginr.config": config.to_json(),
+        "ginr.facts": json.dumps(dict(facts)),
+    }
+    write_tensors(path, {k: v.to(dtype or v.dtype) for k, v in weights.items()}, metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str]) -> None:
+    """A safetensors file under a temporary name, then renamed. Raises CheckpointError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        save_file(plain, temporary, metadata)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def shipped_checkpoints() -> dict[str, Path]:
+    """The checkpoints that came with the package, by the name `--checkpoint` takes."""
+    folder = Path(str(files("ginr") / "weights"))
+    found = sorted(folder.glob("ginr-*.safetensors"))
+    return {path.stem.removeprefix("ginr-"): path for path in found}
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The file of a shipped name or of a path. Raises CheckpointError if there is none."""
+    shipped = shipped_checkpoints()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    path = Path(name_or_path)
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; name the .safetensors file in it")
+    if not path.exists():
+        names = ", ".join(shipped) or "none"
+        raise CheckpointError(f"{path}: no such checkpoint; shipped ones are: {names}")
+    return path
+
+
+def _names(what: str, names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{what} tensors {shown}; " if names else ""
+
+
+def _product(shape: list[int]) -> int:
+    total = 1
+    for n in shape:
+        total *= n
+    return total

@@ -1,0 +1,127 @@
+"""Everything that fixes the shape of a network, in one flat frozen dataclass that a checkpoint carries."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ginr.errors import CheckpointError
+
+Placement = Literal["equidistant", "middle", "n_group", "random"]
+Content = Literal["none", "start", "blocks"]
+Order = Literal["hilbert", "morton", "raster"]
+
+
+@dataclass(frozen=True)
+class GinrConfig:
+    """The architecture. Raises ValueError for a combination that cannot be built."""
+
+    patch: int = 2
+    """Side P of a patch token, in LR pixels."""
+    window: int = 16
+    """Side of a window in LR pixels: the stretch of picture that one bank of LPs belongs to."""
+    n_lp: int = 256
+    """LPs per window, N."""
+    placement: Placement = "n_group"
+    """Where the LPs stand in the sequence of a window's tokens."""
+    group: int = 4
+    """LPs that stand together (placement `n_group`)."""
+    placement_seed: int = 0
+    """Seed of placement `random`."""
+    lp_init: Literal["normal", "xavier"] = "normal"
+    """Initial LP vectors: normal with deviation 0.02, or Xavier uniform."""
+    content: Content = "blocks"
+    """What an LP is given besides the scan: nothing, its patch's tokens at the start, or also after every block."""
+    order: Order = "hilbert"
+    """Curve along which a window's tokens are read; every other block reads its transpose."""
+    width: int = 48
+    """Width D of tokens and LPs."""
+    n_blocks: int = 5
+    scan_every: int = 1
+    """Blocks 0, k, 2k, ... hold a Mamba mixer; the others are convolutions only."""
+    expand: float = 1.0
+    """Inner width E of the mixer over D."""
+    head_dim: int = 24
+    """Channels K per head of the mixer."""
+    n_state: int = 16
+    """State size S."""
+    n_tap: int = 4
+    """Taps of the mixer's causal convolution."""
+    hidden: int = 48
+    """Hidden width of the convolutional feed-forward."""
+    kernel: int = 3
+    """Side of its convolution, odd."""
+    decoder: Literal["lattice", "attention"] = "lattice"
+    n_frequency: int = 16
+    """Plane waves J per code of the lattice decoder."""
+    base: Literal["bicubic", "none"] = "bicubic"
+    """What the field is added to."""
+    max_scale: float = 4.0
+    """Largest scale trained: the learned part of the footprint holds its value beyond it."""
+
+    def __post_init__(self) -> None:
+        for name in ("patch", "window", "n_lp", "group", "width", "n_blocks", "scan_every",
+                     "head_dim", "n_state", "n_tap", "hidden", "kernel", "n_frequency"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be at least 1")
+        side = self.window // self.patch
+        if self.window % self.patch or side & (side - 1):
+            raise ValueError(f"window {self.window} over patch {self.patch}: not a power of two")
+        if self.n_lp > 4 * self.seq_len:
+            raise ValueError(f"n_lp = {self.n_lp}: at most four per token, {4 * self.seq_len}")
+        if self.inner % self.head_dim:
+            raise ValueError(
+                f"inner width {self.inner}: not a multiple of head_dim {self.head_dim}"
+            )
+        if not self.kernel % 2:
+            raise ValueError(f"kernel = {self.kernel}: must be odd")
+
+    @property
+    def seq_len(self) -> int:
+        """Tokens per window, L."""
+        return (self.window // self.patch) ** 2
+
+    @property
+    def inner(self) -> int:
+        """Inner width E of the mixer."""
+        return round(self.expand * self.width)
+
+    @property
+    def n_head(self) -> int:
+        """Heads M of the mixer."""
+        return self.inner // self.head_dim
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "GinrConfig":
+        """Read back `to_json`; raises CheckpointError for a missing, unknown or ill-typed field."""
+        try:
+            values: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise CheckpointError(f"configuration is not JSON: {error}") from None
+        hints = get_type_hints(cls)
+        unknown, missing = set(values) - set(hints), set(hints) - set(values)
+        if unknown or missing:
+            names = ", ".join(sorted(unknown | missing))
+            raise CheckpointError(f"configuration has unknown or missing fields: {names}")
+        for name, kind in hints.items():
+            if not _fits(values[name], kind):
+                raise CheckpointError(f"configuration field {name} = {values[name]!r} is not valid")
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise CheckpointError(f"configuration: {error}") from None
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is kind
+
+
+SMALL = GinrConfig()
+PRESETS = {"small": SMALL}

@@ -1,0 +1,121 @@
+"""The continuous field f(c | Z) + base(c): a value that can be asked anywhere, at any scale.
+
+Letters: B batch, H W the LR picture, D width, Q queries, J plane waves, h w codes.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ginr.coords import pixel_centres, to_lattice
+from ginr.errors import SizeError
+
+Cell = tuple[float, float]
+"""Footprint of an output pixel in LR pixels, y first."""
+Box = tuple[int, int, int, int]
+"""top, left, bottom, right in output pixels, the last two not included."""
+
+
+class Decoder(Protocol):
+    """A hyponet: LP features become codes once, codes are read at any place.
+
+    Places and cells are in LR pixels of the encoded part, y first: pixel i has its centre at i.
+    """
+
+    def codes(self, features: Tensor) -> Tensor:
+        """LP features -> what the field keeps."""
+
+    def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
+        """places, cells (B, Q, 2) -> rgb (B, Q, 3), the base not included."""
+
+    def render(
+        self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
+    ) -> Tensor:
+        """The grid rows (h') x columns (w') of pixels of one cell, on the base: (B, 3, h', w')."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A picture as LP features and the decoder that reads them."""
+
+    features: Tensor
+    """LP features: (B, h', w', D) as a lattice, or (B, W, N, D)."""
+    base: Tensor | None
+    """The LR pixels (B, 3, h, w) that are interpolated below the field, if any."""
+    size: tuple[int, int]
+    """H, W: the LR pixels that the coordinates [-1, 1] span."""
+    origin: tuple[int, int]
+    """The pixel of the H x W at which the encoded part starts: (0, 0) unless this is a tile."""
+    decoder: Decoder
+
+    @cached_property
+    def codes(self) -> Tensor:
+        """What the decoder keeps of the features: worked out once."""
+        return self.decoder.codes(self.features)
+
+    def query(self, coords: Tensor, cells: Tensor) -> Tensor:
+        """Colours at coords (B, Q, 2) in [-1, 1] for pixels of footprint cells (B, Q, 2), y first.
+
+        Returns rgb (B, Q, 3), not clamped. A cell of 2 / n is a pixel of a render n pixels long.
+        """
+        places = torch.stack(
+            [to_lattice(coords[..., k], self.size[k]) - self.origin[k] for k in (0, 1)], -1
+        )
+        rgb = self.decoder.query(self.codes, places, cells * cells.new_tensor(self.size) / 2)
+        return rgb if self.base is None else rgb + bicubic_at(self.base, places)
+
+    def render(self, size: tuple[int, int], box: Box | None = None) -> Tensor:
+        """The field as a picture of `size` (H', W') pixels, or only the `box` of that picture.
+
+        Returns (B, 3, h', w'), not clamped; the cost is that of the box. Raises SizeError for a
+        size or box that is empty or outside.
+        """
+        top, left, bottom, right = box or (0, 0, *size)
+        if min(size) < 1 or not (0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]):
+            raise SizeError(
+                f"box ({top}, {left}, {bottom}, {right}) of a {size[1]}x{size[0]} render: "
+                "give top < bottom and left < right inside the picture"
+            )
+        rows = to_lattice(pixel_centres(size[0], top, bottom), self.size[0]) - self.origin[0]
+        columns = to_lattice(pixel_centres(size[1], left, right), self.size[1]) - self.origin[1]
+        cell = (self.size[0] / size[0], self.size[1] / size[1])
+        return self.decoder.render(self.codes, self.base, rows, columns, cell)
+
+
+def bicubic_taps(position: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Keys' cubic (a = -1/2; Keys 1981) at lattice positions (Q,): indices and weights (Q, 4).
+
+    Outside, the picture is mirrored with its edge pixel, as MATLAB's imresize does.
+    """
+    first = position.floor()
+    t = (position - first)[..., None] - torch.arange(-1, 3, device=position.device)
+    t = t.abs()
+    near = ((1.5 * t - 2.5) * t) * t + 1
+    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
+    weight = torch.where(t <= 1, near, torch.where(t < 2, far, torch.zeros_like(t)))
+    index = first.long()[..., None] + torch.arange(-1, 3, device=position.device)
+    index = index % (2 * n)
+    return torch.where(index < n, index, 2 * n - 1 - index), weight
+
+
+def bicubic_at(base: Tensor, places: Tensor) -> Tensor:
+    """The pixels base (B, 3, H, W) interpolated at places (B, Q, 2): rgb (B, Q, 3)."""
+    height, width = base.shape[2:]
+    y, wy = bicubic_taps(places[..., 0], height)  # (B, Q, 4)
+    x, wx = bicubic_taps(places[..., 1], width)
+    index = (y[..., :, None] * width + x[..., None, :]).flatten(1)  # (B, Q 16)
+    weight = (wy[..., :, None] * wx[..., None, :]).to(base.dtype)  # (B, Q, 4, 4)
+    pixels = base.flatten(2).gather(2, index[:, None].expand(-1, base.shape[1], -1))
+    return torch.einsum("bcqk,bqk->bqc", pixels.unflatten(2, (-1, 16)), weight.flatten(2))
+
+
+def bicubic_grid(base: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The pixels base (B, 3, H, W) at rows (h') x columns (w'): (B, 3, h', w'), axis by axis."""
+    y, wy = bicubic_taps(rows, base.shape[2])  # (h', 4)
+    x, wx = bicubic_taps(columns, base.shape[3])
+    y, x, wy, wx = y.to(base.device), x.to(base.device), wy.to(base), wx.to(base)
+    tall = torch.einsum("bchkw,hk->bchw", base[:, :, y], wy)
+    return torch.einsum("bchwk,wk->bchw", tall[..., x], wx)

@@ -1,0 +1,103 @@
+"""`Ginr`: pixels -> tokens -> tokens and LPs interleaved -> encoder -> LPs taken out -> Field."""
+
+import torch
+from torch import Tensor, nn
+
+from ginr.config import GinrConfig
+from ginr.decoder import LatticeDecoder
+from ginr.errors import SizeError
+from ginr.field import Field
+from ginr.mamba import Block, ContentPath, Conv
+from ginr.tokens import sequence_layout, window_plan
+
+
+class Ginr(nn.Module):
+    """The network. It keeps nothing of a picture: `encode` returns a value."""
+
+    def __init__(self, config: GinrConfig) -> None:
+        super().__init__()
+        if config.decoder != "lattice":
+            raise ValueError(f"decoder {config.decoder!r} is not available in this version")
+        self.config = config
+        self.stem = Conv(3, config.width, config.patch + 2, stride=config.patch, padding=1)
+        self.lps = nn.Parameter(initial_lps(config))
+        """The learnable position tokens (N, D), in the order of the sequence."""
+        self.start = ContentPath(config, 1.0) if config.content != "none" else None
+        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_blocks))
+        self.decoder = LatticeDecoder(config)
+
+    def forward(self, pixels: Tensor, coords: Tensor, cells: Tensor) -> Tensor:
+        """pixels (B, 3, H, W) in [0, 1], coords and cells (B, Q, 2) -> rgb (B, Q, 3)."""
+        return self.encode(pixels).query(coords, cells)
+
+    def encode(
+        self,
+        pixels: Tensor,
+        *,
+        origin: tuple[int, int] = (0, 0),
+        size: tuple[int, int] | None = None,
+    ) -> Field:
+        """pixels (B, 3, H, W) in [0, 1] -> Field.
+
+        A tile of a larger picture says where it starts (`origin`, LR pixels) and how large the
+        picture is (`size`, H and W), so that its field answers in the picture's coordinates.
+        Raises SizeError for a picture without pixels.
+        """
+        height, width = pixels.shape[2:]
+        if not (pixels.shape[1] == 3 and height and width):
+            raise SizeError(f"a picture of shape {tuple(pixels.shape)}: need (B, 3, H, W)")
+        tokens = self.stem(self._whole_windows(pixels) - 0.5)  # (B, h, w, D)
+        lps = self._bank(tokens)  # (B, h', w', D)
+        if self.start is not None:
+            lps = lps + self.start(tokens)
+        for index, block in enumerate(self.blocks):
+            layout = sequence_layout(
+                self.config,
+                tokens.shape[1] * self.config.patch,
+                tokens.shape[2] * self.config.patch,
+                index % 2 == 1,
+                tokens.device,
+            )
+            tokens, lps = block(tokens, lps, layout)
+        base = pixels if self.config.base == "bicubic" else None
+        return Field(
+            self._crop(lps, height, width), base, size or (height, width), origin, self.decoder
+        )
+
+    def _whole_windows(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) mirrored below and to the right to whole windows, as (B, H', W', 3)."""
+        for axis in (2, 3):
+            length = pixels.shape[axis]
+            index = torch.arange(length + -length % self.config.window, device=pixels.device)
+            index = index % (2 * length)
+            index = torch.where(index < length, index, 2 * length - 1 - index)
+            if len(index) > length:
+                pixels = pixels.index_select(axis, index)
+        return pixels.permute(0, 2, 3, 1).contiguous()
+
+    def _bank(self, tokens: Tensor) -> Tensor:
+        """The N vectors laid out for every window: (B, h', w', D), or (B, W, N, D)."""
+        window = window_plan(self.config)
+        n_batch = tokens.shape[0]
+        down, across = (tokens.shape[k] // window.side for k in (1, 2))
+        if window.lp_side is None:
+            return self.lps.expand(n_batch, down * across, -1, -1)
+        place = torch.as_tensor(window.lp_curves[0], device=tokens.device).argsort()
+        square = self.lps[place].unflatten(0, (window.lp_side, window.lp_side))
+        return square.repeat(down, across, 1).expand(n_batch, -1, -1, -1)
+
+    def _crop(self, lps: Tensor, height: int, width: int) -> Tensor:
+        """Without the LPs that only stand for padding, where they form a lattice."""
+        side = window_plan(self.config).lp_side
+        if side is None:
+            return lps
+        rows, columns = (-(-n * side // self.config.window) for n in (height, width))
+        return lps[:, :rows, :columns]
+
+
+def initial_lps(config: GinrConfig) -> Tensor:
+    """N vectors of width D: normal with deviation 0.02, or Xavier uniform."""
+    lps = torch.empty(config.n_lp, config.width)
+    if config.lp_init == "xavier":
+        return nn.init.xavier_uniform_(lps)
+    return nn.init.normal_(lps, std=0.02)

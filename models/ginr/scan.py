@@ -1,0 +1,226 @@
+"""The selective scan of Mamba-2 (state-space duality, arXiv 2405.21060) behind one function.
+
+    h_t = exp(dt_t a) h_{t-1} + dt_t B_t (x) x_t        y_t = C_t . h_t + d x_t
+
+Letters: B sequences, T steps, M heads, K channels per head, E = M K inner width, S state size,
+C = E + 2 S packed channels: x, then B, then C of the formula, as the convolution leaves them.
+
+Four backends compute the same numbers: `reference` (a plain loop, for tests), `chunked` (matrix
+products, wherever torch runs), `numba` (fused, CPU) and `mamba_ssm` (Triton, CUDA).
+"""
+
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BACKENDS = ("reference", "chunked", "numba", "mamba_ssm")
+CHUNK = 64  # steps per matrix product of the chunked scan
+
+
+def selective_scan(
+    packed: Tensor,
+    dt: Tensor,
+    a: Tensor,
+    d: Tensor,
+    n_state: int,
+    *,
+    reverse: bool = False,
+    backend: str | None = None,
+) -> Tensor:
+    """Scan B sequences over time, forward or (`reverse`) backward; the state starts at zero.
+
+    packed (B, T, E + 2 S) any float dtype; dt (B, T, M) > 0; a (M,) < 0; d (M,).
+    Returns y (B, T, E) in the dtype of `packed`; the state itself is always float32.
+    """
+    backend = backend or default_backend(packed.device)
+    dt, a, d = dt.float(), a.float(), d.float()
+    if backend == "numba":
+        y: Tensor = _NumbaScan.apply(packed.float(), dt, a, d, n_state, reverse)
+        return y.to(packed.dtype)
+    if reverse:
+        packed, dt = packed.flip(1), dt.flip(1)
+    x, b, c = _unpack(packed, dt.shape[-1], n_state)
+    if backend == "mamba_ssm":
+        y = _mamba_ssm_scan(x, dt, a, b, c, d)
+    elif backend == "chunked":
+        y = _chunked_scan(x.float(), dt, a, b.float(), c.float(), d)
+    elif backend == "reference":
+        y = _reference_scan(x.float(), dt, a, b.float(), c.float(), d)
+    else:
+        raise ValueError(f"scan backend {backend!r}: expected one of {', '.join(BACKENDS)}")
+    y = y.flatten(2).to(packed.dtype)  # (B, T, E)
+    return y.flip(1) if reverse else y
+
+
+def causal_conv_silu(
+    u: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool = False, backend: str | None = None
+) -> Tensor:
+    """SiLU of a depthwise convolution that sees the past only (`reverse`: the future only).
+
+    u (B, T, C); weight (J, C), the last tap on the present step; bias (C,). Returns (B, T, C).
+    """
+    backend = backend or default_backend(u.device)
+    if backend == "numba":
+        out: Tensor = _NumbaConvSilu.apply(u.float(), weight.float(), bias.float(), reverse)
+        return out.to(u.dtype)
+    rows = (u.flip(1) if reverse else u).transpose(1, 2)  # (B, C, T)
+    taps = weight.t().to(u.dtype)  # (C, J)
+    if backend == "mamba_ssm" and not _missing("causal_conv1d"):
+        conv = import_module("causal_conv1d").causal_conv1d_fn
+        mixed = conv(rows, taps.contiguous(), bias.to(u.dtype), activation="silu")
+    else:
+        padded = F.pad(rows, (weight.shape[0] - 1, 0))
+        mixed = F.silu(F.conv1d(padded, taps[:, None], bias.to(u.dtype), groups=u.shape[-1]))
+    out = mixed.transpose(1, 2)  # (B, T, C)
+    return out.flip(1) if reverse else out
+
+
+def default_backend(device: torch.device) -> str:
+    """The fastest backend that runs on `device`."""
+    if device.type == "cpu":
+        return "chunked" if _missing("numba") else "numba"
+    if device.type == "cuda" and not _missing("mamba_ssm"):
+        return "mamba_ssm"
+    return "chunked"
+
+
+def backends() -> dict[str, str]:
+    """Every backend with the reason why it cannot run here, empty if it can."""
+    cuda = "" if torch.cuda.is_available() else "needs a CUDA device, none was found"
+    return {
+        "reference": "",
+        "chunked": "",
+        "numba": _missing("numba"),
+        "mamba_ssm": _missing("mamba_ssm") or cuda,
+    }
+
+
+@lru_cache(maxsize=8)
+def _missing(package: str) -> str:
+    """Why `package` cannot be used, empty if it can."""
+    module = {
+        "mamba_ssm": "mamba_ssm.ops.triton.ssd_combined",
+        "numba": "ginr.scan_numba",
+    }.get(package, package)
+    try:
+        import_module(module)
+    except Exception as error:  # a broken CUDA build raises anything from ImportError to OSError
+        return f"import {package} failed: {type(error).__name__}: {str(error).splitlines()[0]}"
+    return ""
+
+
+def _unpack(packed: Tensor, n_head: int, n_state: int) -> tuple[Tensor, Tensor, Tensor]:
+    n_inner = packed.shape[-1] - 2 * n_state
+    x, b, c = packed.split([n_inner, n_state, n_state], dim=-1)
+    return x.unflatten(-1, (n_head, n_inner // n_head)), b, c  # (B, T, M, K), (B, T, S), (B, T, S)
+
+
+def _reference_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """The formula, one step at a time."""
+    state = x.new_zeros(x.shape[0], x.shape[2], x.shape[3], b.shape[-1])  # (B, M, K, S)
+    steps = []
+    for t in range(x.shape[1]):
+        decay = torch.exp(dt[:, t] * a)[..., None, None]
+        update = (dt[:, t, :, None] * x[:, t])[..., None] * b[:, t, None, None, :]
+        state = decay * state + update
+        steps.append((state * c[:, t, None, None, :]).sum(-1) + d[:, None] * x[:, t])
+    return torch.stack(steps, dim=1)  # (B, T, M, K)
+
+
+def _chunked_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """The same by chunks of time (section 6 of the paper): products inside, a short loop between."""
+    n_step = x.shape[1]
+    pad = -n_step % CHUNK
+    if pad:  # a step with dt = 0 leaves the state alone
+        x, dt = F.pad(x, (0, 0, 0, 0, 0, pad)), F.pad(dt, (0, 0, 0, pad))
+        b, c = F.pad(b, (0, 0, 0, pad)), F.pad(c, (0, 0, 0, pad))
+    x, dt, b, c = (v.unflatten(1, (-1, CHUNK)) for v in (x, dt, b, c))  # (B, chunks, CHUNK, ...)
+    log_decay = (dt * a).cumsum(2)  # (B, N, CHUNK, M), from the start of the chunk to each step
+    span = log_decay[:, :, :, None] - log_decay[:, :, None]  # (B, N, to, from, M)
+    past = torch.ones(CHUNK, CHUNK, dtype=torch.bool, device=x.device).tril()[..., None]
+    decay = span.masked_fill(~past, -torch.inf).exp()
+    weight = torch.einsum("bnts,bnus->bntu", c, b)[..., None] * decay * dt[:, :, None]
+    inside = torch.einsum("bntum,bnumk->bntmk", weight, x)
+    to_end = (log_decay[:, :, -1:] - log_decay).exp() * dt  # (B, N, CHUNK, M)
+    gained = torch.einsum("bnum,bnumk,bnus->bnmks", to_end, x, b)
+    whole = log_decay[:, :, -1].exp()  # (B, N, M)
+    state = torch.zeros_like(gained[:, 0])
+    starts = []
+    for n in range(gained.shape[1]):
+        starts.append(state)
+        state = whole[:, n, :, None, None] * state + gained[:, n]
+    carried = torch.einsum("bnts,bnmks->bntmk", c, torch.stack(starts, 1))
+    y = inside + carried * log_decay.exp()[..., None] + d[:, None] * x
+    return y.flatten(1, 2)[:, :n_step]  # (B, T, M, K)
+
+
+def _mamba_ssm_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    scan = import_module("mamba_ssm.ops.triton.ssd_combined").mamba_chunk_scan_combined
+    y: Tensor = scan(
+        x.contiguous(), dt.contiguous(), a, b[:, :, None].contiguous(), c[:, :, None].contiguous(),
+        chunk_size=CHUNK, D=d,
+    )  # fmt: skip
+    return y
+
+
+class _NumbaScan(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, packed: Tensor, dt: Tensor, a: Tensor, d: Tensor, n_state: int, reverse: bool
+    ) -> Tensor:
+        packed, dt = packed.contiguous(), dt.contiguous()
+        n_inner = packed.shape[-1] - 2 * n_state
+        ctx.save_for_backward(packed, dt, a, d)
+        ctx.n_state, ctx.reverse = n_state, reverse
+        y = packed.new_empty(*packed.shape[:2], n_inner)
+        _kernels().scan_forward(_np(packed), _np(dt), _np(a), _np(d), n_state, reverse, _np(y))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        packed, dt, a, d = ctx.saved_tensors
+        grad_packed, grad_dt = torch.zeros_like(packed), torch.empty_like(dt)
+        grad_a = a.new_zeros(packed.shape[0], a.shape[0])
+        grad_d = torch.zeros_like(grad_a)
+        _kernels().scan_backward(
+            _np(packed), _np(dt), _np(a), _np(d), ctx.n_state, ctx.reverse, _np(grad.contiguous()),
+            _np(grad_packed), _np(grad_dt), _np(grad_a), _np(grad_d),
+        )  # fmt: skip
+        return grad_packed, grad_dt, grad_a.sum(0), grad_d.sum(0), None, None
+
+
+class _NumbaConvSilu(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, u: Tensor, weight: Tensor, bias: Tensor, reverse: bool
+    ) -> Tensor:
+        u, weight = u.contiguous(), weight.contiguous()
+        ctx.save_for_backward(u, weight, bias)
+        ctx.reverse = reverse
+        out = torch.empty_like(u)
+        _kernels().conv_silu_forward(_np(u), _np(weight), _np(bias), reverse, _np(out))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        u, weight, bias = ctx.saved_tensors
+        grad_u = torch.zeros_like(u)
+        grad_weight = weight.new_zeros(u.shape[0], *weight.shape)
+        grad_bias = bias.new_zeros(u.shape[0], bias.shape[0])
+        _kernels().conv_silu_backward(
+            _np(u), _np(weight), _np(bias), ctx.reverse, _np(grad.contiguous()),
+            _np(grad_u), _np(grad_weight), _np(grad_bias),
+        )  # fmt: skip
+        return grad_u, grad_weight.sum(0), grad_bias.sum(0), None
+
+
+def _kernels() -> Any:
+    return import_module("ginr.scan_numba")  # compiled code: loaded on the first scan only
+
+
+def _np(tensor: Tensor) -> Any:
+    return tensor.detach().numpy()

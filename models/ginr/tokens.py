@@ -1,0 +1,253 @@
+"""From pixels to one sequence and back: curves, the places of the LPs, and whole-picture indices.
+
+Letters: L tokens and N position tokens (LPs) of a window, T = L + N, W windows, D width.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ginr.config import GinrConfig, Order, Placement
+
+
+@dataclass(frozen=True)
+class LpPlan:
+    """Where N LPs stand among the L tokens of a window; both directions read this one object."""
+
+    placement: Placement
+    n_lp: int
+    seq_len: int
+    group: int = 1
+    seed: int = 0
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Place of every LP in the sequence, (N,), strictly rising in [0, L + N)."""
+        n, length = np.arange(self.n_lp), self.seq_len
+        if self.placement == "random":
+            random = Random(self.seed)  # only random() is the same on every Python
+            keys = [random.random() for _ in range(length + self.n_lp)]
+            return np.sort(np.argsort(keys, kind="stable")[: self.n_lp])
+        if self.placement == "middle":
+            before = np.full(self.n_lp, -(-length // 2))
+        else:
+            # Spread `n_group` groups evenly: group i follows ceil((2 i + 1) L / (2 n_group)) tokens.
+            # Counting the tokens before each LP, not rounding its place, cannot collide.
+            group = self.group if self.placement == "n_group" else 1
+            n_group = -(-self.n_lp // group)
+            before = -(-((2 * (n // group) + 1) * length) // (2 * n_group))
+        return n + before
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        """How many tokens come before each LP, (N,)."""
+        return self.positions - np.arange(self.n_lp)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The sequence (T,) as indices into tokens followed by LPs."""
+        order = np.full(self.seq_len + self.n_lp, -1)
+        order[self.positions] = self.seq_len + np.arange(self.n_lp)
+        order[order < 0] = np.arange(self.seq_len)
+        return order
+
+    @cached_property
+    def block(self) -> np.ndarray:
+        """The tokens each LP stands for, (N, m): an even share of the window, or its neighbour.
+
+        LPs that are spread evenly share out the tokens exactly: m = L / N tokens each, or the one
+        token that N / L of them follow. Any other LP has the token just before it.
+        """
+        length, n = self.seq_len, np.arange(self.n_lp)
+        if length % self.n_lp == 0:
+            share = length // self.n_lp
+            block = n[:, None] * share + np.arange(share)
+            if np.all((block[:, 0] <= self.before) & (self.before <= block[:, -1] + 1)):
+                return block
+        if self.n_lp % length == 0 and np.array_equal(self.before, n * length // self.n_lp + 1):
+            return (n * length // self.n_lp)[:, None]
+        return np.clip(self.before - 1, 0, length - 1)[:, None]
+
+    def interleave(self, tokens: Tensor, lps: Tensor) -> Tensor:
+        """tokens (..., L, D) and lps (..., N, D) as one sequence (..., T, D)."""
+        both = torch.cat([tokens, lps], dim=-2)
+        return both.index_select(-2, torch.as_tensor(self.order, device=both.device))
+
+    def take(self, sequence: Tensor) -> Tensor:
+        """The LPs (..., N, D) of a sequence (..., T, D)."""
+        return sequence.index_select(-2, torch.as_tensor(self.positions, device=sequence.device))
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """One window: its curve, its LPs, and the lattice the LPs form if they are spread evenly."""
+
+    plan: LpPlan
+    side: int
+    """Tokens along one side of the window."""
+    lp_side: int | None
+    """LPs along one side if they form a square lattice, else None."""
+    curves: tuple[np.ndarray, np.ndarray]
+    """Raster index of the token visited at each step (L,): the curve and its transpose."""
+    lp_curves: tuple[np.ndarray, np.ndarray]
+    """Raster index on the LP lattice of each LP (N,), or just 0..N-1 without a lattice."""
+
+    @cached_property
+    def anchors(self) -> np.ndarray:
+        """Mean position of the tokens each LP stands for, (N, 2) in units of tokens, y first."""
+        if self.lp_side:
+            place = np.stack(np.divmod(self.lp_curves[0], self.lp_side), -1)
+            return (place + 0.5) * (self.side / self.lp_side) - 0.5
+        block = self.curves[0][self.plan.block]  # (N, m)
+        return np.stack(np.divmod(block, self.side), -1).mean(1)
+
+
+@lru_cache(maxsize=16)
+def window_plan(config: GinrConfig) -> WindowPlan:
+    """The window that `config` describes."""
+    side = config.window // config.patch
+    plan = LpPlan(
+        config.placement, config.n_lp, config.seq_len, config.group, config.placement_seed
+    )
+    lp_side = _lattice_side(plan, side, config.order)
+    finest = max(side, lp_side or side)
+    path = _curve(finest, config.order)  # (finest^2, 2)
+    step = (finest // side) ** 2
+    tokens = path[::step] // (finest // side)
+    curves = _raster(tokens, side), _raster(tokens[:, ::-1], side)
+    if lp_side:
+        lps = path[:: (finest // lp_side) ** 2] // (finest // lp_side)
+        lp_curves = _raster(lps, lp_side), _raster(lps[:, ::-1], lp_side)
+    else:
+        # The place of an LP without a lattice is its place on the curve: keep one curve.
+        curves = curves[0], curves[0]
+        lp_curves = np.arange(plan.n_lp), np.arange(plan.n_lp)
+    return WindowPlan(plan, side, lp_side, curves, lp_curves)
+
+
+def _lattice_side(plan: LpPlan, side: int, order: Order) -> int | None:
+    """Side of the LP lattice if every LP covers one square of a recursive curve, else None."""
+    lp_side = round(plan.n_lp**0.5)
+    square = lp_side**2 == plan.n_lp and lp_side & (lp_side - 1) == 0
+    shared = plan.block.size == max(plan.n_lp, plan.seq_len)  # every token, evenly
+    evenly = shared and np.array_equal(np.unique(plan.block), np.arange(plan.seq_len))
+    recursive = order != "raster" or lp_side == side
+    return lp_side if square and evenly and recursive else None
+
+
+def _curve(side: int, order: Order) -> np.ndarray:
+    """Cells (side^2, 2), y first, in the order of the curve; each quarter is one square."""
+    index = np.arange(side * side)
+    if order == "raster":
+        return np.stack(np.divmod(index, side), -1)
+    y, x = np.zeros_like(index), np.zeros_like(index)
+    rest, size = index.copy(), 1
+    while size < side:
+        high, low = (rest >> 1) & 1, rest & 1
+        if order == "hilbert":
+            # Each level is the level below, turned so that its ends meet its neighbours' ends.
+            low = high ^ low
+            flip, swap = (low == 0) & (high == 1), low == 0
+            y, x = np.where(flip, size - 1 - y, y), np.where(flip, size - 1 - x, x)
+            y, x = np.where(swap, x, y), np.where(swap, y, x)
+            y, x = y + size * low, x + size * high
+        else:
+            y, x = y + size * high, x + size * low
+        rest, size = rest >> 2, size * 2
+    return np.stack([y, x], -1)
+
+
+def _raster(cells: np.ndarray, side: int) -> np.ndarray:
+    return cells[:, 0] * side + cells[:, 1]
+
+
+@dataclass(frozen=True)
+class SequenceLayout:
+    """The windows of one picture as one index: how (rows of tokens, rows of LPs) become sequences.
+
+    Tokens are kept as a lattice (B, h, w, D), LPs as a lattice too (or as windows x N without
+    one); a block reads them as B W sequences of length T and writes the answers back in place.
+    """
+
+    n_window: int
+    n_token: int
+    token_shape: tuple[int, int]
+    lp_shape: tuple[int, int]
+    order: Tensor
+    """(W T,) indices into the rows of tokens, then of LPs."""
+    inverse: Tensor
+    """(W T,) the place of every row in the sequences."""
+
+    def interleave(self, tokens: Tensor, lps: Tensor) -> Tensor:
+        """tokens (B, h, w, D) and lps (B, h', w', D) as sequences (B W, T, D)."""
+        rows = torch.cat([tokens.flatten(1, 2), lps.flatten(1, 2)], dim=1)
+        rows = _permute(rows, self.order, self.inverse)
+        return rows.unflatten(1, (self.n_window, -1)).flatten(0, 1)
+
+    def split(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
+        """Sequences (B W, T, D) as tokens (B, h, w, D) and lps (B, h', w', D)."""
+        rows = sequence.unflatten(0, (-1, self.n_window)).flatten(1, 2)
+        rows = _permute(rows, self.inverse, self.order)
+        tokens, lps = rows[:, : self.n_token], rows[:, self.n_token :]
+        return tokens.unflatten(1, self.token_shape), lps.unflatten(1, self.lp_shape)
+
+
+@lru_cache(maxsize=64)
+def sequence_layout(
+    config: GinrConfig, height: int, width: int, transposed: bool, device: torch.device
+) -> SequenceLayout:
+    """The layout of a picture of height x width pixels, whole windows."""
+    window = window_plan(config)
+    down, across = height // config.window, width // config.window
+    curve, lp_curve = window.curves[transposed], window.lp_curves[transposed]
+    tokens = _whole(curve, window.side, down, across)  # (W, L)
+    n_token = tokens.size
+    token_shape = (down * window.side, across * window.side)
+    if window.lp_side:
+        lps = _whole(lp_curve, window.lp_side, down, across)  # (W, N)
+        lp_shape = (down * window.lp_side, across * window.lp_side)
+    else:
+        lps = np.arange(down * across * config.n_lp).reshape(-1, config.n_lp)
+        lp_shape = (down * across, config.n_lp)
+    rows = np.concatenate([tokens, n_token + lps], axis=1)  # (W, T): tokens, then LPs
+    order = rows[:, window.plan.order].ravel()
+    inverse = np.argsort(order)
+    return SequenceLayout(
+        down * across,
+        n_token,
+        token_shape,
+        lp_shape,
+        torch.as_tensor(order, device=device),
+        torch.as_tensor(inverse, device=device),
+    )
+
+
+def _whole(curve: np.ndarray, side: int, down: int, across: int) -> np.ndarray:
+    """Raster indices of a window's cells as raster indices of the whole picture, (W, cells)."""
+    y, x = np.divmod(curve, side)
+    corner = np.stack(np.divmod(np.arange(down * across), across), -1) * side  # (W, 2)
+    return (corner[:, :1] + y) * (across * side) + corner[:, 1:] + x
+
+
+class _Permute(torch.autograd.Function):
+    """Rows in another order; the gradient is the inverse order, a copy where torch would add."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(inverse)
+        return rows.index_select(1, order)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (inverse,) = ctx.saved_tensors
+        return grad.index_select(1, inverse), None, None
+
+
+def _permute(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    permuted: Tensor = _Permute.apply(rows, order, inverse)
+    return permuted

@@ -1,0 +1,218 @@
+"""The training loop: sample, encode, query, step; saved every few minutes, resumed by the same call."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ginr.checkpoint import save_checkpoint, write_tensors
+from ginr.config import GinrConfig
+from ginr.data import Image, load_images, sample_batch
+from ginr.errors import CheckpointError, GinrError
+from ginr.metrics import psnr_y
+from ginr.model import Ginr
+from ginr.resize import benchmark_pair, bicubic_8bit
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; `run` holds everything that is written."""
+
+    folder: Path
+    run: Path
+    minutes: float
+    """Length of the whole run, over all the times it is resumed; the rate reaches zero at its end."""
+    batch: int = 8
+    crop: int = 32
+    """Side of an LR crop."""
+    n_query: int = 4096
+    """Pixels asked for in each crop."""
+    rate: float = 2e-3
+    """Learning rate of Adam at its peak."""
+    warm_up: int = 200
+    """Steps from zero to the peak."""
+    ema: float = 0.999
+    """What the averaged weights keep of themselves at each step."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    seed: int = 0
+    n_held_out: int = 16
+    """Pictures kept aside to measure with."""
+    save_minutes: float = 3.0
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = math.nan
+
+
+def train(
+    config: GinrConfig,
+    settings: TrainConfig,
+    report: Callable[[Progress, dict[str, float] | None], None],
+) -> Path:
+    """Train until the minutes are used up; returns the path of the checkpoint (averaged weights).
+
+    `report` hears of every step, with the held-out scores when there are new ones. Raises
+    GinrError for a folder without pictures, a run of another configuration, or a loss of NaN.
+    """
+    images = load_images(settings.folder)
+    held_out = images[:: max(1, len(images) // settings.n_held_out)][: settings.n_held_out]
+    names = {path for path, _ in held_out}
+    training = [
+        image for path, image in images if path not in names and min(image.shape[:2]) >= settings.crop
+    ]
+    if not training:
+        raise GinrError(f"{settings.folder}: no picture of {settings.crop} pixels or more to train on")
+    torch.manual_seed(settings.seed)
+    model = Ginr(config)
+    state = _State(config, settings, model)
+    progress = state.resume()
+    saved = time.monotonic()
+    for _ in _until(progress, settings.minutes * 60):
+        progress.loss = _step(model, state, training, settings, progress)
+        if not math.isfinite(progress.loss):
+            raise GinrError(
+                f"{settings.run}: the loss is {progress.loss} at step {progress.step}; "
+                "the last save is sound: lower the rate and run again"
+            )
+        report(progress, None)
+        if time.monotonic() - saved > settings.save_minutes * 60:
+            report(progress, state.save(progress, [image for _, image in held_out], len(training)))
+            saved = time.monotonic()
+    report(progress, state.save(progress, [image for _, image in held_out], len(training)))
+    return state.checkpoint
+
+
+def _until(progress: Progress, seconds: float) -> Iterator[None]:
+    """Go on until `seconds` are used up, counting the time the caller takes."""
+    while progress.seconds < seconds:
+        start = time.monotonic()
+        yield
+        progress.step += 1
+        progress.seconds += time.monotonic() - start
+
+
+def _step(
+    model: Ginr, state: "_State", images: Sequence[Image], settings: TrainConfig, progress: Progress
+) -> float:
+    done = progress.seconds / (settings.minutes * 60)
+    warm = min(1.0, (progress.step + 1) / settings.warm_up)
+    rate = settings.rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    batch = sample_batch(
+        images,
+        seed=(settings.seed, progress.step),
+        batch=settings.batch,
+        crop=settings.crop,
+        n_query=settings.n_query,
+        max_scale=model.config.max_scale,
+    )
+    rgb = model(batch.pixels, batch.coords, batch.cells)
+    loss = (rgb - batch.target).abs().mean()
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+    state.optimizer.step()
+    keep = min(settings.ema, (1 + progress.step) / (10 + progress.step))
+    torch._foreach_lerp_(state.average, list(model.parameters()), 1 - keep)
+    return float(loss.detach())
+
+
+class _State:
+    """Weights, their average and Adam's moments, and the file that carries them over."""
+
+    def __init__(self, config: GinrConfig, settings: TrainConfig, model: Ginr) -> None:
+        self.config, self.settings, self.model = config, settings, model
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.99))
+        self.average = [p.detach().clone() for p in model.parameters()]
+        self.path = settings.run / "state.safetensors"
+        self.checkpoint = settings.run / "model.safetensors"
+        settings.run.mkdir(parents=True, exist_ok=True)
+
+    def resume(self) -> Progress:
+        """Take over the last save, if there is one."""
+        if not self.path.exists():
+            return Progress()
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="pt") as file:
+            facts = json.loads(file.metadata()["ginr.state"])
+        if facts["config"] != json.loads(self.config.to_json()):
+            raise CheckpointError(
+                f"{self.path}: a run of another configuration; choose another run folder"
+            )
+        tensors = load_file(self.path)
+        for k, (name, parameter) in enumerate(self.model.named_parameters()):
+            parameter.data.copy_(tensors[f"weight.{name}"])
+            self.average[k].copy_(tensors[f"average.{name}"])
+            self.optimizer.state[parameter] = {
+                "step": torch.tensor(float(facts["step"])),
+                "exp_avg": tensors[f"first.{name}"],
+                "exp_avg_sq": tensors[f"second.{name}"],
+            }
+        return Progress(facts["step"], facts["seconds"])
+
+    def save(self, progress: Progress, held_out: list[Image], n_image: int) -> dict[str, float]:
+        """Write state and checkpoint; returns the held-out scores of the averaged weights."""
+        tensors: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
+        for k, (name, parameter) in enumerate(self.model.named_parameters()):
+            moments = self.optimizer.state[parameter]
+            tensors[f"weight.{name}"] = parameter
+            tensors[f"average.{name}"] = weights[name] = self.average[k]
+            tensors[f"first.{name}"] = moments["exp_avg"]
+            tensors[f"second.{name}"] = moments["exp_avg_sq"]
+        state = {
+            "config": json.loads(self.config.to_json()),
+            "step": progress.step,
+            "seconds": progress.seconds,
+        }
+        write_tensors(self.path, tensors, {"ginr.state": json.dumps(state)})
+        scores = self._scores(weights, held_out)
+        settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.settings).items()}
+        del settings["folder"], settings["run"]
+        facts: dict[str, Any] = {
+            "steps": progress.step,
+            "minutes": round(progress.seconds / 60, 1),
+            "n_training_images": n_image,
+            "settings": settings,
+            "held_out_gain_over_bicubic_db": scores,
+        }
+        save_checkpoint(self.checkpoint, self.config, weights, facts)
+        return scores
+
+    def _scores(self, weights: dict[str, Tensor], images: list[Image]) -> dict[str, float]:
+        model = Ginr(self.config)
+        model.load_state_dict(weights)
+        return {f"x{scale}": gain_over_bicubic(model, images, scale) for scale in (2, 3, 4)}
+
+
+def gain_over_bicubic(model: Ginr, images: Sequence[Image], scale: float) -> float:
+    """Mean PSNR-Y gain over bicubic, dB, on the middle 256x256 of each picture."""
+    gains = []
+    for image in images:
+        top, left = (max(0, n - 256) // 2 for n in image.shape[:2])
+        hr, lr = benchmark_pair(image[top : top + 256, left : left + 256], scale)
+        pixels = torch.from_numpy(lr.transpose(2, 0, 1).astype(np.float32) / 255)[None]
+        with torch.inference_mode():
+            rgb = model.encode(pixels).render(hr.shape[:2])[0]
+        ours = (rgb.clamp(0, 1) * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
+        border = math.ceil(scale)
+        gains.append(
+            psnr_y(ours, hr, border) - psnr_y(bicubic_8bit(lr, *hr.shape[:2]), hr, border)
+        )
+    return float(np.mean(gains))
