@@ -1,0 +1,53 @@
+"""Pictures: files to samples and back, with alpha, depth, orientation and metadata kept.
+
+Samples are integers with straight alpha; the network sees `Picture.pixels`, float32 in [0, 1] with
+the colour premultiplied, and `quantize` is the way back. Every loss is said: in `Picture.notes`
+when reading, by `losses` before writing. This module does not load torch.
+"""
+
+from ginr.picture_reader import MAX_PIXELS, printable, probe_picture, read_picture
+from ginr.picture_samples import Picture, PictureHeader, quantize
+from ginr.picture_writer import FORMATS, READABLE, WRITABLE, check_target, losses, write_picture
+
+__all__ = [
+    "MAX_PIXELS",
+    "READABLE",
+    "WRITABLE",
+    "Picture",
+    "PictureHeader",
+    "check_target",
+    "codecs",
+    "losses",
+    "printable",
+    "probe_picture",
+    "quantize",
+    "read_picture",
+    "write_picture",
+]
+
+
+def codecs() -> dict[str, str]:
+    """What each format can do here, and by which library's version."""
+    import PIL
+    from PIL import features
+
+    pillow = f"Pillow {PIL.__version__}"
+    try:
+        import pyvips
+    except (ImportError, OSError) as error:
+        vips = f"libvips missing: {' '.join(str(error).split())}"
+    else:
+        vips = "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
+    libraries = {"JPEG": "jpg", "WEBP": "webp", "AVIF": "avif", "TIFF": "libtiff", "PNG": "zlib"}
+    table = {}
+    for format in FORMATS:
+        if not WRITABLE.intersection(format.suffixes):
+            table[format.name] = "not in this Pillow"
+            continue
+        library = libraries.get(format.name)
+        version = features.version(library) if library is not None else None
+        abilities = "read, write, 8 and 16 bit" if format.has_depth_16 else "read, write, 8 bit"
+        by = [pillow + (f" with {library} {version}" if version else "")]
+        table[format.name] = f"{abilities} ({', '.join(by + [vips] * format.has_depth_16)})"
+    table["GIF"] = f"read the first frame, 8 bit ({pillow})"
+    return table
