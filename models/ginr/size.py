@@ -69,6 +69,9 @@ class SizeRule:
         return f"{out_width}x{out_height}"
 
 
+Target = Scale | SizeRule
+
+
 def parse_scale(text: str) -> Scale:
     """`3.7`, `3.7x`, `370%` or `2x3` as a `Scale`; `SizeError` for anything else or outside 1-30."""
     parts = _split(text)

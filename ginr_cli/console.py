@@ -1,0 +1,100 @@
+"""Words and progress go to stderr, results to stdout, nothing else in the CLI prints."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+_stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+class UsageError(Exception):
+    """The command line contradicts itself or cannot be understood: exit code 2."""
+
+
+def say(text: str) -> None:
+    """A line for the person watching."""
+    _stderr.print(text)
+
+
+def error(text: str) -> None:
+    """A line that says what went wrong, led by the program's name as in `ginr: text`."""
+    _stderr.print("ginr:", style="bold red", end=" ")
+    _stderr.print(text)
+
+
+def result(text: str) -> None:
+    """A line of output, for a pipe."""
+    typer.echo(text)
+
+
+def result_json(record: Mapping[str, object]) -> None:
+    """One JSON object on one line of output."""
+    typer.echo(json.dumps(record))
+
+
+def debugging() -> bool:
+    """Whether GINR_DEBUG asks for tracebacks instead of one line per error."""
+    return os.environ.get("GINR_DEBUG", "") not in ("", "0")
+
+
+def describe(problem: BaseException) -> str:
+    """An error in one line: our own words as they are, a surprise with its type."""
+    from ginr.errors import GinrError
+
+    text = " ".join(str(problem).split())
+    if isinstance(problem, GinrError | UsageError):
+        return text
+    if isinstance(problem, OSError) and problem.filename is not None:
+        return f"{os.fsdecode(problem.filename)}: {problem.strerror}"
+    kind = type(problem).__name__
+    return f"{kind}: {text or 'no details'} (set GINR_DEBUG=1 for the traceback)"
+
+
+class Meter:
+    """A bar over output pixels with the rate and the time left; silent unless stderr is a terminal."""
+
+    def __init__(self, total_px: int) -> None:
+        """`total_px` output pixels are ahead, over all pictures."""
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}% {task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=_stderr,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("", total=total_px, rate="")
+        self._before_px = 0
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away, whatever happened."""
+        self._bar.stop()
+
+    def begin(self, name: str, before_px: int) -> None:
+        """The next picture starts after `before_px` output pixels of the whole run."""
+        self._before_px = before_px
+        self._bar.update(self._task, description=name, completed=before_px)
+
+    def advance(self, done_px: int, total_px: int) -> None:
+        """`done_px` of the present picture's pixels are there; the callback of `ginr.upscale`."""
+        speed = self._bar.tasks[0].speed
+        rate = f"{speed / 1e6:.2f} MP/s" if speed else ""
+        self._bar.update(self._task, completed=self._before_px + done_px, rate=rate)

@@ -1,0 +1,86 @@
+"""`ginr doctor`: what this installation can do, and why it cannot do the rest."""
+
+import platform
+import sys
+from importlib.metadata import version
+
+from ginr_cli import console
+from ginr_cli.options import JsonOption
+
+Section = dict[str, str]
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Show versions, devices, scan backends, checkpoints and picture formats, with reasons."""
+    sections = {
+        "versions": _versions(),
+        "devices": _devices(),
+        "scan backends": _backends(),
+        "checkpoints": _checkpoints(),
+        "formats": _formats(),
+        "numba cache": _numba_cache(),
+    }
+    if as_json:
+        console.result_json({name.replace(" ", "_"): rows for name, rows in sections.items()})
+        return
+    for name, rows in sections.items():
+        console.result(name)
+        for key, value in rows.items():
+            console.result(f"  {key:<14} {value}")
+
+
+def _versions() -> Section:
+    names = ("ginr", "torch", "numpy", "numba", "pillow", "pyvips")
+    rows = {"python": f"{platform.python_version()} ({sys.platform}, {platform.machine()})"}
+    return rows | {name: version(name) for name in names}
+
+
+def _devices() -> Section:
+    import torch
+
+    from ginr.device import choose_device
+
+    device, reason = choose_device("auto")
+    rows = {"cpu": f"{torch.get_num_threads()} threads"}
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        rows[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB"
+    return rows | {"auto": f"{device} ({reason})"}
+
+
+def _backends() -> Section:
+    from ginr.scan import backends
+
+    return {name: missing or "available" for name, missing in backends().items()}
+
+
+def _checkpoints() -> Section:
+    from ginr.checkpoint import peek, shipped_checkpoints
+    from ginr.errors import CheckpointError
+
+    rows = {}
+    for name, path in shipped_checkpoints().items():
+        try:
+            rows[name] = f"{peek(path).n_parameter:,} parameters, {path}"
+        except CheckpointError as problem:
+            rows[name] = console.describe(problem)
+    return rows or {"none": "reinstall ginr: its weights are missing"}
+
+
+def _formats() -> Section:
+    from ginr.picture import codecs
+
+    return codecs()
+
+
+def _numba_cache() -> Section:
+    """Where compiled kernels are kept: without such a place each start compiles for seconds."""
+    from numba.core.caching import FunctionCache
+
+    try:
+        from ginr import scan_numba
+
+        cache = FunctionCache(scan_numba.scan_forward.py_func)  # type: ignore[no-untyped-call]
+    except RuntimeError as problem:
+        return {"folder": f"none can be written to: set NUMBA_CACHE_DIR ({problem})"}
+    return {"folder": str(cache.cache_path)}

@@ -1,0 +1,198 @@
+"""Which pictures are read and which are written, settled from names and headers before any work."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ginr_cli.console import UsageError
+
+if TYPE_CHECKING:
+    from ginr.size import Target
+
+# What `Target.label` puts behind a stem: photo_x3.7, photo_x2x3, photo_1920x1080.
+_LABELLED = re.compile(r"(.+)_(?:x[\d.]+(?:x[\d.]+)?|\d+x\d+)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to read; `folder` is the input folder it was found in, if any."""
+
+    path: Path
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to enlarge; sizes are (height, width). `done`: the output is there already."""
+
+    source: Path
+    output: Path
+    size: tuple[int, int]
+    out_size: tuple[int, int]
+    done: bool = False
+
+    @property
+    def out_px(self) -> int:
+        """Output pixels, the unit of progress."""
+        return self.out_size[0] * self.out_size[1]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where outputs go: `path` is a file, a folder, or None for beside each input."""
+
+    path: Path | None
+    is_folder: bool = False
+
+
+def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Destination]:
+    """The inputs, and where the outputs go.
+
+    As with `cp`, the second of exactly two paths is the output when `output` is None, and a
+    trailing slash means a folder. Raises `UsageError` where a file and a folder cannot be told
+    apart or several pictures would go into one file.
+    """
+    from ginr.picture import WRITABLE
+
+    if output is None and len(paths) == 2:
+        paths, output = paths[:1], paths[1]
+    inputs = [Path(path) for path in paths]
+    if output is None:
+        return inputs, Destination(None)
+    path, several = Path(output), len(inputs) > 1 or inputs[0].is_dir()
+    slash = output.endswith(("/", os.sep))
+    if path.is_dir() or slash:
+        return inputs, Destination(path, is_folder=True)
+    if several and (path.exists() or path.suffix.lower() in WRITABLE):
+        raise UsageError(
+            f"{path} is one file and the inputs are several: write {path}/ or a folder"
+        )
+    if not several and not path.suffix:
+        raise UsageError(
+            f"{path} has no suffix: write {path}.png for a picture, {path}/ for a folder"
+        )
+    return inputs, Destination(path, is_folder=several)
+
+
+def find_sources(
+    inputs: list[Path], destination: Destination, fail: Callable[[Path, Exception], None]
+) -> Iterator[Source]:
+    """Every picture named or lying in a named folder, each once, folders in the order of names.
+
+    Hidden files, the output folder and, when outputs go beside the inputs, outputs of earlier runs
+    (photo_x2.png beside photo.png) are left out. `fail` hears of folders that are empty or closed.
+    """
+    from ginr.errors import PictureError
+    from ginr.picture import READABLE, printable
+
+    seen: set[Path] = set()
+    for given in inputs:
+        if not given.is_dir():
+            found = [Source(given)]
+        else:
+            found = [Source(path, given) for path in _walk(given, destination, fail)]
+            if not found:
+                known = ", ".join(sorted(READABLE))
+                fail(
+                    given,
+                    PictureError(
+                        f"{printable(given)} holds no pictures: put some of {known} there"
+                    ),
+                )
+        for source in found:
+            place = source.path.resolve()
+            if place not in seen:
+                seen.add(place)
+                yield source
+
+
+def plan(
+    source: Source,
+    target: "Target",
+    destination: Destination,
+    *,
+    suffix: str | None,
+    overwrite: bool,
+    batch: bool,
+) -> Job:
+    """The job for one picture, from its header; `suffix` replaces that of default names.
+
+    An output that exists is an error unless `overwrite`; in a batch it counts as done when it has
+    the size asked for. Raises `GinrError` for a picture that cannot be read, enlarged or written.
+    """
+    from ginr.errors import PictureError
+    from ginr.picture import check_target, printable, probe_picture
+
+    header = probe_picture(source.path)
+    size = header.height, header.width
+    out_size = target.resolve(*size)
+    output = _output(source, destination, target.label(*size), suffix)
+    name = printable(output)
+    if output.exists() and output.samefile(source.path):
+        raise PictureError(f"{name} is input and output at once: choose another name")
+    if output.is_file() and not overwrite:
+        if not batch:
+            raise PictureError(f"{name} exists: --overwrite replaces it")
+        there = probe_picture(output)
+        if (there.height, there.width) == out_size:
+            return Job(source.path, output, size, out_size, done=True)
+        raise PictureError(
+            f"{name} exists with {there.width}x{there.height} pixels instead of "
+            f"{out_size[1]}x{out_size[0]}: --overwrite replaces it"
+        )
+    if destination.is_folder:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PictureError(
+                f"{printable(output.parent)} cannot be created ({error.strerror}): "
+                "choose another output folder"
+            ) from None
+    check_target(output, *out_size, overwrite=overwrite)
+    return Job(source.path, output, size, out_size)
+
+
+def _walk(
+    folder: Path, destination: Destination, fail: Callable[[Path, Exception], None]
+) -> Iterator[Path]:
+    from ginr.picture import READABLE
+
+    def refused(error: OSError) -> None:
+        fail(Path(os.fsdecode(error.filename)), error)
+
+    for place, folders, files in os.walk(folder, onerror=refused):
+        here = Path(place)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not _is_destination(here / name, destination)
+        )
+        names = {name for name in files if not name.startswith(".")}
+        stems = {Path(name).stem for name in names if Path(name).suffix.lower() in READABLE}
+        for name in sorted(names):
+            stem, suffix = os.path.splitext(name)
+            labelled = _LABELLED.fullmatch(stem) if destination.path is None else None
+            earlier_output = labelled is not None and labelled[1] in stems
+            if suffix.lower() in READABLE and not earlier_output:
+                yield here / name
+
+
+def _is_destination(folder: Path, destination: Destination) -> bool:
+    path = destination.path
+    return path is not None and path.is_dir() and folder.samefile(path)
+
+
+def _output(source: Source, destination: Destination, label: str, suffix: str | None) -> Path:
+    from ginr.picture import WRITABLE
+
+    own = source.path.suffix
+    suffix = suffix or (own if own.lower() in WRITABLE else ".png")
+    if destination.path is None:
+        return source.path.with_name(f"{source.path.stem}_{label}{suffix}")
+    if not destination.is_folder:
+        return destination.path
+    inside = source.path.relative_to(source.folder) if source.folder else Path(source.path.name)
+    return destination.path / inside.with_suffix(suffix)

@@ -1,0 +1,90 @@
+"""The arguments and options of the commands, each with its help."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Precision(StrEnum):
+    """The number format the network computes in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+CheckpointOption = Annotated[
+    str,
+    typer.Option(
+        "--checkpoint",
+        "-c",
+        metavar="NAME|FILE",
+        help="A shipped checkpoint by its name, or a .safetensors file.",
+    ),
+]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="auto takes CUDA where it works, else the CPU.")
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="auto takes what is faster on the device.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout, one object per line.")
+]
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        help="Pictures and folders. Of exactly two paths the second is the output, as with cp.",
+    ),
+]
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|FOLDER",
+        help="Where to write; a suffix picks the format. Left out: photo_x2.png beside photo.png.",
+    ),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        "-s",
+        metavar="SCALE",
+        help="3.7, 370%, or 2x3 for width x height; from 1 to 30. 2 unless --size is given.",
+    ),
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="SIZE",
+        help="Pixels: 1920x (width), x1080 (height), 1920x1080 (fits inside), 1920x1080! (exact).",
+    ),
+]
+TileOption = Annotated[
+    int,
+    typer.Option(
+        "--tile", min=0, help="Side of a tile in input pixels; 0 fits it to the free memory."
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="SUFFIX",
+        help="Format of outputs that are not named: png, jpg, webp, tif ... The input's if left out.",
+    ),
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]

@@ -1,0 +1,278 @@
+"""`ginr upscale`: pictures, folders of pictures, larger."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ginr_cli import console
+from ginr_cli.jobs import Job, find_sources, plan, split_paths
+from ginr_cli.options import (
+    CheckpointOption,
+    Device,
+    DeviceOption,
+    FormatOption,
+    JsonOption,
+    OutputOption,
+    OverwriteOption,
+    PathsArgument,
+    Precision,
+    PrecisionOption,
+    ScaleOption,
+    SizeOption,
+    TileOption,
+)
+
+if TYPE_CHECKING:
+    from ginr.model import Ginr
+    from ginr.size import Target
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one input, as `--json` prints it; sizes in pixels."""
+
+    input: str
+    status: str
+    """done, skipped (the output was there) or failed."""
+    output: str | None = None
+    input_width: int | None = None
+    input_height: int | None = None
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+    """Reading, network and writing together."""
+    device: str | None = None
+    checkpoint: str | None = None
+    notes: tuple[str, ...] = ()
+    """What the output could not keep, or what was converted."""
+    error: str | None = None
+
+
+@dataclass
+class Report:
+    """Tells what became of each picture and keeps count."""
+
+    as_json: bool
+    batch: bool = False
+    counts: dict[str, int] = field(default_factory=lambda: {"done": 0, "skipped": 0, "failed": 0})
+
+    def add(self, outcome: Outcome) -> None:
+        """A picture is done with, one way or another."""
+        self.counts[outcome.status] += 1
+        if outcome.error is not None:
+            console.error(outcome.error)
+        if self.as_json:
+            console.result_json(asdict(outcome))
+        elif outcome.status == "done":
+            console.result(str(outcome.output))
+
+    def fail(self, path: Path | str, problem: Exception) -> None:
+        """A picture could not be made; with GINR_DEBUG set, that ends the run."""
+        if console.debugging():
+            raise problem
+        self.add(Outcome(str(path), "failed", error=console.describe(problem)))
+
+    def sum_up(self) -> None:
+        """How many went which way, if there were several."""
+        if self.batch:
+            counts = [f"{count} {status}" for status, count in self.counts.items() if count]
+            console.say(", ".join(counts) or "nothing done")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A built network and what the reports say about it."""
+
+    model: "Ginr"
+    checkpoint: str
+    device: str
+    tile: int | None
+    precision: str
+
+
+def upscale(
+    paths: PathsArgument,
+    output: OutputOption = None,
+    scale: ScaleOption = None,
+    size: SizeOption = None,
+    checkpoint: CheckpointOption = "small",
+    device: DeviceOption = Device.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
+    tile: TileOption = 0,
+    picture_format: FormatOption = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Enlarge pictures and whole folders, to any scale or size.
+
+    In folders, subfolders are kept and pictures that are done are skipped.
+    A picture that fails does not stop the others; the exit code is then 1.
+    """
+    from ginr.checkpoint import peek
+
+    target = _target(scale, size)
+    peek(checkpoint)  # a wrong name is told at once, not after torch
+    jobs, report = _plan_all(paths, output, target, _suffix(picture_format), overwrite, as_json)
+    if jobs:
+        network = _load(checkpoint, device, precision, tile)
+        try:
+            _run_all(jobs, network, report, overwrite)
+        except KeyboardInterrupt:
+            console.say("interrupted")
+            report.sum_up()
+            raise
+    report.sum_up()
+    if report.counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _target(scale: str | None, size: str | None) -> "Target":
+    from ginr.errors import SizeError
+    from ginr.size import parse_scale, parse_size
+
+    if scale is not None and size is not None:
+        raise console.UsageError("--scale and --size together: give one of them")
+    if scale is None and size is None:
+        console.say("no --scale or --size: enlarging x2")
+    try:
+        return parse_size(size) if size is not None else parse_scale(scale or "2")
+    except SizeError as error:
+        raise console.UsageError(str(error)) from None
+
+
+def _suffix(picture_format: str | None) -> str | None:
+    from ginr.picture import WRITABLE
+
+    if picture_format is None:
+        return None
+    suffix = "." + picture_format.lower().removeprefix(".")
+    if suffix not in WRITABLE:
+        known = ", ".join(sorted(name.removeprefix(".") for name in WRITABLE))
+        raise console.UsageError(f"--format {picture_format} cannot be written: use one of {known}")
+    return suffix
+
+
+def _plan_all(
+    paths: list[str],
+    output: str | None,
+    target: "Target",
+    suffix: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> tuple[list[Job], Report]:
+    """The jobs ahead; what cannot be done, or is done already, is reported here."""
+    from ginr.errors import PictureError
+    from ginr.picture import printable
+
+    inputs, destination = split_paths(paths, output)
+    if suffix and destination.path and not destination.is_folder:
+        raise console.UsageError(f"--format and the file {destination.path} together: give one")
+    report = Report(as_json, batch=len(inputs) > 1 or inputs[0].is_dir())
+    jobs: list[Job] = []
+    taken: dict[Path, Path] = {}
+    for source in find_sources(inputs, destination, report.fail):
+        try:
+            job = plan(
+                source, target, destination, suffix=suffix, overwrite=overwrite, batch=report.batch
+            )
+            if other := taken.get(job.output):
+                raise PictureError(
+                    f"{printable(source.path)} would overwrite the output of {printable(other)}, "
+                    f"{printable(job.output)}: enlarge it on its own"
+                )
+        except Exception as problem:
+            report.fail(source.path, problem)
+            continue
+        taken[job.output] = job.source
+        if job.done:
+            report.add(_outcome(job, "skipped"))
+        else:
+            jobs.append(job)
+    return jobs, report
+
+
+def _load(checkpoint: str, device: Device, precision: Precision, tile: int) -> Network:
+    from ginr.checkpoint import load_checkpoint
+    from ginr.device import choose_device
+
+    loaded = load_checkpoint(checkpoint)
+    place, reason = choose_device(device.value)
+    console.say(f"{loaded.name} on {place} ({reason})")
+    return Network(loaded.build(place), loaded.name, str(place), tile or None, precision.value)
+
+
+def _run_all(jobs: list[Job], network: Network, report: Report, overwrite: bool) -> None:
+    from ginr.picture import printable
+
+    before_px = 0
+    with console.Meter(sum(job.out_px for job in jobs)) as meter:
+        for job in jobs:
+            (height, width), (out_height, out_width) = job.size, job.out_size
+            source, output = printable(job.source), printable(job.output)
+            console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}")
+            meter.begin(job.source.name, before_px)
+            before_px += job.out_px
+            try:
+                outcome = _run(job, network, meter, overwrite)
+            except Exception as problem:
+                report.fail(job.source, problem)
+            else:
+                report.add(outcome)
+
+
+def _run(job: Job, network: Network, meter: console.Meter, overwrite: bool) -> Outcome:
+    from ginr.picture import losses, printable, read_picture, write_picture
+    from ginr.upscale import upscale as enlarge
+
+    start = time.perf_counter()
+    picture = read_picture(job.source)
+    notes = (*picture.notes, *losses(picture, job.output))
+    if notes:
+        console.say(f"{printable(job.source)}: {'; '.join(notes)}")
+    height, width = job.out_size
+    result = enlarge(
+        picture,
+        network.model,
+        height=height,
+        width=width,
+        tile=network.tile,
+        precision=network.precision,
+        progress=meter.advance,
+    )
+    write_picture(result, job.output, overwrite=overwrite)
+    seconds = round(time.perf_counter() - start, 3)
+    return _outcome(
+        job,
+        "done",
+        seconds=seconds,
+        device=network.device,
+        checkpoint=network.checkpoint,
+        notes=notes,
+    )
+
+
+def _outcome(
+    job: Job,
+    status: str,
+    *,
+    seconds: float | None = None,
+    device: str | None = None,
+    checkpoint: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Outcome:
+    return Outcome(
+        input=str(job.source),
+        status=status,
+        output=str(job.output),
+        input_width=job.size[1],
+        input_height=job.size[0],
+        width=job.out_size[1],
+        height=job.out_size[0],
+        seconds=seconds,
+        device=device,
+        checkpoint=checkpoint,
+        notes=notes,
+    )
