@@ -69,6 +69,8 @@ class Meter:
             TimeRemainingColumn(),
             console=_stderr,
             transient=True,
+            # Rich would send results to stderr with the bar: only where both are the terminal.
+            redirect_stdout=sys.stdout.isatty(),
             disable=not sys.stderr.isatty(),
         )
         self._task = self._bar.add_task("", total=total_px, rate="")

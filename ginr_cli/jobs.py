@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ginr_cli.console import UsageError
+from ginr_cli.console import UsageError, say
 
 if TYPE_CHECKING:
     from ginr.size import Target
@@ -157,12 +157,14 @@ def plan(
 
 def _walk(
     folder: Path, destination: Destination, fail: Callable[[Path, Exception], None]
-) -> Iterator[Path]:
-    from ginr.picture import READABLE
+) -> list[Path]:
+    from ginr.picture import READABLE, printable
 
     def refused(error: OSError) -> None:
         fail(Path(os.fsdecode(error.filename)), error)
 
+    found: list[Path] = []
+    n_earlier = 0
     for place, folders, files in os.walk(folder, onerror=refused):
         here = Path(place)
         folders[:] = sorted(
@@ -170,14 +172,21 @@ def _walk(
             for name in folders
             if not name.startswith(".") and not _is_destination(here / name, destination)
         )
-        names = {name for name in files if not name.startswith(".")}
-        stems = {Path(name).stem for name in names if Path(name).suffix.lower() in READABLE}
-        for name in sorted(names):
-            stem, suffix = os.path.splitext(name)
-            labelled = _LABELLED.fullmatch(stem) if destination.path is None else None
-            earlier_output = labelled is not None and labelled[1] in stems
-            if suffix.lower() in READABLE and not earlier_output:
-                yield here / name
+        pictures = sorted(
+            name
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in READABLE
+        )
+        stems = {Path(name).stem for name in pictures}
+        for name in pictures:
+            labelled = _LABELLED.fullmatch(Path(name).stem)
+            if destination.path is None and labelled is not None and labelled[1] in stems:
+                n_earlier += 1
+            else:
+                found.append(here / name)
+    if n_earlier:
+        say(f"{printable(folder)}: {n_earlier} outputs of earlier runs left out")
+    return found
 
 
 def _is_destination(folder: Path, destination: Destination) -> bool:

@@ -457,6 +457,7 @@ def test_outputs_beside_inputs_are_not_inputs(run: Run, core: Core) -> None:
         before = len(core.calls)
         assert run("upscale", "in", "--scale", scale).code == 0
         assert len(core.calls) - before == expected
+    assert "in: 2 outputs of earlier runs left out" in run.err
     assert files("in") == [
         "photo.png",
         "photo_x2.png",
