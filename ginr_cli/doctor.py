@@ -80,7 +80,7 @@ def _numba_cache() -> Section:
     try:
         from ginr import scan_numba
 
-        cache = FunctionCache(scan_numba.scan_forward.py_func)  # type: ignore[no-untyped-call]
+        cache = FunctionCache(scan_numba.scan_forward.py_func)
     except RuntimeError as problem:
         return {"folder": f"none can be written to: set NUMBA_CACHE_DIR ({problem})"}
     return {"folder": str(cache.cache_path)}

@@ -8,20 +8,50 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ginr.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from ginr.config import GinrConfig
     from ginr.errors import CheckpointError, GinrError, PictureError, SizeError
+    from ginr.field import Field
+    from ginr.lps import LpReport
+    from ginr.model import Ginr
     from ginr.picture import Picture, read_picture, write_picture
+    from ginr.train import TrainConfig
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "Field",
+    "Ginr",
+    "GinrConfig",
+    "GinrError",
+    "LpReport",
+    "Picture",
+    "PictureError",
+    "SizeError",
+    "TrainConfig",
+    "load_checkpoint",
+    "read_picture",
+    "save_checkpoint",
+    "write_picture",
+]
 
 _HOME = {
+    "Checkpoint": "checkpoint",
     "CheckpointError": "errors",
+    "Field": "field",
+    "Ginr": "model",
+    "GinrConfig": "config",
     "GinrError": "errors",
+    "LpReport": "lps",
     "Picture": "picture",
     "PictureError": "errors",
     "SizeError": "errors",
+    "TrainConfig": "train",
+    "load_checkpoint": "checkpoint",
     "read_picture": "picture",
+    "save_checkpoint": "checkpoint",
     "write_picture": "picture",
 }
-
-__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -70,7 +70,7 @@ def sample_batch(
     """
     random = np.random.default_rng(seed)
     parts = [
-        _sample(images[random.integers(len(images))], random, crop, n_query, max_scale)
+        _sample(images[int(random.integers(len(images)))], random, crop, n_query, max_scale)
         for _ in range(batch)
     ]
     stacked = [torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)]
@@ -84,7 +84,7 @@ def _sample(
     side = round(crop * random.uniform(1, largest))
     top = random.integers(image.shape[0] - side + 1)
     left = random.integers(image.shape[1] - side + 1)
-    turned = np.rot90(image[top : top + side, left : left + side], random.integers(4))
+    turned = np.rot90(image[top : top + side, left : left + side], int(random.integers(4)))
     if random.integers(2):
         turned = turned[:, ::-1]
     hr = turned.transpose(2, 0, 1).astype(np.float32)  # (3, side, side)

@@ -49,16 +49,17 @@ class LatticeDecoder(nn.Module):
         radius = 2 * math.pi * (index / n_wave).sqrt()
         angle = math.pi * (index * 0.6180339887)
         self.waves = nn.Parameter(torch.stack([radius * angle.sin(), radius * angle.cos()], -1))
-        self.footprint = nn.Sequential(nn.Linear(2, 16), nn.GELU(), nn.Linear(16, 1 + n_wave))
-        nn.init.zeros_(self.footprint[2].weight)
-        nn.init.zeros_(self.footprint[2].bias)
+        hidden, correction = nn.Linear(2, 16), nn.Linear(16, 1 + n_wave)
+        nn.init.zeros_(correction.weight)
+        nn.init.zeros_(correction.bias)
+        self.footprint = nn.Sequential(hidden, nn.GELU(), correction)
 
     def codes(self, features: Tensor) -> Tensor:
         """features (B, h', w', D) -> codes (B, h, w, 3, F)."""
         if self.spread is not None:
             features = depth_to_space(self.spread(features), self.expand)
-        codes: Tensor = self.head(features)
-        return codes.unflatten(-1, (3, -1))
+        codes: Tensor = self.head(features).unflatten(-1, (3, -1))
+        return codes
 
     def gain(self, cells: Tensor) -> Tensor:
         """What a footprint (..., 2) in LR pixels leaves of the mean and of each wave, (..., 1 + J)."""
@@ -187,7 +188,7 @@ def blend(codes: Tensor, index: Tensor, basis: Tensor) -> Tensor:
     Returns (B, Q, 3). On the CPU a fused loop, since torch would write out all four products.
     """
     if codes.device.type == "cpu" and codes.dtype == torch.float32:
-        out: Tensor = _Blend.apply(codes, index, basis)
+        out: Tensor = _Blend.apply(codes, index, basis)  # type: ignore[no-untyped-call]
         return out
     return blend_plain(codes, index, basis)
 
@@ -205,7 +206,7 @@ def blend_plain(codes: Tensor, index: Tensor, basis: Tensor) -> Tensor:
 
 class _Blend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, codes: Tensor, index: Tensor, basis: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, codes: Tensor, index: Tensor, basis: Tensor) -> Tensor:
         from ginr.render_numba import blend_forward
 
         codes, basis = codes.contiguous(), basis.contiguous()
@@ -216,7 +217,7 @@ class _Blend(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:
         from ginr.render_numba import blend_backward
 
         codes, index, basis = ctx.saved_tensors

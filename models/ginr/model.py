@@ -83,7 +83,7 @@ class Ginr(nn.Module):
         if window.lp_side is None:
             return self.lps.expand(n_batch, down * across, -1, -1)
         place = torch.as_tensor(window.lp_curves[0], device=tokens.device).argsort()
-        square = self.lps[place].unflatten(0, (window.lp_side, window.lp_side))
+        square: Tensor = self.lps[place].unflatten(0, (window.lp_side, window.lp_side))
         return square.repeat(down, across, 1).expand(n_batch, -1, -1, -1)
 
     def _crop(self, lps: Tensor, height: int, width: int) -> Tensor:

@@ -7,8 +7,8 @@ import numpy as np
 from numba import njit, prange
 
 
-@njit(parallel=True, fastmath=True, cache=True)  # type: ignore[untyped-decorator]
-def render_lattice(  # type: ignore[no-untyped-def]
+@njit(parallel=True, fastmath=True, cache=True)
+def render_lattice(
     codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x, out
 ):
     """Fill out (B, 3, h', w') from codes (B, h, w, 3, F) and base (B, 3, H, W).
@@ -54,8 +54,8 @@ def render_lattice(  # type: ignore[no-untyped-def]
                 out[i, c, row, column] = total
 
 
-@njit(parallel=True, fastmath=True, cache=True)  # type: ignore[untyped-decorator]
-def blend_forward(codes, index, basis, out):  # type: ignore[no-untyped-def]
+@njit(parallel=True, fastmath=True, cache=True)
+def blend_forward(codes, index, basis, out):
     """out[q, c] = sum_k codes[index[q, k], c] . basis[q, k], for each of B pictures.
 
     codes (B, h w, 3, F), index (B, Q, 4), basis (B, Q, 4, F), out (B, Q, 3).
@@ -72,8 +72,8 @@ def blend_forward(codes, index, basis, out):  # type: ignore[no-untyped-def]
             out[i, q, c] = total
 
 
-@njit(parallel=True, fastmath=True, cache=True)  # type: ignore[untyped-decorator]
-def blend_backward(codes, index, basis, grad, grad_codes, grad_basis):  # type: ignore[no-untyped-def]
+@njit(parallel=True, fastmath=True, cache=True)
+def blend_backward(codes, index, basis, grad, grad_codes, grad_basis):
     """Gradients of `blend_forward`; grad_codes comes zeroed. One thread per picture adds to it."""
     n_batch, n_query, n_near, n_code = basis.shape
     for i in prange(n_batch):

@@ -39,7 +39,7 @@ def selective_scan(
     backend = backend or default_backend(packed.device)
     dt, a, d = dt.float(), a.float(), d.float()
     if backend == "numba":
-        y: Tensor = _NumbaScan.apply(packed.float(), dt, a, d, n_state, reverse)
+        y: Tensor = _NumbaScan.apply(packed.float(), dt, a, d, n_state, reverse)  # type: ignore[no-untyped-call]
         return y.to(packed.dtype)
     if reverse:
         packed, dt = packed.flip(1), dt.flip(1)
@@ -65,7 +65,7 @@ def causal_conv_silu(
     """
     backend = backend or default_backend(u.device)
     if backend == "numba":
-        out: Tensor = _NumbaConvSilu.apply(u.float(), weight.float(), bias.float(), reverse)
+        out: Tensor = _NumbaConvSilu.apply(u.float(), weight.float(), bias.float(), reverse)  # type: ignore[no-untyped-call]
         return out.to(u.dtype)
     rows = (u.flip(1) if reverse else u).transpose(1, 2)  # (B, C, T)
     taps = weight.t().to(u.dtype)  # (C, J)
@@ -169,7 +169,7 @@ def _mamba_ssm_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: T
 
 class _NumbaScan(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, packed: Tensor, dt: Tensor, a: Tensor, d: Tensor, n_state: int, reverse: bool
     ) -> Tensor:
         packed, dt = packed.contiguous(), dt.contiguous()
@@ -181,7 +181,7 @@ class _NumbaScan(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         packed, dt, a, d = ctx.saved_tensors
         grad_packed, grad_dt = torch.zeros_like(packed), torch.empty_like(dt)
         grad_a = a.new_zeros(packed.shape[0], a.shape[0])
@@ -195,9 +195,7 @@ class _NumbaScan(torch.autograd.Function):
 
 class _NumbaConvSilu(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, u: Tensor, weight: Tensor, bias: Tensor, reverse: bool
-    ) -> Tensor:
+    def forward(ctx: Any, u: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
         u, weight = u.contiguous(), weight.contiguous()
         ctx.save_for_backward(u, weight, bias)
         ctx.reverse = reverse
@@ -206,7 +204,7 @@ class _NumbaConvSilu(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         u, weight, bias = ctx.saved_tensors
         grad_u = torch.zeros_like(u)
         grad_weight = weight.new_zeros(u.shape[0], *weight.shape)

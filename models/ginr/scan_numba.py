@@ -13,8 +13,8 @@ from numba import njit, prange
 CHUNK = 64  # steps between two stored states in the backward pass (64 x S x E floats stay in L2)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def _sigmoid(x):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def _sigmoid(x):
     # Logistic function as (1 + tanh(x/2))/2 with tanh by the rational minimax fit of degree 13/6
     # on [-9, 9] (coefficients: Eigen's ptanh): branch-free, so that LLVM vectorises it.
     h = np.float32(0.5) * x
@@ -34,8 +34,8 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]
     return np.float32(0.5) * h * p / r + np.float32(0.5)
 
 
-@njit(parallel=True, fastmath=True, cache=True)  # type: ignore[untyped-decorator]
-def conv_silu_forward(u, weight, bias, reverse, out):  # type: ignore[no-untyped-def]
+@njit(parallel=True, fastmath=True, cache=True)
+def conv_silu_forward(u, weight, bias, reverse, out):
     """out = silu(causal depthwise convolution of u); u, out (B, T, C), weight (J, C), bias (C,)."""
     n_batch, n_step, n_channel = u.shape
     n_tap = weight.shape[0]
@@ -52,8 +52,8 @@ def conv_silu_forward(u, weight, bias, reverse, out):  # type: ignore[no-untyped
                 out[i, t, c] = out[i, t, c] * _sigmoid(out[i, t, c])
 
 
-@njit(parallel=True, fastmath=True, cache=True)  # type: ignore[untyped-decorator]
-def conv_silu_backward(u, weight, bias, reverse, grad, grad_u, grad_weight, grad_bias):  # type: ignore[no-untyped-def]
+@njit(parallel=True, fastmath=True, cache=True)
+def conv_silu_backward(u, weight, bias, reverse, grad, grad_u, grad_weight, grad_bias):
     """Gradients of `conv_silu_forward`; grad_weight (B, J, C) and grad_bias (B, C) are per sequence."""
     n_batch, n_step, n_channel = u.shape
     n_tap = weight.shape[0]
@@ -80,8 +80,8 @@ def conv_silu_backward(u, weight, bias, reverse, grad, grad_u, grad_weight, grad
                         grad_u[i, s, c] += pre[c] * weight[j, c]
 
 
-@njit(parallel=True, fastmath=True, cache=True)  # type: ignore[untyped-decorator]
-def scan_forward(u, dt, a, d, n_state, reverse, y):  # type: ignore[no-untyped-def]
+@njit(parallel=True, fastmath=True, cache=True)
+def scan_forward(u, dt, a, d, n_state, reverse, y):
     """h_t = exp(dt_t a) h_{t-1} + dt_t B_t x_t and y_t = C_t . h_t + d x_t, from h = 0.
 
     u (B, T, E + 2 S), dt (B, T, M), a and d (M,), y (B, T, E).
@@ -112,8 +112,8 @@ def scan_forward(u, dt, a, d, n_state, reverse, y):  # type: ignore[no-untyped-d
                     y[i, t, m * head_dim + k] = acc[k]
 
 
-@njit(parallel=True, fastmath=True, cache=True)  # type: ignore[untyped-decorator]
-def scan_backward(u, dt, a, d, n_state, reverse, grad, grad_u, grad_dt, grad_a, grad_d):  # type: ignore[no-untyped-def]
+@njit(parallel=True, fastmath=True, cache=True)
+def scan_backward(u, dt, a, d, n_state, reverse, grad, grad_u, grad_dt, grad_a, grad_d):
     """Gradients of `scan_forward`; grad_a and grad_d (B, M) are per sequence, grad_u comes zeroed.
 
     One state is kept at the start of every chunk; a chunk's states are computed again when the

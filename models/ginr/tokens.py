@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ginr.config import GinrConfig, Order, Placement
+
+Index = NDArray[np.intp]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class LpPlan:
     seed: int = 0
 
     @cached_property
-    def positions(self) -> np.ndarray:
+    def positions(self) -> Index:
         """Place of every LP in the sequence, (N,), strictly rising in [0, L + N)."""
         n, length = np.arange(self.n_lp), self.seq_len
         if self.placement == "random":
@@ -41,15 +45,16 @@ class LpPlan:
             group = self.group if self.placement == "n_group" else 1
             n_group = -(-self.n_lp // group)
             before = -(-((2 * (n // group) + 1) * length) // (2 * n_group))
-        return n + before
+        positions: Index = n + before
+        return positions
 
     @cached_property
-    def before(self) -> np.ndarray:
+    def before(self) -> Index:
         """How many tokens come before each LP, (N,)."""
         return self.positions - np.arange(self.n_lp)
 
     @cached_property
-    def order(self) -> np.ndarray:
+    def order(self) -> Index:
         """The sequence (T,) as indices into tokens followed by LPs."""
         order = np.full(self.seq_len + self.n_lp, -1)
         order[self.positions] = self.seq_len + np.arange(self.n_lp)
@@ -57,7 +62,7 @@ class LpPlan:
         return order
 
     @cached_property
-    def block(self) -> np.ndarray:
+    def block(self) -> Index:
         """The tokens each LP stands for, (N, m): an even share of the window, or its neighbour.
 
         LPs that are spread evenly share out the tokens exactly: m = L / N tokens each, or the one
@@ -92,19 +97,21 @@ class WindowPlan:
     """Tokens along one side of the window."""
     lp_side: int | None
     """LPs along one side if they form a square lattice, else None."""
-    curves: tuple[np.ndarray, np.ndarray]
+    curves: tuple[Index, Index]
     """Raster index of the token visited at each step (L,): the curve and its transpose."""
-    lp_curves: tuple[np.ndarray, np.ndarray]
+    lp_curves: tuple[Index, Index]
     """Raster index on the LP lattice of each LP (N,), or just 0..N-1 without a lattice."""
 
     @cached_property
-    def anchors(self) -> np.ndarray:
+    def anchors(self) -> Floats:
         """Mean position of the tokens each LP stands for, (N, 2) in units of tokens, y first."""
         if self.lp_side:
             place = np.stack(np.divmod(self.lp_curves[0], self.lp_side), -1)
-            return (place + 0.5) * (self.side / self.lp_side) - 0.5
+            anchors: Floats = (place + 0.5) * (self.side / self.lp_side) - 0.5
+            return anchors
         block = self.curves[0][self.plan.block]  # (N, m)
-        return np.stack(np.divmod(block, self.side), -1).mean(1)
+        anchors = np.stack(np.divmod(block, self.side), -1).mean(1)
+        return anchors
 
 
 @lru_cache(maxsize=16)
@@ -140,7 +147,7 @@ def _lattice_side(plan: LpPlan, side: int, order: Order) -> int | None:
     return lp_side if square and evenly and recursive else None
 
 
-def _curve(side: int, order: Order) -> np.ndarray:
+def _curve(side: int, order: Order) -> Index:
     """Cells (side^2, 2), y first, in the order of the curve; each quarter is one square."""
     index = np.arange(side * side)
     if order == "raster":
@@ -162,8 +169,9 @@ def _curve(side: int, order: Order) -> np.ndarray:
     return np.stack([y, x], -1)
 
 
-def _raster(cells: np.ndarray, side: int) -> np.ndarray:
-    return cells[:, 0] * side + cells[:, 1]
+def _raster(cells: Index, side: int) -> Index:
+    index: Index = cells[:, 0] * side + cells[:, 1]
+    return index
 
 
 @dataclass(frozen=True)
@@ -187,7 +195,8 @@ class SequenceLayout:
         """tokens (B, h, w, D) and lps (B, h', w', D) as sequences (B W, T, D)."""
         rows = torch.cat([tokens.flatten(1, 2), lps.flatten(1, 2)], dim=1)
         rows = _permute(rows, self.order, self.inverse)
-        return rows.unflatten(1, (self.n_window, -1)).flatten(0, 1)
+        sequence: Tensor = rows.unflatten(1, (self.n_window, -1))
+        return sequence.flatten(0, 1)
 
     def split(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
         """Sequences (B W, T, D) as tokens (B, h, w, D) and lps (B, h', w', D)."""
@@ -227,27 +236,28 @@ def sequence_layout(
     )
 
 
-def _whole(curve: np.ndarray, side: int, down: int, across: int) -> np.ndarray:
+def _whole(curve: Index, side: int, down: int, across: int) -> Index:
     """Raster indices of a window's cells as raster indices of the whole picture, (W, cells)."""
     y, x = np.divmod(curve, side)
     corner = np.stack(np.divmod(np.arange(down * across), across), -1) * side  # (W, 2)
-    return (corner[:, :1] + y) * (across * side) + corner[:, 1:] + x
+    index: Index = (corner[:, :1] + y) * (across * side) + corner[:, 1:] + x
+    return index
 
 
 class _Permute(torch.autograd.Function):
     """Rows in another order; the gradient is the inverse order, a copy where torch would add."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
         ctx.save_for_backward(inverse)
         return rows.index_select(1, order)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (inverse,) = ctx.saved_tensors
         return grad.index_select(1, inverse), None, None
 
 
 def _permute(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-    permuted: Tensor = _Permute.apply(rows, order, inverse)
+    permuted: Tensor = _Permute.apply(rows, order, inverse)  # type: ignore[no-untyped-call]
     return permuted

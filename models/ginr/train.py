@@ -72,10 +72,14 @@ def train(
     held_out = images[:: max(1, len(images) // settings.n_held_out)][: settings.n_held_out]
     names = {path for path, _ in held_out}
     training = [
-        image for path, image in images if path not in names and min(image.shape[:2]) >= settings.crop
+        image
+        for path, image in images
+        if path not in names and min(image.shape[:2]) >= settings.crop
     ]
     if not training:
-        raise GinrError(f"{settings.folder}: no picture of {settings.crop} pixels or more to train on")
+        raise GinrError(
+            f"{settings.folder}: no picture of {settings.crop} pixels or more to train on"
+        )
     torch.manual_seed(settings.seed)
     model = Ginr(config)
     state = _State(config, settings, model)
@@ -124,7 +128,7 @@ def _step(
     rgb = model(batch.pixels, batch.coords, batch.cells)
     loss = (rgb - batch.target).abs().mean()
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
     state.optimizer.step()
     keep = min(settings.ema, (1 + progress.step) / (10 + progress.step))
@@ -183,7 +187,9 @@ class _State:
         }
         write_tensors(self.path, tensors, {"ginr.state": json.dumps(state)})
         scores = self._scores(weights, held_out)
-        settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.settings).items()}
+        settings = {
+            k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.settings).items()
+        }
         del settings["folder"], settings["run"]
         facts: dict[str, Any] = {
             "steps": progress.step,
@@ -212,7 +218,5 @@ def gain_over_bicubic(model: Ginr, images: Sequence[Image], scale: float) -> flo
             rgb = model.encode(pixels).render(hr.shape[:2])[0]
         ours = (rgb.clamp(0, 1) * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
         border = math.ceil(scale)
-        gains.append(
-            psnr_y(ours, hr, border) - psnr_y(bicubic_8bit(lr, *hr.shape[:2]), hr, border)
-        )
+        gains.append(psnr_y(ours, hr, border) - psnr_y(bicubic_8bit(lr, *hr.shape[:2]), hr, border))
     return float(np.mean(gains))
