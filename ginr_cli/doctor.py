@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 
 from ginr_cli import console
@@ -12,14 +13,15 @@ Section = dict[str, str]
 
 def doctor(as_json: JsonOption = False) -> None:
     """Show versions, devices, scan backends, checkpoints and picture formats, with reasons."""
-    sections = {
-        "versions": _versions(),
-        "devices": _devices(),
-        "scan backends": _backends(),
-        "checkpoints": _checkpoints(),
-        "formats": _formats(),
-        "numba cache": _numba_cache(),
+    examinations = {
+        "versions": _versions,
+        "devices": _devices,
+        "scan backends": _backends,
+        "checkpoints": _checkpoints,
+        "formats": _formats,
+        "numba cache": _numba_cache,
     }
+    sections = {name: _examined(examine) for name, examine in examinations.items()}
     if as_json:
         console.result_json({name.replace(" ", "_"): rows for name, rows in sections.items()})
         return
@@ -27,6 +29,13 @@ def doctor(as_json: JsonOption = False) -> None:
         console.result(name)
         for key, value in rows.items():
             console.result(f"  {key:<14} {value}")
+
+
+def _examined(examine: Callable[[], Section]) -> Section:
+    try:
+        return examine()
+    except Exception as problem:  # a broken part is what people come here to find
+        return {"broken": console.describe(problem)}
 
 
 def _versions() -> Section:

@@ -28,6 +28,7 @@ from ginr_cli.options import (
 if TYPE_CHECKING:
     from ginr.model import Ginr
     from ginr.size import Target
+    from ginr.upscale import Precision as PrecisionName
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Network:
     checkpoint: str
     device: str
     tile: int | None
-    precision: str
+    precision: "PrecisionName"
 
 
 def upscale(
@@ -241,6 +242,7 @@ def _run(job: Job, network: Network, meter: console.Meter, overwrite: bool) -> O
         tile=network.tile,
         precision=network.precision,
         progress=meter.advance,
+        notice=console.say,
     )
     write_picture(result, job.output, overwrite=overwrite)
     seconds = round(time.perf_counter() - start, 3)

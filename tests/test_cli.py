@@ -499,3 +499,22 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(run: Run, core: Core
     run("upscale", "one/a.png", "two/a.png", "-o", "out")
     assert run.code == 1 and files("out") == ["a.png"]
     assert "two/a.png would overwrite the output of one/a.png, out/a.png" in run.err
+
+
+# The other commands
+
+
+def test_the_doctor_names_what_is_broken(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> tuple[str, str]:
+        raise OSError("libcuda is odd")
+
+    monkeypatch.setattr(sys.modules["ginr.device"], "choose_device", broken)
+    (record,) = run("doctor", "--json").records
+    assert run.code == 0
+    assert record["devices"]["broken"].startswith("OSError: libcuda is odd")
+    assert record["versions"]["ginr"] == importlib.metadata.version("ginr")
+    assert record["scan_backends"]["reference"] == "available"
+    assert "PNG" in record["formats"]
+    assert "scan backends\n  reference      available\n" in run("doctor").out
