@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms, ImageOps
 
-from ginr import picture_reader, picture_writer
+from ginr import picture_formats, picture_metadata
 from ginr.errors import PictureError
 from ginr.picture import (
     READABLE,
@@ -267,7 +268,7 @@ def test_cmyk_goes_through_its_profile_where_it_has_one(tmp_path, depth, profile
         np.testing.assert_allclose(picture.samples / (2**depth - 1), red / 255, atol=0.12)
 
 
-def test_arrangements_pillow_does_not_know_are_read_by_libvips(tmp_path):
+def test_an_unnamed_extra_channel_is_no_alpha(tmp_path):
     samples = random_samples(6, 7, 2)
     path = tmp_path / "a.tif"
     write_picture(Picture(samples), path)
@@ -516,7 +517,7 @@ def test_blocks_too_large_for_jpeg_are_lost_and_said(tmp_path):
 @pytest.mark.parametrize("over", [-1, 0, 1])
 def test_the_jpeg_block_limit_is_what_the_encoder_takes(tmp_path, over):
     exif = exif_block()
-    exif += bytes(picture_writer._JPEG_BLOCK + over - len(exif))
+    exif += bytes(picture_formats._JPEG_BLOCK + over - len(exif))
     picture = Picture(random_samples(4, 4, 3), exif=exif, xmp=b" " * len(exif))
     assert len(losses(picture, tmp_path / "a.jpg")) == (2 if over > 0 else 0)
     write_picture(picture, tmp_path / "a.jpg")
@@ -550,7 +551,7 @@ def test_a_stale_thumbnail_is_dropped():
     with_thumbnail += directory[:] + bytes(4)
     with_thumbnail += b"\xff\xd8" + bytes(498)
     assert len(with_thumbnail) == start + 500
-    clean = picture_reader.metadata.upright_exif(bytes(with_thumbnail))
+    clean = picture_metadata.upright_exif(bytes(with_thumbnail))
     assert len(clean) == start
     assert parsed(clean).get_ifd(1) == {} and parsed(clean)[0x112] == 1
 
@@ -576,6 +577,16 @@ def test_a_damaged_exif_block_is_left_out_and_said(tmp_path, damage):
     assert picture.notes == (("its EXIF block is damaged and left out",) if damage else ())
 
 
+def test_a_resolution_within_exif_is_no_loss(tmp_path):
+    exif = Image.Exif()
+    exif[0x11A], exif[0x11B], exif[0x128] = 300.0, 300.0, 2
+    samples = random_samples(4, 4, 3)
+    with_dpi = Picture(samples, exif=exif.tobytes()[6:], dpi=(300.0, 300.0))
+    assert losses(with_dpi, tmp_path / "a.webp") == []
+    damaged = Picture(samples, exif=b"garbage!", dpi=(300.0, 300.0))
+    assert losses(damaged, tmp_path / "a.webp") == ["resolution (dpi)"]
+
+
 def test_png_text_is_carried(tmp_path):
     text = (("parameters", "a café, steps: 20"), ("Title", "漢字"))
     path = tmp_path / "a.png"
@@ -583,6 +594,24 @@ def test_png_text_is_carried(tmp_path):
     assert read_picture(path).text == text
     with Image.open(path) as image:
         assert image.text == dict(text)
+
+
+def test_an_incredible_resolution_is_left_out_and_said(tmp_path):
+    wild = png_chunk(b"pHYs", struct.pack(">IIB", 2**32 - 1, 1, 1))
+    (tmp_path / "a.png").write_bytes(png_file(random_samples(4, 4, 1), 0, 8, wild))
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.dpi is None and "not credible" in " ".join(picture.notes)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_damaged_16_bit_samples_are_refused(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_picture(Picture(random_samples(50, 50, 3, 16)), path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(PictureError, match="damaged or cut short"):
+        read_picture(path)
 
 
 def test_metadata_after_the_samples_counts(tmp_path):
@@ -667,6 +696,12 @@ def test_quantize_leaves_its_input_alone():
     np.testing.assert_array_equal(planes, before)
 
 
+@pytest.mark.parametrize("dpi", [(0.0, 72.0), (72.0, 70_000.0), (float("nan"), 72.0)])
+def test_a_resolution_nobody_can_hold_is_refused(dpi):
+    with pytest.raises(PictureError, match="dpi must be 1 to 65535"):
+        Picture(random_samples(2, 2, 1), dpi=dpi)
+
+
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
@@ -746,7 +781,7 @@ def test_damaged_files_never_escape_as_other_errors(tmp_path, suffix):
     whole = path.read_bytes()
     rng = np.random.default_rng(3)
     n_refused = 0
-    for _ in range(60):
+    for _ in range(30):
         data = bytearray(whole)
         for place in rng.integers(0, min(len(data), 900), 3):
             data[place] = rng.integers(256)
@@ -771,6 +806,16 @@ def test_pillows_own_limit_is_lifted_for_us_and_kept_for_others(tmp_path, monkey
     for name in ("a.jpg", "a.gif", "a.bmp"):
         Image.new("L", (50, 50)).save(tmp_path / name)
         assert read_picture(tmp_path / name).width == 50
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_threads_read_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    paths = [tmp_path / f"{n}.jpg" for n in range(12)]
+    for path in paths:
+        Image.new("L", (200, 200)).save(path)
+    with ThreadPoolExecutor(4) as pool:
+        assert [picture.width for picture in pool.map(read_picture, paths)] == [200] * 12
     assert Image.MAX_IMAGE_PIXELS == 10
 
 

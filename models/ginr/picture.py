@@ -5,9 +5,11 @@ the colour premultiplied, and `quantize` is the way back. Every loss is said: in
 when reading, by `losses` before writing. This module does not load torch.
 """
 
-from ginr.picture_reader import MAX_PIXELS, printable, probe_picture, read_picture
+from ginr.picture_formats import FORMATS, READABLE, WRITABLE, check_target, losses, printable
+from ginr.picture_header import MAX_PIXELS
+from ginr.picture_reader import probe_picture, read_picture
 from ginr.picture_samples import Picture, PictureHeader, quantize
-from ginr.picture_writer import FORMATS, READABLE, WRITABLE, check_target, losses, write_picture
+from ginr.picture_writer import write_picture
 
 __all__ = [
     "MAX_PIXELS",
@@ -38,7 +40,7 @@ def codecs() -> dict[str, str]:
         vips = f"libvips missing: {' '.join(str(error).split())}"
     else:
         vips = "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
-    libraries = {"JPEG": "jpg", "WEBP": "webp", "AVIF": "avif", "TIFF": "libtiff", "PNG": "zlib"}
+    libraries = {"JPEG": "jpg", "WEBP": "webp", "AVIF": "avif", "PNG": "zlib"}
     table = {}
     for format in FORMATS:
         if not WRITABLE.intersection(format.suffixes):
@@ -47,7 +49,7 @@ def codecs() -> dict[str, str]:
         library = libraries.get(format.name)
         version = features.version(library) if library is not None else None
         abilities = "read, write, 8 and 16 bit" if format.has_depth_16 else "read, write, 8 bit"
-        by = [pillow + (f" with {library} {version}" if version else "")]
+        by = [pillow + (f" with {library} {version}" if version else "")] * (format.name != "TIFF")
         table[format.name] = f"{abilities} ({', '.join(by + [vips] * format.has_depth_16)})"
     table["GIF"] = f"read the first frame, 8 bit ({pillow})"
     return table

@@ -1,16 +1,15 @@
-"""EXIF, XMP and the TIFF directories and PNG chunks they live in, as bytes.
+"""EXIF, XMP and the TIFF directories they live in, as bytes.
 
 An EXIF block is a small TIFF file: a header, then directories of (tag, type, count, value)
 entries. One reader and one packer serve both.
 """
 
+import contextlib
 import re
 import struct
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
-from typing import BinaryIO
 
 Entry = tuple[int, int, bytes]
 """(TIFF type, count, raw value in the file's byte order)."""
@@ -147,11 +146,13 @@ def tiff_dpi(directories: Directories, entries: dict[int, Entry]) -> tuple[float
     return (x[0] * inch, y[0] * inch) if x and y and x[0] > 0 and y[0] > 0 else None
 
 
-def exif_dpi(exif: bytes | None) -> tuple[float, float] | None:
-    if exif is None:
+def exif_dpi(exif: bytes) -> tuple[float, float] | None:
+    """Dots per inch that an EXIF block states; None where it states none or is damaged."""
+    try:
+        directories = Directories.of(exif)
+        return tiff_dpi(directories, directories.read(directories.first))
+    except ValueError:
         return None
-    directories = Directories.of(exif)
-    return tiff_dpi(directories, directories.read(directories.first))
 
 
 def upright_exif(exif: bytes) -> bytes:
@@ -181,18 +182,18 @@ def resized_exif(exif: bytes, height: int, width: int) -> bytes:
     directories = Directories.of(exif)
     block = bytearray(exif)
     sizes = {_PIXEL_WIDTH: width, _PIXEL_HEIGHT: height, 0x100: width, 0x101: height}
-    first = directories.read(directories.first)
-    starts = [directories.first]
-    if _EXIF_DIRECTORY in first:
-        starts.append(int(directories.numbers(first[_EXIF_DIRECTORY])[0]))
-    for start in starts:
-        for tag, kind, count, position in directories.slots(start):
-            if tag in sizes and count == 1:
-                size = sizes[tag]
-                if kind == 3 and size < 65536:
-                    struct.pack_into(directories.order + "H", block, position, size)
-                else:  # as a LONG, for which the field has room
-                    struct.pack_into(directories.order + "HII", block, position - 6, 4, 1, size)
+    nested = directories.read(directories.first).get(_EXIF_DIRECTORY)
+    slots = list(directories.slots(directories.first))
+    if nested is not None:
+        with contextlib.suppress(ValueError):  # a damaged directory is carried as it is
+            slots += directories.slots(int(directories.numbers(nested)[0]))
+    for tag, kind, count, position in slots:
+        if tag in sizes and count == 1:
+            size = sizes[tag]
+            if kind == 3 and size < 65536:
+                struct.pack_into(directories.order + "H", block, position, size)
+            else:  # as a LONG, for which the field has room
+                struct.pack_into(directories.order + "HII", block, position - 6, 4, 1, size)
     return bytes(block)
 
 
@@ -232,128 +233,3 @@ def upright_xmp(xmp: bytes) -> bytes:
 def icc_space(icc: bytes) -> str:
     """The colour space a profile describes: "RGB", "GRAY", "CMYK", ..."""
     return icc[16:20].decode("ascii", "replace").strip()
-
-
-_PNG_MARK = b"\x89PNG\r\n\x1a\n"
-_XMP_KEYWORD = "XML:com.adobe.xmp"
-_TEXT_LIMIT = 1 << 26  # bytes a text chunk or profile may unpack to
-
-
-@dataclass
-class PngChunks:
-    """What a PNG says outside its samples; chunks after the samples count too."""
-
-    width: int = 0
-    height: int = 0
-    depth: int = 0
-    """Bits of a stored sample: 1, 2, 4, 8 or 16."""
-    colour: int = 0
-    """Colour type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA."""
-    transparent: bytes | None = None
-    """The tRNS chunk."""
-    n_frames: int = 1
-    icc: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    text: tuple[tuple[str, str], ...] = ()
-    is_plain_srgb: bool = True
-    """Whether no chunk but iCCP names other colours than sRGB's."""
-
-
-def read_png_chunks(file: BinaryIO) -> PngChunks:
-    """Walks a PNG's chunks without its samples; raises ValueError when it is cut short or damaged."""
-    chunks = PngChunks()
-    file.seek(len(_PNG_MARK))
-    while True:
-        head = file.read(8)
-        if len(head) < 8:
-            raise ValueError("the end chunk is missing")
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":
-            return chunks
-        if kind in (b"IDAT", b"fdAT") or length > _TEXT_LIMIT:
-            file.seek(length + 4, 1)
-            continue
-        data = file.read(length)
-        if len(data) < length or len(file.read(4)) < 4:
-            raise ValueError(f"chunk {kind.decode('ascii', 'replace')} is cut short")
-        _take_chunk(chunks, kind, data)
-
-
-def _take_chunk(chunks: PngChunks, kind: bytes, data: bytes) -> None:
-    if kind == b"IHDR":
-        chunks.width, chunks.height, chunks.depth, chunks.colour = struct.unpack(">IIBB", data[:10])
-    elif kind == b"tRNS":
-        chunks.transparent = data
-    elif kind == b"acTL":
-        chunks.n_frames = max(1, struct.unpack(">I", data[:4])[0])
-    elif kind == b"eXIf":
-        chunks.exif = data.removeprefix(b"Exif\0\0")
-    elif kind == b"iCCP":
-        _, _, packed = data.partition(b"\0")
-        chunks.icc = _inflate(packed[1:])
-    elif kind == b"pHYs":
-        x, y, unit = struct.unpack(">IIB", data)
-        if unit == 1 and x and y:
-            chunks.dpi = (x * 0.0254, y * 0.0254)
-    elif kind == b"cICP":
-        chunks.is_plain_srgb &= data[:2] == b"\1\r"
-    elif kind == b"gAMA":
-        chunks.is_plain_srgb &= abs(struct.unpack(">I", data)[0] - 45_455) < 1000
-    elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-        keyword, text = _text_chunk(kind, data)
-        if keyword == _XMP_KEYWORD:
-            chunks.xmp = text.encode()
-        else:
-            chunks.text += ((keyword, text),)
-
-
-def _text_chunk(kind: bytes, data: bytes) -> tuple[str, str]:
-    keyword, _, rest = data.partition(b"\0")
-    if kind == b"tEXt":
-        return keyword.decode("latin-1"), rest.decode("latin-1")
-    if kind == b"zTXt":
-        return keyword.decode("latin-1"), _inflate(rest[1:]).decode("latin-1")
-    packed = rest[:1] == b"\1"
-    _, _, text = rest[2:].split(b"\0", 2)
-    return keyword.decode("latin-1"), (_inflate(text) if packed else text).decode("utf-8")
-
-
-def _inflate(data: bytes) -> bytes:
-    unpacker = zlib.decompressobj()
-    unpacked = unpacker.decompress(data, _TEXT_LIMIT)
-    if not unpacker.eof:
-        raise ValueError(f"a packed chunk is damaged or unpacks to over {_TEXT_LIMIT >> 20} MB")
-    return unpacked
-
-
-def png_chunks(
-    icc: bytes | None,
-    exif: bytes | None,
-    xmp: bytes | None,
-    dpi: tuple[float, float] | None,
-    text: Iterable[tuple[str, str]],
-) -> bytes:
-    """The chunks that carry these, to stand between a PNG's header and its samples."""
-    parts = []
-    if icc is not None:
-        parts.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
-    if dpi is not None:
-        x, y = (round(side / 0.0254) for side in dpi)
-        parts.append(_chunk(b"pHYs", struct.pack(">IIB", x, y, 1)))
-    if exif is not None:
-        parts.append(_chunk(b"eXIf", exif))
-    if xmp is not None:
-        parts.append(_chunk(b"iTXt", _XMP_KEYWORD.encode() + b"\0\0\0\0\0" + xmp))
-    for keyword, words in text:
-        try:
-            chunk = _chunk(b"tEXt", keyword.encode("latin-1") + b"\0" + words.encode("latin-1"))
-        except UnicodeEncodeError:
-            chunk = _chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + words.encode())
-        parts.append(chunk)
-    return b"".join(parts)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -29,7 +29,7 @@ class Picture:
     xmp: bytes | None = None
     """XMP packet."""
     dpi: tuple[float, float] | None = None
-    """Dots per inch, (x, y)."""
+    """Dots per inch, (x, y), 1 to 65535."""
     text: tuple[tuple[str, str], ...] = ()
     """PNG text chunks as (keyword, text), such as the prompt of a generated picture."""
     notes: tuple[str, ...] = ()
@@ -43,6 +43,8 @@ class Picture:
             raise PictureError(f"samples must be (H, W, 1 to 4), not {samples.shape}")
         if not samples.flags.c_contiguous:
             raise PictureError("samples must be contiguous: pass them through ascontiguousarray")
+        if self.dpi is not None and not is_credible(self.dpi):
+            raise PictureError(f"dpi must be 1 to 65535, not {self.dpi}")
 
     @property
     def height(self) -> int:
@@ -85,6 +87,11 @@ class Picture:
         if self.has_alpha:
             planes[:-1] *= planes[-1]
         return planes
+
+
+def is_credible(dpi: tuple[float, float]) -> bool:
+    """Whether every format that holds a resolution can hold this one."""
+    return all(1 <= side <= 65535 for side in dpi)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ byte for byte; Pillow encodes the rest.
 
 import contextlib
 import errno
-import importlib.util
 import io
 import os
 import secrets
@@ -14,7 +13,6 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -22,163 +20,23 @@ import numpy as np
 
 from ginr import picture_metadata as metadata
 from ginr.errors import PictureError
-from ginr.picture_reader import printable
+from ginr.picture_formats import (
+    Format,
+    check_place,
+    check_target,
+    output_format,
+    printable,
+    unfit_reason,
+)
+from ginr.picture_png import png_chunks
 from ginr.picture_samples import Picture, Samples
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-@dataclass(frozen=True)
-class Format:
-    """What an output format can hold."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    max_side: int
-    max_pixels: int | None = None
-    max_bytes: int | None = None
-    """Limit on the file, checked against the samples uncompressed."""
-    has_alpha: bool = True
-    has_depth_16: bool = False
-    has_grey: bool = True
-    has_metadata: bool = True
-    """ICC profile, EXIF and XMP."""
-    has_dpi: bool = True
-    quality: int | None = None
-    """Default quality, 1 to 100; None where the format is lossless or is so by default."""
-    takes_quality: bool = False
-
-
-FORMATS = (
-    # PNG allows 2^31 - 1, but most readers stop at a million.
-    Format("PNG", (".png",), 1_000_000, has_depth_16=True),
-    # libjpeg refuses more than 65500, though the format allows 65535.
-    Format("JPEG", (".jpg", ".jpeg"), 65_500, has_alpha=False, quality=95, takes_quality=True),
-    Format("WEBP", (".webp",), 16_383, has_grey=False, has_dpi=False, takes_quality=True),
-    Format("TIFF", (".tif", ".tiff"), 2**31 - 1, max_bytes=2**32 - 2**24, has_depth_16=True),
-    Format(
-        "BMP", (".bmp",), 2**31 - 1, max_bytes=2**32 - 2**10, has_alpha=False, has_metadata=False
-    ),
-    # libavif decodes no more than 32768 a side and 2^28 in all, unless told to.
-    Format("AVIF", (".avif",), 32_768, 2**28, has_dpi=False, quality=90, takes_quality=True),
-)
-
-_BY_SUFFIX = {
-    suffix: format
-    for format in FORMATS
-    if format.name != "AVIF" or importlib.util.find_spec("PIL._avif")
-    for suffix in format.suffixes
-}
-WRITABLE = frozenset(_BY_SUFFIX)
-READABLE = WRITABLE | {".gif"}
-
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_JPEG_BLOCK = 65_500  # bytes of EXIF or XMP one JPEG marker holds, less its prefixes
 _BAND = 1 << 20  # bytes of samples in a TIFF strip, or converted at a time
-
-
-def output_format(path: Path) -> Format:
-    """The format a path's suffix names; raises PictureError when it names none."""
-    format = _BY_SUFFIX.get(path.suffix.lower())
-    if format is None:
-        known = ", ".join(sorted(WRITABLE))
-        suffix = repr(path.suffix) if path.suffix else "no suffix"
-        raise PictureError(
-            f"{printable(path)} has {suffix}, which is no output format: use {known}"
-        )
-    return format
-
-
-def check_target(
-    path: Path,
-    height: int,
-    width: int,
-    *,
-    overwrite: bool = False,
-    channels: int = 3,
-    depth: int = 8,
-) -> None:
-    """Raises PictureError when a picture of this size could not be written to the path."""
-    format = output_format(path)
-    name = printable(path)
-    if max(height, width) > format.max_side:
-        raise PictureError(
-            f"{name}: {width} x {height} is too large for {format.name}, which holds"
-            f" {format.max_side} pixels a side: {_roomier(format)}"
-        )
-    if format.max_pixels is not None and height * width > format.max_pixels:
-        raise PictureError(
-            f"{name}: {width} x {height} is too large for {format.name}, which holds"
-            f" {format.max_pixels / 1e6:.0f} megapixels: {_roomier(format)}"
-        )
-    n_bytes = height * width * channels * (depth if format.has_depth_16 else 8) // 8
-    if format.max_bytes is not None and n_bytes > format.max_bytes:
-        raise PictureError(
-            f"{name}: {width} x {height} makes {n_bytes / 2**30:.1f} GiB, and {format.name} holds"
-            f" 4 GiB: {_roomier(format)}"
-        )
-    _check_place(path, overwrite)
-
-
-def _roomier(format: Format) -> str:
-    return "choose a smaller size" if format.name == "PNG" else "use .png or a smaller size"
-
-
-def _check_place(path: Path, overwrite: bool) -> None:
-    name, folder = printable(path), path.parent
-    try:
-        if path.is_dir():
-            raise PictureError(f"{name} is a folder: name a file in it")
-        if path.exists():
-            if not overwrite:
-                raise PictureError(
-                    f"{name} exists already: choose another name or allow overwriting"
-                )
-            if not os.access(path, os.W_OK):
-                raise PictureError(f"{name} is read-only: change its permissions or the name")
-        if not folder.is_dir():
-            raise PictureError(f"{name}: there is no folder {printable(folder)}: create it first")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PictureError(f"{name}: the folder may not be written to: choose another one")
-    except OSError as error:
-        raise PictureError(
-            f"{name} cannot be a file ({error.strerror}): change the name"
-        ) from error
-
-
-def losses(picture: Picture, path: Path) -> list[str]:
-    """What the format named by the path's suffix cannot hold of this picture, as phrases."""
-    format = output_format(path)
-    lost = []
-    if not format.has_alpha and not picture.is_opaque:
-        lost.append("alpha (composited on white)")
-    if not format.has_depth_16 and picture.depth == 16:
-        lost.append("16-bit samples (rounded to 8 bit)")
-    for label, block in (
-        ("ICC profile", picture.icc),
-        ("EXIF", picture.exif),
-        ("XMP", picture.xmp),
-    ):
-        reason = None if block is None else _unfit(format, label, block)
-        if reason is not None:
-            lost.append(label + reason)
-    if picture.dpi is not None and not format.has_dpi and metadata.exif_dpi(picture.exif) is None:
-        lost.append("resolution (dpi)")
-    if picture.text and format.name != "PNG":
-        lost.append(f"{len(picture.text)} PNG text chunk(s)")
-    return lost
-
-
-def _unfit(format: Format, label: str, block: bytes) -> str | None:
-    """Why a block does not go into a format, to follow its label; None when it does."""
-    if not format.has_metadata:
-        return ""
-    if label == "ICC profile" and not format.has_grey and metadata.icc_space(block) == "GRAY":
-        return f" (a grey profile, and {format.name} stores RGB)"
-    if label != "ICC profile" and format.name == "JPEG" and len(block) > _JPEG_BLOCK:
-        return f" ({len(block)} bytes, and JPEG holds 64 KB)"
-    return None
 
 
 def write_picture(
@@ -210,12 +68,13 @@ def _whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
     """Yields a file that takes the path's name when the block ends well, and vanishes if not."""
     name = printable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = target.with_name(f".ginr-{secrets.token_hex(8)}{target.suffix}")
+    # No picture's suffix: whoever walks the folder meanwhile must not take it for one.
+    temporary = target.with_name(f".ginr-{secrets.token_hex(8)}.part")
     try:
         try:
             with temporary.open("xb") as file:
                 yield file
-            _check_place(path, overwrite)  # the work took time
+            check_place(path, overwrite)  # the work took time
             if target.exists():
                 temporary.chmod(target.stat().st_mode & 0o7777)
             os.replace(temporary, target)
@@ -244,9 +103,7 @@ def _sized_exif(picture: Picture) -> bytes | None:
 def _write_png(picture: Picture, file: BinaryIO) -> None:
     import pyvips
 
-    chunks = metadata.png_chunks(
-        picture.icc, _sized_exif(picture), picture.xmp, picture.dpi, picture.text
-    )
+    chunks = png_chunks(picture.icc, _sized_exif(picture), picture.xmp, picture.dpi, picture.text)
     head = bytearray()
     failures: list[BaseException] = []
 
@@ -370,7 +227,7 @@ def _write_with_pillow(
         options["dpi"] = picture.dpi
     blocks = {"ICC profile": picture.icc, "EXIF": _sized_exif(picture), "XMP": picture.xmp}
     for label, block in blocks.items():
-        if block is not None and _unfit(format, label, block) is None:
+        if block is not None and unfit_reason(format, label, block) is None:
             if label == "EXIF":
                 block = b"Exif\0\0" + block
             options[{"ICC profile": "icc_profile"}.get(label, label.lower())] = block
