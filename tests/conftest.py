@@ -1,0 +1,83 @@
+"""Fixtures for every test: fixed seeds, a tiny network and its checkpoint, the sample images."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ginr.checkpoint import save_checkpoint
+from ginr.config import GinrConfig
+from ginr.model import Ginr
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason="needs a CUDA device, none was found")
+    for item in items:
+        if "cuda" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> GinrConfig:
+    """16 tokens of 2x2 pixels per window and 64 LPs, four after every token."""
+    return GinrConfig(
+        patch=2,
+        window=8,
+        n_lp=64,
+        group=4,
+        width=16,
+        n_blocks=2,
+        head_dim=8,
+        n_state=4,
+        hidden=16,
+        n_frequency=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[[GinrConfig], Ginr]:
+    """Random networks whose small initial layers are enlarged: their fields are far from zero."""
+
+    def make(config: GinrConfig) -> Ginr:
+        model = Ginr(config).eval()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name == "lps":
+                    parameter.normal_()
+                elif name.startswith(("decoder.head", "decoder.footprint.2")):
+                    parameter.normal_(std=0.25)
+                elif name.endswith(("out.weight", "content.map.weight")):
+                    parameter.mul_(5)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def tiny_model(make_model: Callable[[GinrConfig], Ginr], tiny_config: GinrConfig) -> Ginr:
+    return make_model(tiny_config)
+
+
+@pytest.fixture
+def tiny_checkpoint(tiny_model: Ginr, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    facts = {"steps": 12, "minutes": 0.5, "held_out_gain_over_bicubic_db": {"x2": 0.1}}
+    save_checkpoint(path, tiny_model.config, tiny_model.state_dict(), facts)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_images() -> Path:
+    return Path(__file__).parent.parent / "sample_images"
