@@ -1,15 +1,18 @@
 """Words and progress go to stderr, results to stdout, nothing else in the CLI prints."""
 
 import json
+import math
 import os
 import sys
+import time
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 _stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
@@ -65,16 +68,17 @@ class Meter:
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f}% {task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.percentage:>3.0f}% {task.fields[pace]}"),
             console=_stderr,
             transient=True,
             # Rich would send results to stderr with the bar: only where both are the terminal.
             redirect_stdout=sys.stdout.isatty(),
             disable=not sys.stderr.isatty(),
         )
-        self._task = self._bar.add_task("", total=total_px, rate="")
+        self._task = self._bar.add_task("", total=total_px, pace="")
+        self._total_px = total_px
         self._before_px = 0
+        self._start = time.monotonic()
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -97,6 +101,9 @@ class Meter:
 
     def advance(self, done_px: int, total_px: int) -> None:
         """`done_px` of the present picture's pixels are there; the callback of `ginr.upscale`."""
-        speed = self._bar.tasks[0].speed
-        rate = f"{speed / 1e6:.2f} MP/s" if speed else ""
-        self._bar.update(self._task, completed=self._before_px + done_px, rate=rate)
+        # The mean over the run, not Rich's recent speed: tiles are few and come in bursts.
+        done_px += self._before_px
+        rate = done_px / max(time.monotonic() - self._start, 1e-3)
+        left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))
+        pace = f"{rate / 1e6:.2f} MP/s, {left} left"
+        self._bar.update(self._task, completed=done_px, pace=pace)

@@ -15,10 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from ginr.checkpoint import load_checkpoint, save_checkpoint
+from ginr.device import choose_device
 from ginr.errors import CheckpointError, GinrError
-from ginr.picture import Picture
+from ginr.picture import Picture, read_picture
+from ginr.upscale import upscale
 from ginr_cli.main import main
 
 
@@ -518,3 +522,87 @@ def test_the_doctor_names_what_is_broken(
     assert record["scan_backends"]["reference"] == "available"
     assert "PNG" in record["formats"]
     assert "scan backends\n  reference      available\n" in run("doctor").out
+
+
+def test_inspect_lps(run: Run, tiny_checkpoint: Path) -> None:
+    (record,) = run("inspect-lps", tiny_checkpoint, "--json").records
+    assert run.code == 0 and run.err == ""
+    assert (record["name"], record["n_lp"], record["width"]) == ("tiny", 64, 16)
+    assert 0.5 < record["diversity"] < record["diversity_off_diagonal"]
+    assert (
+        f"diversity               {record['diversity']:.4f}\n"
+        in run("inspect-lps", tiny_checkpoint).out
+    )
+    assert run("inspect-lps", "huge").code == 1 and "huge: no such checkpoint" in run.err
+
+
+def test_inspect_lps_warns_of_equal_tokens(run: Run, tiny_checkpoint: Path) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    weights = dict(checkpoint.weights) | {"lps": torch.ones(64, 16)}
+    save_checkpoint(Path("same.safetensors"), checkpoint.config, weights, {})
+    run("inspect-lps", "same.safetensors", "--json")
+    assert run.code == 0 and run.records[0]["diversity"] == pytest.approx(0)
+    assert run.err.startswith("warning: a diversity of 0.0000 is not above 0.5")
+
+
+# With a real network
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"), [("RGB", "a.png"), ("RGBA", "a.tif"), ("L", "a.jpg"), ("I;16", "a.png")]
+)
+def test_the_file_is_what_the_library_makes(
+    run: Run, tiny_checkpoint: Path, sample_images: Path, mode: str, name: str
+) -> None:
+    with Image.open(sample_images / "photo_spices.png") as photo:
+        crop = photo.crop((0, 0, 21, 13))
+    if mode == "RGBA":
+        crop.putalpha(crop.convert("L"))
+    elif mode == "L":
+        crop = crop.convert("L")
+    elif mode == "I;16":
+        crop = Image.fromarray(np.asarray(crop.convert("L"), np.uint16) * 257)
+    crop.save(name)
+    run("upscale", name, "out.png", "--scale", "2.5x3", "--checkpoint", tiny_checkpoint)
+    assert (run.code, run.out) == (0, "out.png\n")
+    assert "tiny on " in run.err
+    picture = read_picture(Path(name))
+    model = load_checkpoint(tiny_checkpoint).build(choose_device()[0])
+    expected = upscale(picture, model, height=39, width=53)
+    result = read_picture(Path("out.png")).samples
+    assert result.dtype == picture.samples.dtype
+    np.testing.assert_array_equal(result, expected.samples)
+
+
+def test_a_checkpoint_is_refused_before_torch_is_loaded(tiny_checkpoint: Path) -> None:
+    tiny_checkpoint.write_bytes(tiny_checkpoint.read_bytes()[:-1])
+    picture("a.png")
+    script = (
+        "import sys\nfrom ginr_cli.main import main\n"
+        "try: main(['upscale', 'a.png', '-o', 'new/', '-c', 'tiny.safetensors'])\n"
+        "except SystemExit as leave: assert leave.code == 1, leave\n"
+        "assert 'torch' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0 and "cut short" in result.stderr, result.stderr
+    assert not Path("new").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_gets_a_bar_and_the_pipe_gets_the_names(tiny_checkpoint: Path) -> None:
+    import pty
+
+    for name in ("in/a.png", "in/b.png"):
+        picture(name)
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "ginr_cli", "upscale", "in", "out", "-c", str(tiny_checkpoint)]
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "200"}
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=slave, env=environment, text=True
+    )
+    os.close(slave)
+    shown = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert (result.returncode, result.stdout) == (0, "out/a.png\nout/b.png\n")
+    assert "100%" in shown and "MP/s" in shown and "2 done" in shown
+    assert "\x1b[3" not in shown  # NO_COLOR
