@@ -172,7 +172,8 @@ class _NumbaScan(torch.autograd.Function):
     def forward(
         ctx: Any, packed: Tensor, dt: Tensor, a: Tensor, d: Tensor, n_state: int, reverse: bool
     ) -> Tensor:
-        packed, dt = packed.contiguous(), dt.contiguous()
+        # Another memory layout of any input would make numba compile for seconds.
+        packed, dt, a, d = (v.contiguous() for v in (packed, dt, a, d))
         n_inner = packed.shape[-1] - 2 * n_state
         ctx.save_for_backward(packed, dt, a, d)
         ctx.n_state, ctx.reverse = n_state, reverse
@@ -196,7 +197,7 @@ class _NumbaScan(torch.autograd.Function):
 class _NumbaConvSilu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
-        u, weight = u.contiguous(), weight.contiguous()
+        u, weight, bias = u.contiguous(), weight.contiguous(), bias.contiguous()
         ctx.save_for_backward(u, weight, bias)
         ctx.reverse = reverse
         out = torch.empty_like(u)
