@@ -29,7 +29,7 @@ class Batch:
     coords: Tensor
     """(B, Q, 2) in [-1, 1], y first."""
     cells: Tensor
-    """(B, Q, 2)."""
+    """(B, 1, 2): one footprint for all queries of a crop."""
     target: Tensor
     """(B, Q, 3) in [0, 1]."""
 
@@ -92,7 +92,7 @@ def _sample(
     lr = np.floor(shrink @ hr @ shrink.T + 0.5).clip(0, 255) / np.float32(255)
     y, x = random.integers(side, size=(2, n_query))
     coords = (2 * np.stack([y, x], -1) + 1) / np.float32(side) - 1
-    cells = np.full((n_query, 2), 2 / side, np.float32)
+    cells = np.full((1, 2), 2 / side, np.float32)
     target = hr[:, y, x].T / np.float32(255)
     return lr.astype(np.float32), coords.astype(np.float32), cells, target
 

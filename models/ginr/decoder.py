@@ -69,19 +69,15 @@ class LatticeDecoder(nn.Module):
         return left * (1 + correction)
 
     def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
-        """places, cells (B, Q, 2) in LR pixels -> rgb (B, Q, 3)."""
+        """places (B, Q, 2), cells (B, Q or 1, 2) in LR pixels -> rgb (B, Q, 3)."""
         height, width = codes.shape[1:3]
-        gain = self.gain(cells)[..., None, :]  # (B, Q, 1, 1 + J)
         y, wy, dy = self._neighbours(places[..., 0], height)  # (B, Q, 2)
         x, wx, dx = self._neighbours(places[..., 1], width)
         index = (y[..., :, None] * width + x[..., None, :]).flatten(2)  # (B, Q, 4)
-        weight = (wy[..., :, None] * wx[..., None, :]).flatten(2)[..., None]
-        phase_y, phase_x = dy[..., None] * self.waves[:, 0], dx[..., None] * self.waves[:, 1]
-        phase = (phase_y[..., :, None, :] + phase_x[..., None, :, :]).flatten(2, 3)  # (B, Q, 4, J)
-        waves = (gain[..., 1:] * weight).repeat(1, 1, 1, 2)
-        waves = waves * torch.cat([phase.cos(), phase.sin()], -1)
-        basis = torch.cat([gain[..., :1] * weight, waves], -1)  # (B, Q, 4, F)
-        return blend(codes.flatten(1, 2), index, basis)
+        weight = (wy[..., :, None] * wx[..., None, :]).flatten(2)
+        offset = torch.stack(torch.broadcast_tensors(dy[..., :, None], dx[..., None, :]), -1)
+        near = (codes.flatten(1, 2), index, weight, offset.flatten(2, 3))
+        return read_codes(*near, self.gain(cells), self.waves)
 
     def render(
         self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
@@ -182,46 +178,55 @@ class LatticeDecoder(nn.Module):
         return index.long(), weight, offset
 
 
-def blend(codes: Tensor, index: Tensor, basis: Tensor) -> Tensor:
-    """sum_k codes[index_k] . basis_k: codes (B, h w, 3, F), index (B, Q, 4), basis (B, Q, 4, F).
+def read_codes(
+    codes: Tensor, index: Tensor, weight: Tensor, offset: Tensor, gain: Tensor, waves: Tensor
+) -> Tensor:
+    """Colours (B, Q, 3) from the four codes around each place.
 
-    Returns (B, Q, 3). On the CPU a fused loop, since torch would write out all four products.
+    codes (B, h w, 3, F); index, weight (B, Q, 4); offset (B, Q, 4, 2) in LR pixels; gain
+    (B, Q or 1, 1 + J); waves (J, 2). On the CPU one fused loop, since torch would write out every
+    wave of every place several times over.
     """
     if codes.device.type == "cpu" and codes.dtype == torch.float32:
-        out: Tensor = _Blend.apply(codes, index, basis)  # type: ignore[no-untyped-call]
+        out: Tensor = _ReadCodes.apply(codes, index, weight, offset, gain, waves)
         return out
-    return blend_plain(codes, index, basis)
+    return read_codes_plain(codes, index, weight, offset, gain, waves)
 
 
-def blend_plain(codes: Tensor, index: Tensor, basis: Tensor) -> Tensor:
-    """`blend`, one neighbour at a time."""
+def read_codes_plain(
+    codes: Tensor, index: Tensor, weight: Tensor, offset: Tensor, gain: Tensor, waves: Tensor
+) -> Tensor:
+    """`read_codes`, one neighbour at a time."""
     first = torch.arange(codes.shape[0], device=codes.device)[:, None] * codes.shape[1]
     rows = codes.flatten(0, 1).flatten(1)  # (B h w, 3 F)
     rgb = torch.zeros((), device=codes.device)
     for k in range(index.shape[-1]):
-        near = rows[first + index[..., k]].unflatten(-1, codes.shape[2:])  # (B, Q, 3, F)
-        rgb = rgb + (near * basis[:, :, k, None]).sum(-1)
+        phase = offset[:, :, k] @ waves.t()  # (B, Q, J)
+        basis = torch.cat([torch.ones_like(phase[..., :1]), phase.cos(), phase.sin()], -1)
+        left = torch.cat([gain, gain[..., 1:]], -1) * weight[:, :, k, None]  # (B, Q, F)
+        code = rows[first + index[..., k]].unflatten(-1, codes.shape[2:])  # (B, Q, 3, F)
+        rgb = rgb + (code * (basis * left)[:, :, None]).sum(-1)
     return rgb
 
 
-class _Blend(torch.autograd.Function):
+class _ReadCodes(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, codes: Tensor, index: Tensor, basis: Tensor) -> Tensor:
-        from ginr.render_numba import blend_forward
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        from ginr.render_numba import query_forward
 
-        codes, basis = codes.contiguous(), basis.contiguous()
-        ctx.save_for_backward(codes, index, basis)
-        out = codes.new_empty(*index.shape[:2], 3)
-        arrays = (v.detach().numpy() for v in (codes, index, basis, out))
-        blend_forward(*arrays)
+        tensors = [v.detach().contiguous() for v in inputs]
+        ctx.save_for_backward(*tensors)
+        out = tensors[0].new_empty(*tensors[1].shape[:2], 3)
+        query_forward(*(v.numpy() for v in (*tensors, out)))
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:
-        from ginr.render_numba import blend_backward
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        from ginr.render_numba import query_backward
 
-        codes, index, basis = ctx.saved_tensors
-        grad_codes, grad_basis = torch.zeros_like(codes), torch.empty_like(basis)
-        arrays = (codes, index, basis, grad.contiguous(), grad_codes, grad_basis)
-        blend_backward(*(v.detach().numpy() for v in arrays))
-        return grad_codes, None, grad_basis
+        codes, _, _, _, gain, waves = tensors = ctx.saved_tensors
+        grad_codes, grad_gain = torch.zeros_like(codes), torch.zeros_like(gain)
+        grad_waves = waves.new_zeros(codes.shape[0], *waves.shape)
+        arrays = (*tensors, grad.contiguous(), grad_codes, grad_gain, grad_waves)
+        query_backward(*(v.numpy() for v in arrays))
+        return grad_codes, None, None, None, grad_gain, grad_waves.sum(0)

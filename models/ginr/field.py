@@ -29,7 +29,7 @@ class Decoder(Protocol):
         """LP features -> what the field keeps."""
 
     def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
-        """places, cells (B, Q, 2) -> rgb (B, Q, 3), the base not included."""
+        """places (B, Q, 2), cells (B, Q or 1, 2) -> rgb (B, Q, 3), the base not included."""
 
     def render(
         self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
@@ -57,9 +57,10 @@ class Field:
         return self.decoder.codes(self.features)
 
     def query(self, coords: Tensor, cells: Tensor) -> Tensor:
-        """Colours at coords (B, Q, 2) in [-1, 1] for pixels of footprint cells (B, Q, 2), y first.
+        """Colours at coords (B, Q, 2) in [-1, 1] for pixels of footprint cells, y first.
 
-        Returns rgb (B, Q, 3), not clamped. A cell of 2 / n is a pixel of a render n pixels long.
+        cells is (B, Q, 2), or (B, 1, 2) where all have the same; a cell of 2 / n is a pixel of a
+        render n pixels long. Returns rgb (B, Q, 3), not clamped.
         """
         places = torch.stack(
             [to_lattice(coords[..., k], self.size[k]) - self.origin[k] for k in (0, 1)], -1
