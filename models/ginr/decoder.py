@@ -188,7 +188,9 @@ def read_codes(
     wave of every place several times over.
     """
     if codes.device.type == "cpu" and codes.dtype == torch.float32:
-        out: Tensor = _ReadCodes.apply(codes, index, weight, offset, gain, waves)
+        out: Tensor = _ReadCodes.apply(  # type: ignore[no-untyped-call]
+            codes, index, weight, offset, gain, waves
+        )
         return out
     return read_codes_plain(codes, index, weight, offset, gain, waves)
 

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ class TrainConfig:
 
     folder: Path
     run: Path
-    minutes: float
+    minutes: float = 60.0
     """Length of the whole run, over all the times it is resumed; the rate reaches zero at its end."""
+    steps: int | None = None
+    """Length in steps, instead of minutes."""
     batch: int = 8
     crop: int = 32
     """Side of an LR crop."""
@@ -57,24 +59,32 @@ class Progress:
     seconds: float = 0.0
     loss: float = math.nan
 
+    def done(self, settings: TrainConfig) -> float:
+        """How much of the run is over, from 0 to 1."""
+        if settings.steps is not None:
+            return min(1.0, self.step / settings.steps)
+        return min(1.0, self.seconds / (settings.minutes * 60))
+
 
 def train(
     config: GinrConfig,
     settings: TrainConfig,
     report: Callable[[Progress, dict[str, float] | None], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train until the minutes are used up; returns the path of the checkpoint (averaged weights).
+    """Train until the run is over; returns the path of the checkpoint (averaged weights).
 
-    `report` hears of every step, with the held-out scores when there are new ones. Raises
+    `report` hears of every step, with the held-out scores when there are new ones; `stop` is asked
+    after every step whether to save and leave, to go on with the same call another time. Raises
     GinrError for a folder without pictures, a run of another configuration, or a loss of NaN.
     """
-    images = load_images(settings.folder)
-    held_out = images[:: max(1, len(images) // settings.n_held_out)][: settings.n_held_out]
-    names = {path for path, _ in held_out}
+    images = [image for _, image in load_images(settings.folder)]
+    aside = range(0, len(images), max(2, len(images) // settings.n_held_out))
+    held_out = [images[k] for k in aside][: settings.n_held_out]
     training = [
         image
-        for path, image in images
-        if path not in names and min(image.shape[:2]) >= settings.crop
+        for k, image in enumerate(images)
+        if k not in aside[: settings.n_held_out] and min(image.shape[:2]) >= settings.crop
     ]
     if not training:
         raise GinrError(
@@ -85,36 +95,29 @@ def train(
     state = _State(config, settings, model)
     progress = state.resume()
     saved = time.monotonic()
-    for _ in _until(progress, settings.minutes * 60):
+    while progress.done(settings) < 1 and not stop():
+        start = time.monotonic()
         progress.loss = _step(model, state, training, settings, progress)
         if not math.isfinite(progress.loss):
             raise GinrError(
                 f"{settings.run}: the loss is {progress.loss} at step {progress.step}; "
                 "the last save is sound: lower the rate and run again"
             )
-        report(progress, None)
-        if time.monotonic() - saved > settings.save_minutes * 60:
-            report(progress, state.save(progress, [image for _, image in held_out], len(training)))
-            saved = time.monotonic()
-    report(progress, state.save(progress, [image for _, image in held_out], len(training)))
-    return state.checkpoint
-
-
-def _until(progress: Progress, seconds: float) -> Iterator[None]:
-    """Go on until `seconds` are used up, counting the time the caller takes."""
-    while progress.seconds < seconds:
-        start = time.monotonic()
-        yield
         progress.step += 1
         progress.seconds += time.monotonic() - start
+        report(progress, None)
+        if time.monotonic() - saved > settings.save_minutes * 60:
+            report(progress, state.save(progress, held_out, len(training)))
+            saved = time.monotonic()
+    report(progress, state.save(progress, held_out, len(training)))
+    return state.checkpoint
 
 
 def _step(
     model: Ginr, state: "_State", images: Sequence[Image], settings: TrainConfig, progress: Progress
 ) -> float:
-    done = progress.seconds / (settings.minutes * 60)
     warm = min(1.0, (progress.step + 1) / settings.warm_up)
-    rate = settings.rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    rate = settings.rate * warm * 0.5 * (1 + math.cos(math.pi * progress.done(settings)))
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     batch = sample_batch(
@@ -161,7 +164,8 @@ class _State:
             )
         tensors = load_file(self.path)
         for k, (name, parameter) in enumerate(self.model.named_parameters()):
-            parameter.data.copy_(tensors[f"weight.{name}"])
+            with torch.no_grad():
+                parameter.copy_(tensors[f"weight.{name}"])
             self.average[k].copy_(tensors[f"average.{name}"])
             self.optimizer.state[parameter] = {
                 "step": torch.tensor(float(facts["step"])),
