@@ -31,7 +31,7 @@ def _seed() -> None:
 
 @pytest.fixture(scope="session")
 def tiny_config() -> GinrConfig:
-    """16 tokens of 2x2 pixels per window and 64 LPs, four after every token."""
+    """16 tokens of 2x2 pixels per window and 64 LPs, four after every token; every block scans."""
     return GinrConfig(
         patch=2,
         window=8,
@@ -39,6 +39,7 @@ def tiny_config() -> GinrConfig:
         group=4,
         width=16,
         n_blocks=2,
+        scan_every=1,
         head_dim=8,
         n_state=4,
         hidden=16,

@@ -191,6 +191,8 @@ def test_four_lps_sit_on_the_quarters_of_their_token(order: Order) -> None:
         (SPARSE, {"order": "raster"}),
         (SPARSE, {"placement": "n_group", "group": 4}),
         (DENSE, {"group": 8}),
+        (DENSE, {"group": 3}),
+        (DENSE, {"group": 5}),
         (DENSE, {"group": 1, "placement": "middle"}),
         (DENSE, {"order": "raster"}),
     ],

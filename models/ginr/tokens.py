@@ -141,8 +141,8 @@ def _lattice_side(plan: LpPlan, side: int, order: Order) -> int | None:
     """Side of the LP lattice if every LP covers one square of a recursive curve, else None."""
     lp_side = round(plan.n_lp**0.5)
     square = lp_side**2 == plan.n_lp and lp_side & (lp_side - 1) == 0
-    shared = plan.block.size == max(plan.n_lp, plan.seq_len)  # every token, evenly
-    evenly = shared and np.array_equal(np.unique(plan.block), np.arange(plan.seq_len))
+    share = np.bincount(plan.block.ravel(), minlength=plan.seq_len)  # LPs that stand for a token
+    evenly = share.min() == share.max()
     recursive = order != "raster" or lp_side == side
     return lp_side if square and evenly and recursive else None
 
