@@ -36,8 +36,8 @@ class GinrConfig:
     """Curve along which a window's tokens are read; every other block reads its transpose."""
     width: int = 48
     """Width D of tokens and LPs."""
-    n_blocks: int = 5
-    scan_every: int = 1
+    n_blocks: int = 4
+    scan_every: int = 2
     """Blocks 0, k, 2k, ... hold a Mamba mixer; the others are convolutions only."""
     expand: float = 1.0
     """Inner width E of the mixer over D."""

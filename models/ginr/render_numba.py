@@ -8,8 +8,10 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from ginr.fused import fused
 
-@njit(parallel=True, fastmath=True, cache=True)
+
+@fused
 def render_lattice(
     codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x, out
 ):
@@ -80,7 +82,7 @@ def _waves_at(offset_y, offset_x, waves, weight, cosine, sine):
         sine[j] = weight * math.copysign(np.float32(1.0), turns) * _sine(folded)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@fused
 def query_forward(codes, index, weight, offset, gain, waves, out):
     """Colours out (B, Q, 3) of Q places in each of B pictures.
 
@@ -112,7 +114,7 @@ def query_forward(codes, index, weight, offset, gain, waves, out):
                 out[i, q, c] += total
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@fused
 def query_backward(
     codes, index, weight, offset, gain, waves, grad, grad_codes, grad_gain, grad_waves
 ):

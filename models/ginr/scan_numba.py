@@ -10,6 +10,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from ginr.fused import fused
+
 CHUNK = 64  # steps between two stored states in the backward pass (64 x S x E floats stay in L2)
 
 
@@ -34,7 +36,7 @@ def _sigmoid(x):
     return np.float32(0.5) * h * p / r + np.float32(0.5)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@fused
 def conv_silu_forward(u, weight, bias, reverse, out):
     """out = silu(causal depthwise convolution of u); u, out (B, T, C), weight (J, C), bias (C,)."""
     n_batch, n_step, n_channel = u.shape
@@ -52,7 +54,7 @@ def conv_silu_forward(u, weight, bias, reverse, out):
                 out[i, t, c] = out[i, t, c] * _sigmoid(out[i, t, c])
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@fused
 def conv_silu_backward(u, weight, bias, reverse, grad, grad_u, grad_weight, grad_bias):
     """Gradients of `conv_silu_forward`; grad_weight (B, J, C) and grad_bias (B, C) are per sequence."""
     n_batch, n_step, n_channel = u.shape
@@ -80,7 +82,7 @@ def conv_silu_backward(u, weight, bias, reverse, grad, grad_u, grad_weight, grad
                         grad_u[i, s, c] += pre[c] * weight[j, c]
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@fused
 def scan_forward(u, dt, a, d, n_state, reverse, y):
     """h_t = exp(dt_t a) h_{t-1} + dt_t B_t x_t and y_t = C_t . h_t + d x_t, from h = 0.
 
@@ -112,7 +114,7 @@ def scan_forward(u, dt, a, d, n_state, reverse, y):
                     y[i, t, m * head_dim + k] = acc[k]
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@fused
 def scan_backward(u, dt, a, d, n_state, reverse, grad, grad_u, grad_dt, grad_a, grad_d):
     """Gradients of `scan_forward`; grad_a and grad_d (B, M) are per sequence, grad_u comes zeroed.
 

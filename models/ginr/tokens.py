@@ -223,16 +223,15 @@ def sequence_layout(
     else:
         lps = np.arange(down * across * config.n_lp).reshape(-1, config.n_lp)
         lp_shape = (down * across, config.n_lp)
-    rows = np.concatenate([tokens, n_token + lps], axis=1)  # (W, T): tokens, then LPs
-    order = rows[:, window.plan.order].ravel()
-    inverse = np.argsort(order)
+    rows = [torch.as_tensor(index)[..., None] for index in (tokens, n_token + lps)]
+    order = window.plan.interleave(*rows).flatten()  # (W T,)
     return SequenceLayout(
         down * across,
         n_token,
         token_shape,
         lp_shape,
-        torch.as_tensor(order, device=device),
-        torch.as_tensor(inverse, device=device),
+        order.to(device),
+        order.argsort().to(device),
     )
 
 

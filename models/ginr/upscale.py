@@ -72,6 +72,8 @@ def upscale(
                 planes = _render(picture, field, (height, width), strip, opaque)
                 target = out[strip[0] : strip[2], strip[1] : strip[3]]
                 target[:] = quantize(planes, picture.depth, picture.has_alpha)
+                if progress:
+                    progress(done + (strip[2] - box[0]) * (box[3] - box[1]), height * width)
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -81,8 +83,6 @@ def upscale(
             todo.append(core)
             continue
         done += (box[2] - box[0]) * (box[3] - box[1])
-        if progress:
-            progress(done, height * width)
     return replace(picture, samples=out)
 
 
