@@ -179,11 +179,12 @@ class _State:
         tensors: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
         for k, (name, parameter) in enumerate(self.model.named_parameters()):
-            moments = self.optimizer.state[parameter]
+            moments = self.optimizer.state.get(parameter, {})  # none before its first gradient
+            idle = torch.zeros_like(parameter)
             tensors[f"weight.{name}"] = parameter
             tensors[f"average.{name}"] = weights[name] = self.average[k]
-            tensors[f"first.{name}"] = moments["exp_avg"]
-            tensors[f"second.{name}"] = moments["exp_avg_sq"]
+            tensors[f"first.{name}"] = moments.get("exp_avg", idle)
+            tensors[f"second.{name}"] = moments.get("exp_avg_sq", idle)
         state = {
             "config": json.loads(self.config.to_json()),
             "step": progress.step,
