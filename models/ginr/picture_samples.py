@@ -109,7 +109,8 @@ def quantize(planes: Planes, depth: int, has_alpha: bool) -> Samples:
     """Rounds premultiplied planes, half up, to integer samples with straight alpha.
 
     planes (C, h, w) in [0, 1]; values outside are clipped. Returns (h, w, C) uint8 or uint16.
-    Where alpha rounds to its peak the colour is not divided, where it rounds to 0 the colour is 0.
+    Where alpha rounds to its peak the colour is not divided, where it rounds to 0 the colour is 0;
+    where alpha overshoots its peak, as it does beside an edge, so did the colour: it is divided.
     """
     peak = np.float32(2**depth - 1)
     kind = np.uint8 if depth == 8 else np.uint16
@@ -118,7 +119,8 @@ def quantize(planes: Planes, depth: int, has_alpha: bool) -> Samples:
         plane = planes[channel]  # (h, w)
         if has_alpha and channel < planes.shape[0] - 1:
             alpha = samples[..., -1]
-            partial = (alpha > 0) & (alpha < peak)
+            overshoot = planes[-1] > 1 + 0.5 / peak
+            partial = (alpha > 0) & ((alpha < peak) | overshoot)
             plane = np.where(alpha == 0, np.float32(0), plane)
             np.divide(plane, planes[-1], out=plane, where=partial)
         level = np.clip(plane, 0, 1) * peak

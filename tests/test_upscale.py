@@ -1,0 +1,172 @@
+"""Tiles, sizes, channels and memory of whole pictures: pytest tests/test_upscale.py"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ginr.upscale as module
+from ginr.errors import GinrError, SizeError
+from ginr.model import Ginr
+from ginr.picture import Picture, read_picture
+from ginr.upscale import output_box, upscale
+
+
+def _random(height: int, width: int, channels: int = 3, dtype: type = np.uint8) -> Picture:
+    peak = np.iinfo(dtype).max
+    values = np.random.default_rng(0).integers(0, peak, (height, width, channels), endpoint=True)
+    return Picture(values.astype(dtype))
+
+
+@pytest.mark.parametrize("out", [(74, 111), (75, 113), (20, 30), (333, 50)])
+def test_cores_share_out_every_output_pixel_once(out: tuple[int, int]) -> None:
+    size = (20, 30)
+    count = np.zeros(out, int)
+    for core in module._cut((0, 0, *size), 8):
+        top, left, bottom, right = output_box(core, size, out)
+        count[top:bottom, left:right] += 1
+        for edge, low, high, axis in ((top, core[0], core[2], 0), (left, core[1], core[3], 1)):
+            if edge < out[axis]:  # the first pixel's centre lies in the core
+                centre = (edge + 0.5) * size[axis] / out[axis]
+                assert low <= centre or edge == 0
+                assert centre < high or low == high or top == bottom or left == right
+    assert (count == 1).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 3.7])
+def test_tiles_equal_the_whole(tiny_model: Ginr, sample_images: Path, scale: float) -> None:
+    picture = read_picture(sample_images / "photo_spices.png")
+    picture = Picture(np.ascontiguousarray(picture.samples[:100, :140]))
+    height, width = round(100 * scale), round(140 * scale)
+    with torch.no_grad():  # as small as a trained network's, whose fields are corrections
+        tiny_model.decoder.head.weight *= 0.1
+        tiny_model.decoder.head.bias *= 0.1
+    whole = upscale(picture, tiny_model, height=height, width=width, tile=1000).samples
+    tiled = upscale(picture, tiny_model, height=height, width=width, tile=16).samples
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+    assert whole.std() > 10
+
+
+def test_windows_of_tiles_are_windows_of_the_picture(tiny_model: Ginr) -> None:
+    boxes = [module._read_box(core, (100, 90), 8) for core in module._cut((0, 0, 100, 90), 24)]
+    assert all(box[0] % 8 == 0 and box[1] % 8 == 0 for box in boxes)
+    assert all(box[2] % 8 == 0 or box[2] == 100 for box in boxes)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (17, 1), (8, 8), (9, 33)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_shape_and_kind(
+    tiny_model: Ginr, shape: tuple[int, int], channels: int, dtype: type
+) -> None:
+    picture = _random(*shape, channels, dtype)
+    out = upscale(picture, tiny_model, height=2 * shape[0], width=3 * shape[1], tile=8)
+    assert out.samples.shape == (2 * shape[0], 3 * shape[1], channels)
+    assert out.samples.dtype == dtype
+
+
+def test_opaque_alpha_stays_opaque_and_changes_no_colour(tiny_model: Ginr) -> None:
+    picture = _random(20, 24)
+    alpha = np.full((20, 24, 1), 255, np.uint8)
+    with_alpha = Picture(np.concatenate([picture.samples, alpha], -1))
+    plain = upscale(picture, tiny_model, height=50, width=60).samples
+    out = upscale(with_alpha, tiny_model, height=50, width=60).samples
+    assert (out[..., 3] == 255).all()
+    assert np.array_equal(out[..., :3], plain)
+
+
+def test_no_halo_around_transparency(tiny_model: Ginr) -> None:
+    with torch.no_grad():  # the base alone: what is wrong then is wrong in the handling of alpha
+        for parameter in tiny_model.decoder.head.parameters():
+            parameter.zero_()
+    samples = np.zeros((16, 16, 4), np.uint8)
+    samples[:, :8] = (200, 100, 50, 255)  # beside it: black, wholly transparent
+    out = upscale(Picture(samples), tiny_model, height=64, width=64).samples.astype(int)
+    visible = out[..., 3] > 8
+    assert np.abs(out[visible][:, :3] - (200, 100, 50)).max() <= 16  # 1/16 of alpha is 4 bits
+    solid = out[..., 3] > 128
+    assert np.abs(out[solid][:, :3] - (200, 100, 50)).max() <= 1
+    assert out[:, :24, 3].min() == 255 or out[:, :24, 3].min() > 250
+
+
+def test_metadata_is_carried(tiny_model: Ginr) -> None:
+    picture = Picture(_random(9, 9).samples, icc=b"profile", dpi=(300.0, 300.0))
+    out = upscale(picture, tiny_model, height=18, width=18)
+    assert (out.icc, out.dpi) == (b"profile", (300.0, 300.0))
+
+
+def test_progress_rises_to_the_end(tiny_model: Ginr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STRIP", 500)
+    heard: list[tuple[int, int]] = []
+    upscale(
+        _random(30, 40), tiny_model, height=60, width=80, tile=16,
+        progress=lambda done, total: heard.append((done, total)),
+    )  # fmt: skip
+    done = [d for d, _ in heard]
+    assert done == sorted(set(done))
+    assert heard[-1] == (4800, 4800)
+    assert len(heard) > 6
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_out_of_memory_halves_the_tiles(
+    tiny_model: Ginr, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    picture, said = _random(50, 60), list[str]()
+    expected = upscale(picture, tiny_model, height=100, width=120, tile=16).samples
+    encode = module._encode
+
+    def limited(picture: Picture, model: Ginr, tile: module.Tile, *rest: object) -> object:
+        if tile.core[2] - tile.core[0] > 16:
+            raise error
+        return encode(picture, model, tile, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_encode", limited)
+    out = upscale(picture, tiny_model, height=100, width=120, tile=64, notice=said.append)
+    assert np.array_equal(out.samples, expected)
+    assert said == [f"out of memory: going on with tiles of {n} pixels" for n in (32, 16)]
+
+
+def test_hopeless_memory_is_an_error(tiny_model: Ginr, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> object:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "_encode", never)
+    with pytest.raises(GinrError, match="tiles of 8 pixels"):
+        upscale(_random(50, 60), tiny_model, height=100, width=120)
+
+
+def test_other_errors_are_not_taken_for_memory(
+    tiny_model: Ginr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> object:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(module, "_encode", broken)
+    with pytest.raises(RuntimeError, match="illegal"):
+        upscale(_random(9, 9), tiny_model, height=18, width=18)
+
+
+def test_sizes_below_one_are_refused(tiny_model: Ginr) -> None:
+    with pytest.raises(SizeError, match="0x18"):
+        upscale(_random(9, 9), tiny_model, height=18, width=0)
+
+
+def test_a_size_that_cannot_be_held_is_refused(tiny_model: Ginr) -> None:
+    with pytest.raises(GinrError, match="GiB: choose a smaller size"):
+        upscale(_random(9, 9), tiny_model, height=10**9, width=10**9)
+
+
+def test_bfloat16_stays_close(tiny_model: Ginr) -> None:
+    picture = _random(24, 24)
+    exact = upscale(picture, tiny_model, height=48, width=48).samples.astype(int)
+    half = upscale(picture, tiny_model, height=48, width=48, precision="bfloat16").samples
+    assert 0 < np.abs(exact - half).mean() < 4
