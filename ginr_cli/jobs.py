@@ -48,6 +48,16 @@ class Destination:
     is_folder: bool = False
 
 
+@dataclass(frozen=True)
+class Writing:
+    """How outputs are named and written."""
+
+    suffix: str | None
+    """Of outputs that are not named; None for the input's own."""
+    quality: int | None
+    overwrite: bool
+
+
 def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Destination]:
     """The inputs, and where the outputs go.
 
@@ -113,14 +123,13 @@ def plan(
     source: Source,
     target: "Target",
     destination: Destination,
+    writing: Writing,
     *,
-    suffix: str | None,
-    overwrite: bool,
     batch: bool,
 ) -> Job:
-    """The job for one picture, from its header; `suffix` replaces that of default names.
+    """The job for one picture, from its header.
 
-    An output that exists is an error unless `overwrite`; in a batch it counts as done when it has
+    An output that exists is an error unless it may be overwritten; in a batch it counts as done when it has
     the size asked for. Raises `GinrError` for a picture that cannot be read, enlarged or written.
     """
     from ginr.errors import PictureError
@@ -129,11 +138,11 @@ def plan(
     header = probe_picture(source.path)
     size = header.height, header.width
     out_size = target.resolve(*size)
-    output = _output(source, destination, target.label(*size), suffix)
+    output = _output(source, destination, target.label(*size), writing.suffix)
     name = printable(output)
     if output.exists() and output.samefile(source.path):
         raise PictureError(f"{name} is input and output at once: choose another name")
-    if output.is_file() and not overwrite:
+    if output.is_file() and not writing.overwrite:
         if not batch:
             raise PictureError(f"{name} exists: --overwrite replaces it")
         there = probe_picture(output)
@@ -151,7 +160,7 @@ def plan(
                 f"{printable(output.parent)} cannot be created ({error.strerror}): "
                 "choose another output folder"
             ) from None
-    check_target(output, *out_size, overwrite=overwrite)
+    check_target(output, *out_size, overwrite=writing.overwrite, quality=writing.quality)
     return Job(source.path, output, size, out_size)
 
 

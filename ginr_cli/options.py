@@ -6,14 +6,6 @@ from typing import Annotated
 import typer
 
 
-class Device(StrEnum):
-    """Where the network runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
 class Precision(StrEnum):
     """The number format the network computes in."""
 
@@ -32,7 +24,12 @@ CheckpointOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[
-    Device, typer.Option("--device", help="auto takes CUDA where it works, else the CPU.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="cpu, cuda or cuda:1 (the second GPU); auto takes CUDA where it works, else the CPU.",
+    ),
 ]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="auto takes what is faster on the device.")
@@ -85,6 +82,16 @@ FormatOption = Annotated[
         "--format",
         metavar="SUFFIX",
         help="Format of outputs that are not named: png, jpg, webp, tif ... The input's if left out.",
+    ),
+]
+QualityOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quality",
+        "-q",
+        min=1,
+        max=100,
+        help="For JPEG (95 if left out), AVIF (90) and WebP (lossless if left out).",
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console
-from ginr_cli.jobs import Job, find_sources, plan, split_paths
+from ginr_cli.jobs import Job, Writing, find_sources, plan, split_paths
 from ginr_cli.options import (
     CheckpointOption,
-    Device,
     DeviceOption,
     FormatOption,
     JsonOption,
@@ -20,6 +19,7 @@ from ginr_cli.options import (
     PathsArgument,
     Precision,
     PrecisionOption,
+    QualityOption,
     ScaleOption,
     SizeOption,
     TileOption,
@@ -85,7 +85,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Network:
-    """A built network and what the reports say about it."""
+    """A built network, how it is run, and what the reports say about it."""
 
     model: "Ginr"
     checkpoint: str
@@ -100,10 +100,11 @@ def upscale(
     scale: ScaleOption = None,
     size: SizeOption = None,
     checkpoint: CheckpointOption = "small",
-    device: DeviceOption = Device.AUTO,
+    device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
     tile: TileOption = 0,
     picture_format: FormatOption = None,
+    quality: QualityOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -115,12 +116,14 @@ def upscale(
     from ginr.checkpoint import peek
 
     target = _target(scale, size)
+    _check_device(device)
     peek(checkpoint)  # a wrong name is told at once, not after torch
-    jobs, report = _plan_all(paths, output, target, _suffix(picture_format), overwrite, as_json)
+    writing = Writing(_suffix(picture_format), quality, overwrite)
+    jobs, report = _plan_all(paths, output, target, writing, as_json)
     if jobs:
         network = _load(checkpoint, device, precision, tile)
         try:
-            _run_all(jobs, network, report, overwrite)
+            _run_all(jobs, network, report, writing)
         except KeyboardInterrupt:
             console.say("interrupted")
             report.sum_up()
@@ -144,6 +147,19 @@ def _target(scale: str | None, size: str | None) -> "Target":
         raise console.UsageError(str(error)) from None
 
 
+def _check_device(device: str) -> None:
+    """Refuses a device that is not there before any folder is made for outputs."""
+    from ginr.device import choose_device
+    from ginr.errors import GinrError
+
+    if device in ("auto", "cpu"):  # always there: no need to wait for torch
+        return
+    try:
+        choose_device(device)
+    except GinrError as error:
+        raise console.UsageError(f"--device: {error}") from None
+
+
 def _suffix(picture_format: str | None) -> str | None:
     from ginr.picture import WRITABLE
 
@@ -160,8 +176,7 @@ def _plan_all(
     paths: list[str],
     output: str | None,
     target: "Target",
-    suffix: str | None,
-    overwrite: bool,
+    writing: Writing,
     as_json: bool,
 ) -> tuple[list[Job], Report]:
     """The jobs ahead; what cannot be done, or is done already, is reported here."""
@@ -169,16 +184,14 @@ def _plan_all(
     from ginr.picture import printable
 
     inputs, destination = split_paths(paths, output)
-    if suffix and destination.path and not destination.is_folder:
+    if writing.suffix and destination.path and not destination.is_folder:
         raise console.UsageError(f"--format and the file {destination.path} together: give one")
     report = Report(as_json, batch=len(inputs) > 1 or inputs[0].is_dir())
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
     for source in find_sources(inputs, destination, report.fail):
         try:
-            job = plan(
-                source, target, destination, suffix=suffix, overwrite=overwrite, batch=report.batch
-            )
+            job = plan(source, target, destination, writing, batch=report.batch)
             if other := taken.get(job.output):
                 raise PictureError(
                     f"{printable(source.path)} would overwrite the output of {printable(other)}, "
@@ -195,17 +208,17 @@ def _plan_all(
     return jobs, report
 
 
-def _load(checkpoint: str, device: Device, precision: Precision, tile: int) -> Network:
+def _load(checkpoint: str, device: str, precision: Precision, tile: int) -> Network:
     from ginr.checkpoint import load_checkpoint
     from ginr.device import choose_device
 
     loaded = load_checkpoint(checkpoint)
-    place, reason = choose_device(device.value)
+    place, reason = choose_device(device)
     console.say(f"{loaded.name} on {place} ({reason})")
     return Network(loaded.build(place), loaded.name, str(place), tile or None, precision.value)
 
 
-def _run_all(jobs: list[Job], network: Network, report: Report, overwrite: bool) -> None:
+def _run_all(jobs: list[Job], network: Network, report: Report, writing: Writing) -> None:
     from ginr.picture import printable
 
     before_px = 0
@@ -217,14 +230,14 @@ def _run_all(jobs: list[Job], network: Network, report: Report, overwrite: bool)
             meter.begin(job.source.name, before_px)
             before_px += job.out_px
             try:
-                outcome = _run(job, network, meter, overwrite)
+                outcome = _run(job, network, meter, writing)
             except Exception as problem:
                 report.fail(job.source, problem)
             else:
                 report.add(outcome)
 
 
-def _run(job: Job, network: Network, meter: console.Meter, overwrite: bool) -> Outcome:
+def _run(job: Job, network: Network, meter: console.Meter, writing: Writing) -> Outcome:
     from ginr.picture import losses, printable, read_picture, write_picture
     from ginr.upscale import upscale as enlarge
 
@@ -244,7 +257,7 @@ def _run(job: Job, network: Network, meter: console.Meter, overwrite: bool) -> O
         progress=meter.advance,
         notice=console.say,
     )
-    write_picture(result, job.output, overwrite=overwrite)
+    write_picture(result, job.output, overwrite=writing.overwrite, quality=writing.quality)
     seconds = round(time.perf_counter() - start, 3)
     return _outcome(
         job,

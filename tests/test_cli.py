@@ -73,10 +73,15 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
             raise CheckpointError(f"{name} is no checkpoint: use small")
         return SimpleNamespace(name=name, build=lambda device: None)
 
+    def place(name: str) -> tuple[str, str]:
+        if name == "cuda:7":
+            raise GinrError("device 'cuda:7': 1 CUDA devices found; use --device cpu")
+        return ("cpu" if name == "auto" else name), "no CUDA device"
+
     core = Core()
     parts = {
         "checkpoint": {"load_checkpoint": load, "peek": load},
-        "device": {"choose_device": lambda name: ("cpu", "no CUDA device")},
+        "device": {"choose_device": place},
         "upscale": {"upscale": core.upscale},
     }
     for name, contents in parts.items():
@@ -127,6 +132,7 @@ def test_the_console_script_resolves() -> None:
         (["upscale", "--help"], 0),
         (["upscale", "missing.png", "--scale", "2"], 1),
         (["upscale", "missing.png", "--scale", "0"], 2),
+        (["upscale", "missing.png", "--device", "tpu"], 2),
         (["upscale", "--size"], 2),
     ],
 )
@@ -203,6 +209,28 @@ def test_options_reach_the_network(run: Run, core: Core) -> None:
     assert core.calls[0]["precision"] == "float32"
     run("upscale", "a.png", "-s", "3")
     assert core.calls[1]["tile"] is None and core.calls[1]["precision"] == "auto"
+
+
+def test_devices_have_names(run: Run, core: Core) -> None:
+    picture("a.png")
+    assert run("upscale", "a.png", "--device", "cuda:1", "--json").records[0]["device"] == "cuda:1"
+
+
+def test_quality_reaches_the_file(run: Run, core: Core, sample_images: Path) -> None:
+    with Image.open(sample_images / "photo_spices.png") as photo:
+        photo.crop((0, 0, 60, 40)).save("a.png")
+    for quality in ("30", "95"):
+        assert run("upscale", "a.png", f"{quality}.jpg", "--quality", quality).code == 0
+    assert run("upscale", "a.png", "95.jpg", "--overwrite").code == 0  # 95 is the default
+    assert Path("30.jpg").stat().st_size < Path("95.jpg").stat().st_size / 2
+
+
+def test_quality_is_refused_where_the_format_has_none(run: Run, core: Core) -> None:
+    picture("in/a.png")
+    picture("in/b.jpg")
+    run("upscale", "in", "-o", "out", "--quality", "80")
+    assert (run.code, files("out"), len(core.calls)) == (1, ["b.jpg"], 1)
+    assert "out/a.png: quality 80 cannot be used: PNG is lossless, leave it out" in run.err
 
 
 def test_json_is_one_object_per_picture(run: Run, core: Core) -> None:
@@ -285,7 +313,9 @@ def test_names_that_are_not_utf8(run: Run, core: Core) -> None:
         (["a.png", "folder", "-o", "b.png"], "b.png is one file and the inputs are several"),
         (["folder", "b.png"], "b.png is one file and the inputs are several"),
         (["a.png", "--tile", "-1"], "--tile"),
-        (["a.png", "--device", "tpu"], "--device"),
+        (["a.png", "-o", "new/", "--device", "cuda:7"], "--device: device 'cuda:7': 1 CUDA"),
+        (["a.png", "--quality", "0"], "--quality"),
+        (["a.png", "--quality", "101"], "--quality"),
         ([], "INPUT"),
     ],
 )

@@ -1,25 +1,31 @@
 """Which device to run on."""
 
-import torch
+import re
+from typing import TYPE_CHECKING
 
 from ginr.errors import GinrError
 
+if TYPE_CHECKING:
+    import torch
 
-def choose_device(name: str = "auto") -> tuple[torch.device, str]:
-    """The device called `name` (auto, cpu, cuda, cuda:N) and why. Raises GinrError without it."""
+
+def choose_device(name: str = "auto") -> tuple["torch.device", str]:
+    """The device called `name` (auto, cpu, cuda, cuda:N) and why. Raises GinrError without it.
+
+    A name that is none is refused before torch is loaded.
+    """
+    # Not left to torch: it takes cuda:999 for a device of negative index.
+    if not re.fullmatch("auto|cpu|cuda(:(0|[1-9][0-9]?))?", name):
+        raise GinrError(f"device {name!r} is not known: use auto, cpu, cuda or cuda:1")
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda"), f"CUDA: {torch.cuda.get_device_name()}"
         return torch.device("cpu"), "no CUDA device was found"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise GinrError(f"device {name!r}: expected auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise GinrError(f"device {name!r}: ginr runs on cpu and cuda")
-    if device.type == "cuda":
+    if name.startswith("cuda"):
         count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
+        if int(name.partition(":")[2] or 0) >= count:
             build = "" if torch.version.cuda else "; this torch was built without CUDA"
             raise GinrError(f"device {name!r}: {count} CUDA devices found{build}; use --device cpu")
-    return device, "asked for"
+    return torch.device(name), "asked for"

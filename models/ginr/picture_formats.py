@@ -81,12 +81,18 @@ def check_target(
     width: int,
     *,
     overwrite: bool = False,
+    quality: int | None = None,
     channels: int = 3,
     depth: int = 8,
 ) -> None:
     """Raises PictureError when a picture of this size could not be written to the path."""
     format = output_format(path)
     name = printable(path)
+    if quality is not None and not (format.takes_quality and 1 <= quality <= 100):
+        hint = (
+            "give 1 to 100" if format.takes_quality else f"{format.name} is lossless, leave it out"
+        )
+        raise PictureError(f"{name}: quality {quality} cannot be used: {hint}")
     if max(height, width) > format.max_side:
         raise PictureError(
             f"{name}: {width} x {height} is too large for {format.name}, which holds"

@@ -47,13 +47,16 @@ def write_picture(
     quality (1 to 100) is for JPEG (95 unless given), AVIF (90) and WebP (lossless unless given).
     """
     format = output_format(path)
-    if quality is not None and not (format.takes_quality and 1 <= quality <= 100):
-        hint = (
-            "give 1 to 100" if format.takes_quality else f"{format.name} is lossless, leave it out"
-        )
-        raise PictureError(f"{printable(path)}: quality {quality} cannot be used: {hint}")
-    height, width, channels, depth = *picture.samples.shape, picture.depth
-    check_target(path, height, width, overwrite=overwrite, channels=channels, depth=depth)
+    height, width, channels = picture.samples.shape
+    check_target(
+        path,
+        height,
+        width,
+        overwrite=overwrite,
+        quality=quality,
+        channels=channels,
+        depth=picture.depth,
+    )
     with _whole_file(path, overwrite) as file:
         if format.name == "PNG":
             _write_png(picture, file)
