@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ginr.checkpoint import load_checkpoint
 from ginr.picture import Picture, read_picture, write_picture
 from ginr.resize import bicubic_8bit, downscale_8bit
-from ginr.upscale import upscale
+from ginr.tiles import upscale
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SCALE = 3.7

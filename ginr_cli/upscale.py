@@ -28,7 +28,7 @@ from ginr_cli.options import (
 if TYPE_CHECKING:
     from ginr.model import Ginr
     from ginr.size import Target
-    from ginr.upscale import Precision as PrecisionName
+    from ginr.tiles import Precision as PrecisionName
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _run_all(jobs: list[Job], network: Network, report: Report, writing: Writing
 
 def _run(job: Job, network: Network, meter: console.Meter, writing: Writing) -> Outcome:
     from ginr.picture import losses, printable, read_picture, write_picture
-    from ginr.upscale import upscale as enlarge
+    from ginr.tiles import upscale as enlarge
 
     start = time.perf_counter()
     picture = read_picture(job.source)

@@ -120,7 +120,7 @@ def load_ours(checkpoint: str, device: str) -> Upscaler:
     from ginr.checkpoint import load_checkpoint
     from ginr.device import choose_device
     from ginr.picture import Picture
-    from ginr.upscale import upscale
+    from ginr.tiles import upscale
 
     model = load_checkpoint(checkpoint).build(choose_device(device)[0])
 

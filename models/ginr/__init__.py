@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ginr.lps import LpReport
     from ginr.model import Ginr
     from ginr.picture import Picture, read_picture, write_picture
+    from ginr.tiles import upscale
     from ginr.train import TrainConfig
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "load_checkpoint",
     "read_picture",
     "save_checkpoint",
+    "upscale",
     "write_picture",
 ]
 
@@ -50,6 +52,7 @@ _HOME = {
     "load_checkpoint": "checkpoint",
     "read_picture": "picture",
     "save_checkpoint": "checkpoint",
+    "upscale": "tiles",
     "write_picture": "picture",
 }
 

@@ -1,4 +1,4 @@
-"""Tiles, sizes, channels and memory of whole pictures: pytest tests/test_upscale.py"""
+"""Tiles, sizes, channels and memory of whole pictures: pytest tests/test_tiles.py"""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-import ginr.upscale as module
+import ginr.tiles as module
 from ginr.errors import GinrError, SizeError
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
-from ginr.upscale import output_box, upscale
+from ginr.tiles import output_box, upscale
 
 
 def _random(height: int, width: int, channels: int = 3, dtype: type = np.uint8) -> Picture:

@@ -1,0 +1,69 @@
+"""What the shipped checkpoints promise holds for the samples: pytest tests/test_shipped.py"""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ginr.checkpoint import load_checkpoint, shipped_checkpoints
+from ginr.lps import lp_report
+from ginr.metrics import psnr_y
+from ginr.model import Ginr
+from ginr.picture import Picture, read_picture
+from ginr.resize import benchmark_pair, bicubic_8bit
+from ginr.tiles import upscale
+
+SCALES = (2.0, 3.0, 3.7, 4.0, 6.0)
+PHOTOS = ("photo_colosseum", "photo_osprey", "photo_spices")
+
+
+@pytest.fixture(scope="module")
+def model() -> Ginr:
+    return load_checkpoint("small").build()
+
+
+@pytest.mark.parametrize("name", sorted(shipped_checkpoints()))
+def test_card_and_index_name_this_very_file(name: str) -> None:
+    path = shipped_checkpoints()[name]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    card = path.with_suffix(".md").read_text()
+    index = (Path(__file__).parents[1] / "models" / "README.md").read_text()
+    assert digest in card
+    assert digest in index
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_gain_over_bicubic_is_the_one_it_claims(
+    model: Ginr, sample_images: Path, photo: str, scale: float
+) -> None:
+    claimed = load_checkpoint("small").facts["sample_gain_over_bicubic_db"][photo][f"x{scale:g}"]
+    hr, lr = benchmark_pair(read_picture(sample_images / f"{photo}.png").samples, scale)
+    ours = upscale(Picture(lr), model, height=hr.shape[0], width=hr.shape[1]).samples
+    border = math.ceil(scale)
+    gain = psnr_y(ours, hr, border) - psnr_y(bicubic_8bit(lr, *hr.shape[:2]), hr, border)
+    assert gain > 0
+    assert abs(gain - claimed) < 0.02
+
+
+def test_tiles_equal_the_whole(model: Ginr, sample_images: Path) -> None:
+    for photo in PHOTOS:
+        picture = read_picture(sample_images / f"{photo}.png")
+        size = {"height": picture.height * 2, "width": picture.width * 2}
+        whole = upscale(picture, model, **size, tile=1024).samples.astype(int)
+        for tile in (64, 128):
+            tiled = upscale(picture, model, **size, tile=tile).samples
+            assert np.abs(whole - tiled).max() <= 1
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 30, 90)])
+def test_flat_areas_stay_flat(model: Ginr, colour: tuple[int, int, int]) -> None:
+    flat = np.broadcast_to(np.uint8(colour), (40, 40, 3)).copy()
+    out = upscale(Picture(flat), model, height=148, width=148).samples.astype(int)
+    assert np.abs(out - colour).max() <= 1
+
+
+def test_position_tokens_are_diverse() -> None:
+    assert lp_report(load_checkpoint("small")).diversity > 0.5
