@@ -17,6 +17,7 @@ from ginr.coords import pixel_cell, pixel_grid
 from ginr.errors import SizeError
 from ginr.model import Ginr, initial_lps
 from ginr.scan import backends
+from ginr.tokens import sequence_layout
 
 Make = Callable[[GinrConfig], Ginr]
 
@@ -192,6 +193,15 @@ def test_every_parameter_learns(
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_training_may_follow_inference(tiny_model: Ginr) -> None:
+    sequence_layout.cache_clear()
+    pixels = torch.rand(1, 3, 8, 8)
+    with torch.inference_mode():
+        tiny_model.encode(pixels).render((9, 9))
+    tiny_model(pixels, torch.zeros(1, 1, 2), torch.ones(1, 1, 2)).sum().backward()
+    assert tiny_model.lps.grad is not None
 
 
 @pytest.mark.skipif(bool(backends()["numba"]), reason=backends()["numba"] or "-")

@@ -8,6 +8,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -92,7 +93,8 @@ class Checkpoint:
                 raise CheckpointError(
                     f"{self.header.path}: tensor {name} holds NaN or infinity; use another copy"
                 )
-        model.load_state_dict(dict(self.weights), strict=True, assign=True)
+        own = {name: tensor.clone() for name, tensor in self.weights.items()}
+        model.load_state_dict(own, strict=True, assign=True)
         return model.to(device).eval().requires_grad_(False)
 
 
@@ -114,7 +116,7 @@ def peek(name_or_path: str | Path) -> Header:
             entries = json.loads(file.read(length))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CheckpointError(f"{path}: broken safetensors header; use another copy") from None
     metadata = entries.pop("__metadata__", {}) if isinstance(entries, dict) else {}
     version = metadata.get("ginr.format") if isinstance(metadata, dict) else None
@@ -123,11 +125,13 @@ def peek(name_or_path: str | Path) -> Header:
         raise CheckpointError(f"{path}: {found}; this ginr reads format {FORMAT}")
     try:
         facts = json.loads(metadata["ginr.facts"])
+        if not isinstance(facts, dict):
+            raise TypeError("facts are not a JSON object")
         config = GinrConfig.from_json(metadata["ginr.config"])
         end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
         n_parameter = sum(_product(entry["shape"]) for entry in entries.values())
         dtypes = tuple(sorted({entry["dtype"] for entry in entries.values()}))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(f"{path}: incomplete ginr header; use another copy") from None
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
@@ -186,7 +190,8 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[st
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written: {error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def shipped_checkpoints() -> dict[str, Path]:
@@ -202,9 +207,13 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
     path = Path(name_or_path)
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    if is_folder:
         raise CheckpointError(f"{path}: is a folder; name the .safetensors file in it")
-    if not path.exists():
+    if not exists:
         names = ", ".join(shipped) or "none"
         raise CheckpointError(f"{path}: no such checkpoint; shipped ones are: {names}")
     return path

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -10,6 +11,9 @@ from ginr.errors import CheckpointError
 Placement = Literal["equidistant", "middle", "n_group", "random"]
 Content = Literal["none", "start", "blocks"]
 Order = Literal["hilbert", "morton", "raster"]
+
+MAX_COUNT = 4096  # a checkpoint that asks for more is damaged, and would only fill the memory
+MAX_WINDOW = 256
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,13 @@ class GinrConfig:
     def __post_init__(self) -> None:
         for name in ("patch", "window", "n_lp", "group", "width", "n_blocks", "scan_every",
                      "head_dim", "n_state", "n_tap", "hidden", "kernel", "n_frequency"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}: must be at least 1")
+            most = {"window": MAX_WINDOW, "n_lp": 4 * MAX_WINDOW**2}.get(name, MAX_COUNT)
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be from 1 to {most}")
+        if not (math.isfinite(self.expand) and self.inner >= 1):
+            raise ValueError(f"expand = {self.expand}: leaves no inner width")
+        if not (math.isfinite(self.max_scale) and self.max_scale >= 1):
+            raise ValueError(f"max_scale = {self.max_scale}: must be at least 1")
         side = self.window // self.patch
         if self.window % self.patch or side & (side - 1):
             raise ValueError(f"window {self.window} over patch {self.patch}: not a power of two")
@@ -98,9 +107,11 @@ class GinrConfig:
     def from_json(cls, text: str) -> "GinrConfig":
         """Read back `to_json`; raises CheckpointError for a missing, unknown or ill-typed field."""
         try:
-            values: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+            values: Any = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"configuration is not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise CheckpointError("configuration is not a JSON object")
         hints = get_type_hints(cls)
         unknown, missing = set(values) - set(hints), set(hints) - set(values)
         if unknown or missing:

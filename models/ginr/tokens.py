@@ -207,6 +207,7 @@ class SequenceLayout:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # kept for later calls, which may be training
 def sequence_layout(
     config: GinrConfig, height: int, width: int, transposed: bool, device: torch.device
 ) -> SequenceLayout:
