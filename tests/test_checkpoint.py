@@ -335,6 +335,7 @@ def test_incomplete_metadata_is_refused(tiny_checkpoint: Path, key: str, value: 
         {"expand": -1.0},
         {"expand": float("nan")},
         {"expand": float("inf")},
+        {"expand": 1e300},
         {"max_scale": 0.5},
         {"max_scale": 0},
         {"max_scale": -4.0},

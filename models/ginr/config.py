@@ -69,8 +69,8 @@ class GinrConfig:
             most = {"window": MAX_WINDOW, "n_lp": 4 * MAX_WINDOW**2}.get(name, MAX_COUNT)
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be from 1 to {most}")
-        if not (math.isfinite(self.expand) and self.inner >= 1):
-            raise ValueError(f"expand = {self.expand}: leaves no inner width")
+        if not (math.isfinite(self.expand) and 1 <= self.inner <= MAX_COUNT):
+            raise ValueError(f"expand = {self.expand}: makes no inner width from 1 to {MAX_COUNT}")
         if not (math.isfinite(self.max_scale) and self.max_scale >= 1):
             raise ValueError(f"max_scale = {self.max_scale}: must be at least 1")
         side = self.window // self.patch

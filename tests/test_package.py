@@ -1,0 +1,42 @@
+"""The public names: all there, loaded on first use only.
+
+Run: pytest tests/test_package.py
+"""
+
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import ginr
+
+
+def test_the_list_of_names_is_the_map_of_names() -> None:
+    assert set(ginr.__all__) == set(ginr._HOME)
+
+
+@pytest.mark.parametrize("name", ginr.__all__)
+def test_every_name_is_what_its_module_defines(name: str) -> None:
+    value = getattr(ginr, name)
+    assert value.__name__ == name
+    assert value.__module__.startswith("ginr.")
+
+
+def test_no_name_is_hidden_by_a_module() -> None:
+    # Importing ginr.x puts the module x on the package, in place of a function called x.
+    modules = {module.name for module in pkgutil.iter_modules(ginr.__path__)}
+    assert not modules.intersection(ginr.__all__)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(AttributeError, match="'ginr' has no attribute 'Pictures'"):
+        ginr.Pictures  # noqa: B018
+
+
+def test_importing_the_package_does_not_load_torch() -> None:
+    script = (
+        "import sys, ginr; from ginr import GinrConfig, SizeError, GinrError; "
+        "assert 'torch' not in sys.modules and 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
