@@ -3,7 +3,7 @@
 Letters: B crops, h LR crop side, Q queries per crop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,10 +14,54 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ginr.errors import GinrError, PictureError
-from ginr.picture import READABLE, read_picture
+from ginr.picture import READABLE, printable, read_picture
 from ginr.resize import resize_matrix
 
 Image = NDArray[np.uint8]
+
+MIN_SIDE = 16  # pixels: less leaves nothing to measure at x4
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The pictures of a folder, sorted out; nothing in it is passed over in silence."""
+
+    training: Sequence[Image]
+    held_out: Sequence[Image]
+    """Pictures to measure with; the training picture itself where there is only one."""
+    unreadable: Sequence[tuple[Path, str]]
+    """Files with the name of a picture, and the reason why they are none."""
+    too_small: Sequence[Path]
+
+    @property
+    def measures_itself(self) -> bool:
+        """Whether the only picture is both trained on and measured with."""
+        return len(self.training) == 1 and self.held_out[0] is self.training[0]
+
+
+def collect(folder: Path, *, crop: int, n_held_out: int) -> Collection:
+    """Every picture below `folder` whose shorter side has `crop` pixels, decoded once.
+
+    Up to `n_held_out` of them, a fifth at the most, spread evenly over their names, are held out.
+    Raises GinrError if there is nothing to train on.
+    """
+    unreadable: list[tuple[Path, str]] = []
+    images, too_small, least = [], [], max(crop, MIN_SIDE)
+    for path, image in load_images(folder, lambda *file: unreadable.append(file)):
+        if min(image.shape[:2]) >= least:
+            images.append(image)
+        else:
+            too_small.append(path)
+    if not images:
+        raise GinrError(
+            f"{printable(folder)}: no picture has {least} pixels on its shorter side "
+            f"({len(too_small)} have fewer): add larger ones{' or lower the crop' * (crop > MIN_SIDE)}"
+        )
+    n_aside = min(n_held_out, max(1, len(images) // 5))
+    aside = range(0, len(images), len(images) // n_aside)[:n_aside]
+    held_out = [images[k] for k in aside]
+    training = [image for k, image in enumerate(images) if k not in aside]
+    return Collection(training or images, held_out, unreadable, too_small)
 
 
 @dataclass(frozen=True)
@@ -34,16 +78,27 @@ class Batch:
     """(B, Q, 3) in [0, 1]."""
 
 
-def load_images(folder: Path) -> list[tuple[Path, Image]]:
+def load_images(
+    folder: Path, unreadable: Callable[[Path, str], None] = lambda path, reason: None
+) -> list[tuple[Path, Image]]:
     """Every readable picture below `folder`, by name, as 8-bit RGB (H, W, 3).
 
-    Raises GinrError if there is none; unreadable files are left out.
+    `unreadable` hears of the other files with such a name, and why. Raises GinrError if there is
+    no picture.
     """
-    found = []
+    name = printable(folder)
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise GinrError(f"{name} {what}: name a folder of pictures")
+    found, n_unreadable = [], 0
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in READABLE):
+        if path.is_dir():
+            continue
         try:
             picture = read_picture(path)
-        except PictureError:
+        except PictureError as error:
+            unreadable(path, str(error))
+            n_unreadable += 1
             continue
         samples = picture.samples
         if samples.dtype == np.uint16:
@@ -51,7 +106,9 @@ def load_images(folder: Path) -> list[tuple[Path, Image]]:
         colour = samples[..., :1].repeat(3, -1) if picture.is_grey else samples[..., :3]
         found.append((path, np.ascontiguousarray(colour)))
     if not found:
-        raise GinrError(f"{folder}: no readable picture; give a folder of PNG, JPEG, WebP or TIFF")
+        known = ", ".join(sorted(READABLE))
+        bad = f", {n_unreadable} cannot be read" if n_unreadable else ""
+        raise GinrError(f"{name}: no picture to train on{bad}: put some of {known} there")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,21 +11,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ginr.checkpoint import save_checkpoint, write_tensors
 from ginr.config import GinrConfig
-from ginr.data import Image, load_images, sample_batch
+from ginr.data import Collection, Image, collect, sample_batch
 from ginr.errors import CheckpointError, GinrError
 from ginr.metrics import psnr_y
 from ginr.model import Ginr
+from ginr.picture import printable
 from ginr.resize import benchmark_pair, bicubic_8bit
+
+MOST_DB = 60.0
+"""PSNR from which on a picture counts as reproduced."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train; `run` holds everything that is written."""
+    """How to train; `run` holds everything that is written. Raises GinrError for nonsense."""
 
     folder: Path
     run: Path
@@ -50,6 +56,20 @@ class TrainConfig:
     """Pictures kept aside to measure with."""
     save_minutes: float = 3.0
 
+    def __post_init__(self) -> None:
+        for name in ("batch", "crop", "n_query", "warm_up", "n_held_out"):
+            if getattr(self, name) < 1:
+                raise GinrError(f"{name} is {getattr(self, name)}: give 1 or more")
+        for name in ("minutes", "rate", "clip", "save_minutes"):
+            if not 0 < getattr(self, name) < math.inf:  # NaN is not either
+                raise GinrError(f"{name} is {getattr(self, name)}: give a number above 0")
+        if self.steps is not None and self.steps < 1:
+            raise GinrError(f"steps is {self.steps}: give 1 or more")
+        if not 0 <= self.ema < 1:
+            raise GinrError(f"ema is {self.ema}: give a number from 0 to less than 1")
+        if not 0 <= self.seed < 2**63:
+            raise GinrError(f"seed is {self.seed}: give 0 or more")
+
 
 @dataclass
 class Progress:
@@ -71,29 +91,23 @@ def train(
     settings: TrainConfig,
     report: Callable[[Progress, dict[str, float] | None], None],
     stop: Callable[[], bool] = lambda: False,
+    begin: Callable[[Collection, Progress], None] = lambda pictures, progress: None,
 ) -> Path:
     """Train until the run is over; returns the path of the checkpoint (averaged weights).
 
     `report` hears of every step, with the held-out scores when there are new ones; `stop` is asked
-    after every step whether to save and leave, to go on with the same call another time. Raises
-    GinrError for a folder without pictures, a run of another configuration, or a loss of NaN.
+    after every step whether to save and leave, to go on with the same call another time. `begin`
+    hears, before the first step, what the folder holds and where a resumed run stands. Raises
+    GinrError for a folder without pictures, a run folder that cannot be written to or holds
+    another configuration, or a loss of NaN.
     """
-    images = [image for _, image in load_images(settings.folder)]
-    aside = range(0, len(images), max(2, len(images) // settings.n_held_out))
-    held_out = [images[k] for k in aside][: settings.n_held_out]
-    training = [
-        image
-        for k, image in enumerate(images)
-        if k not in aside[: settings.n_held_out] and min(image.shape[:2]) >= settings.crop
-    ]
-    if not training:
-        raise GinrError(
-            f"{settings.folder}: no picture of {settings.crop} pixels or more to train on"
-        )
     torch.manual_seed(settings.seed)
     model = Ginr(config)
     state = _State(config, settings, model)
     progress = state.resume()
+    pictures = collect(settings.folder, crop=settings.crop, n_held_out=settings.n_held_out)
+    training, held_out = pictures.training, pictures.held_out
+    begin(pictures, progress)
     saved = time.monotonic()
     while progress.done(settings) < 1 and not stop():
         start = time.monotonic()
@@ -148,33 +162,46 @@ class _State:
         self.average = [p.detach().clone() for p in model.parameters()]
         self.path = settings.run / "state.safetensors"
         self.checkpoint = settings.run / "model.safetensors"
-        settings.run.mkdir(parents=True, exist_ok=True)
+        _check_writable(settings.run)
 
     def resume(self) -> Progress:
         """Take over the last save, if there is one."""
         if not self.path.exists():
             return Progress()
-        from safetensors import safe_open
-
-        with safe_open(self.path, framework="pt") as file:
-            facts = json.loads(file.metadata()["ginr.state"])
-        if facts["config"] != json.loads(self.config.to_json()):
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                facts = json.loads(file.metadata()["ginr.state"])
+            if facts["config"] != json.loads(self.config.to_json()):
+                raise CheckpointError(
+                    f"{self.path}: a run of another configuration; choose another run folder"
+                )
+            self._take(load_file(self.path), facts["step"])
+            return Progress(facts["step"], facts["seconds"])
+        except (
+            OSError,
+            SafetensorError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as error:
             raise CheckpointError(
-                f"{self.path}: a run of another configuration; choose another run folder"
-            )
-        tensors = load_file(self.path)
+                f"{self.path}: cannot be resumed ({type(error).__name__}: {error}): "
+                "delete it to start again, or choose another run folder"
+            ) from None
+
+    def _take(self, tensors: dict[str, Tensor], step: int) -> None:
         for k, (name, parameter) in enumerate(self.model.named_parameters()):
             with torch.no_grad():
                 parameter.copy_(tensors[f"weight.{name}"])
             self.average[k].copy_(tensors[f"average.{name}"])
             self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(facts["step"])),
+                "step": torch.tensor(float(step)),
                 "exp_avg": tensors[f"first.{name}"],
                 "exp_avg_sq": tensors[f"second.{name}"],
             }
-        return Progress(facts["step"], facts["seconds"])
 
-    def save(self, progress: Progress, held_out: list[Image], n_image: int) -> dict[str, float]:
+    def save(self, progress: Progress, held_out: Sequence[Image], n_image: int) -> dict[str, float]:
         """Write state and checkpoint; returns the held-out scores of the averaged weights."""
         tensors: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
@@ -190,6 +217,7 @@ class _State:
             "step": progress.step,
             "seconds": progress.seconds,
         }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(self.path, tensors, {"ginr.state": json.dumps(state)})
         scores = self._scores(weights, held_out)
         settings = {
@@ -206,14 +234,32 @@ class _State:
         save_checkpoint(self.checkpoint, self.config, weights, facts)
         return scores
 
-    def _scores(self, weights: dict[str, Tensor], images: list[Image]) -> dict[str, float]:
+    def _scores(self, weights: dict[str, Tensor], images: Sequence[Image]) -> dict[str, float]:
         model = Ginr(self.config)
         model.load_state_dict(weights)
         return {f"x{scale}": gain_over_bicubic(model, images, scale) for scale in (2, 3, 4)}
 
 
+def _check_writable(folder: Path) -> None:
+    """Raises GinrError if nothing can be written to a folder that is there or still to be made."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):  # asked by doing: root passes every os.access
+            pass
+    except OSError as error:
+        raise GinrError(
+            f"{printable(folder)}: {printable(place)} cannot be written to ({error.strerror}): "
+            "choose another run folder"
+        ) from None
+
+
 def gain_over_bicubic(model: Ginr, images: Sequence[Image], scale: float) -> float:
-    """Mean PSNR-Y gain over bicubic, dB, on the middle 256x256 of each picture."""
+    """Mean PSNR-Y gain over bicubic, dB, on the middle 256x256 of each picture.
+
+    Above `MOST_DB` both count as equal: bicubic makes flat pictures without any error.
+    """
     gains = []
     for image in images:
         top, left = (max(0, n - 256) // 2 for n in image.shape[:2])
@@ -223,5 +269,7 @@ def gain_over_bicubic(model: Ginr, images: Sequence[Image], scale: float) -> flo
             rgb = model.encode(pixels).render(hr.shape[:2])[0]
         ours = (rgb.clamp(0, 1) * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
         border = math.ceil(scale)
-        gains.append(psnr_y(ours, hr, border) - psnr_y(bicubic_8bit(lr, *hr.shape[:2]), hr, border))
+        both = ours, bicubic_8bit(lr, *hr.shape[:2])
+        psnr = [min(MOST_DB, psnr_y(image, hr, border)) for image in both]
+        gains.append(psnr[0] - psnr[1])
     return float(np.mean(gains))

@@ -1,0 +1,104 @@
+"""A folder of pictures sorted out for training: what is used, held out, or left out and why.
+
+Run: pytest tests/test_data.py
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ginr.data import collect
+from ginr.errors import GinrError
+from ginr.train import TrainConfig
+
+
+def put(folder: Path, *sides: int) -> None:
+    """Pictures 00.png, 01.png ... of these shorter sides, each of a colour of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, side in enumerate(sides):
+        Image.new("RGB", (side + 5, side), (k, 2 * k, 99)).save(folder / f"{k:02}.png")
+
+
+def numbers(images: Any) -> list[int]:
+    return [int(image[0, 0, 0]) for image in images]
+
+
+@pytest.mark.parametrize(
+    ("n", "n_held_out", "aside"),
+    [(2, 16, [0]), (9, 16, [0]), (10, 16, [0, 5]), (12, 2, [0, 6]), (30, 3, [0, 10, 20])],
+)
+def test_a_fifth_at_most_is_held_out(
+    tmp_path: Path, n: int, n_held_out: int, aside: list[int]
+) -> None:
+    put(tmp_path, *[20] * n)
+    found = collect(tmp_path, crop=16, n_held_out=n_held_out)
+    assert numbers(found.held_out) == aside
+    assert numbers(found.training) == [k for k in range(n) if k not in aside]
+    assert not found.measures_itself
+
+
+def test_a_single_picture_measures_itself(tmp_path: Path) -> None:
+    put(tmp_path, 20)
+    found = collect(tmp_path, crop=16, n_held_out=16)
+    assert numbers(found.training) == numbers(found.held_out) == [0]
+    assert found.measures_itself
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    put(tmp_path / "deep" / "er", 40, 31, 32)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = collect(tmp_path, crop=32, n_held_out=1)
+    assert [path.name for path in found.too_small] == ["01.png"]
+    assert [path.name for path, _ in found.unreadable] == ["broken.jpg", "empty.png"]
+    assert "is empty (0 bytes)" in found.unreadable[1][1]
+    assert numbers(found.held_out) == [0]
+    assert numbers(found.training) == [2]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda folder: None, "photos does not exist: name a folder"),
+        (lambda folder: folder.touch(), "photos is no folder: name a folder"),
+        (lambda folder: folder.mkdir(), "photos: no picture to train on: put some of .avif, .bmp"),
+        (lambda folder: put(folder, 15, 9), "photos: no picture has 16 pixels on its shorter side"),
+    ],
+)
+def test_folders_with_nothing_to_train_on(tmp_path: Path, prepare: Any, words: str) -> None:
+    prepare(tmp_path / "photos")
+    with pytest.raises(GinrError) as caught:
+        collect(tmp_path / "photos", crop=1, n_held_out=1)
+    assert words in str(caught.value)
+
+
+def test_a_folder_of_unreadable_pictures_says_how_many(tmp_path: Path) -> None:
+    for name in ("a.png", "b.tif"):
+        (tmp_path / name).write_text("no picture")
+    with pytest.raises(GinrError, match="no picture to train on, 2 cannot be read"):
+        collect(tmp_path, crop=16, n_held_out=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"minutes": 0}, "minutes is 0: give a number above 0"),
+        ({"minutes": -1}, "minutes is -1"),
+        ({"minutes": math.nan}, "minutes is nan"),
+        ({"minutes": math.inf}, "minutes is inf"),
+        ({"rate": math.nan}, "rate is nan"),
+        ({"steps": 0}, "steps is 0: give 1 or more"),
+        ({"batch": 0}, "batch is 0: give 1 or more"),
+        ({"crop": -3}, "crop is -3"),
+        ({"seed": -1}, "seed is -1: give 0 or more"),
+        ({"ema": 1.0}, "ema is 1.0"),
+    ],
+)
+def test_settings_that_are_nonsense(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(GinrError, match=words):
+        TrainConfig(Path("photos"), Path("run"), **change)
