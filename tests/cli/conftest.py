@@ -1,0 +1,49 @@
+"""Fixtures for the tests of the command line: each runs in an empty folder of its own."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ginr.errors import CheckpointError, GinrError
+
+from .support import Core, Run
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    return Run(capfd)
+
+
+@pytest.fixture
+def core(monkeypatch: pytest.MonkeyPatch) -> Core:
+    def load(name: str) -> Any:
+        if name != "small":
+            raise CheckpointError(f"{name} is no checkpoint: use small")
+        return SimpleNamespace(name=name, build=lambda device: None)
+
+    def place(name: str) -> tuple[str, str]:
+        if name == "cuda:7":
+            raise GinrError("device 'cuda:7': 1 CUDA devices found; use --device cpu")
+        return ("cpu" if name == "auto" else name), "no CUDA device"
+
+    core = Core()
+    parts = {
+        "checkpoint": {"load_checkpoint": load, "peek": load},
+        "device": {"choose_device": place},
+        "tiles": {"upscale": core.upscale},
+    }
+    for name, contents in parts.items():
+        module = ModuleType(f"ginr.{name}")
+        module.__dict__.update(contents)
+        monkeypatch.setitem(sys.modules, f"ginr.{name}", module)
+    return core
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GINR_DEBUG", raising=False)
+    return tmp_path

@@ -1,0 +1,73 @@
+"""What the tests of the command line share: a runner, a stand-in for the network, small files."""
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ginr.picture import Picture
+from ginr_cli.main import main
+
+
+class Run:
+    """Runs the command line in this process and keeps what came of it."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self.capfd = capfd
+
+    def __call__(self, *arguments: str | Path) -> "Run":
+        with pytest.raises(SystemExit) as leave:
+            main([str(argument) for argument in arguments])
+        self.code = leave.value.code
+        self.out, self.err = self.capfd.readouterr()
+        return self
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Core:
+    """Stands in for the network: repeats pixels; `fail` may raise before a picture is made."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.fail: Callable[[Picture], None] = lambda picture: None
+
+    def upscale(self, picture: Picture, model: Any, **options: Any) -> Picture:
+        self.calls.append(options)
+        self.fail(picture)
+        height, width = options["height"], options["width"]
+        rows = np.arange(height) * picture.height // height
+        columns = np.arange(width) * picture.width // width
+        options["progress"](height * width, height * width)
+        return Picture(samples=np.ascontiguousarray(picture.samples[rows][:, columns]))
+
+
+def picture(path: str, width: int = 6, height: int = 4, mode: str = "RGB") -> Path:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, (width, height), "red" if mode != "L" else 99).save(file)
+    return file
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def files(folder: str | Path = ".") -> list[str]:
+    return sorted(
+        str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()
+    )
+
+
+def png(width: int, height: int) -> bytes:
+    """A whole header and nothing else."""
+    body = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4) + body + zlib.crc32(body).to_bytes(4)

@@ -1,0 +1,85 @@
+"""Folders and several inputs: the tree kept, nothing done twice, nothing mixed up.
+
+Run: pytest tests/cli/test_folders.py
+"""
+
+from pathlib import Path
+
+from .support import Core, Run, files, picture, size
+
+
+def test_a_folder_keeps_its_tree_and_is_not_done_twice(run: Run, core: Core) -> None:
+    picture("in/a.png")
+    picture("in/deep/er/b.JPG")
+    picture("in/deep/c.gif", mode="P")
+    picture("in/.hidden/d.png")
+    picture("in/.e.png")
+    Path("in/notes.txt").write_text("not a picture")
+    assert run("upscale", "in", "out", "--scale", "2").code == 0
+    assert files("out") == ["a.png", "deep/c.png", "deep/er/b.JPG"]
+    assert sorted(run.out.splitlines()) == ["out/a.png", "out/deep/c.png", "out/deep/er/b.JPG"]
+    Path("out/a.png").unlink()
+    run("upscale", "in", "out", "--scale", "2")
+    assert run.code == 0 and run.out == "out/a.png\n"
+    assert run.err.endswith("1 done, 2 skipped\n") and len(core.calls) == 4
+    assert run("upscale", "in", "out", "--scale", "2").err.endswith("3 skipped\n")
+
+
+def test_an_output_of_another_size_is_not_taken_for_done(run: Run, core: Core) -> None:
+    picture("in/a.png")
+    run("upscale", "in", "out", "--scale", "2")
+    run("upscale", "in", "out", "--scale", "3")
+    assert run.code == 1 and "out/a.png exists with 12x8 pixels instead of 18x12" in run.err
+    assert run("upscale", "in", "out", "--scale", "3", "--overwrite").code == 0
+    assert size("out/a.png") == (18, 12)
+
+
+def test_outputs_beside_inputs_are_not_inputs(run: Run, core: Core) -> None:
+    picture("in/photo.png")
+    picture("in/scan_x9000.png")  # nobody's output: there is no scan.png
+    for scale, expected in (("2", 2), ("2", 0), ("2x3", 2)):
+        before = len(core.calls)
+        assert run("upscale", "in", "--scale", scale).code == 0
+        assert len(core.calls) - before == expected
+    assert "in: 2 outputs of earlier runs left out" in run.err
+    assert files("in") == [
+        "photo.png",
+        "photo_x2.png",
+        "photo_x2x3.png",
+        "scan_x9000.png",
+        "scan_x9000_x2.png",
+        "scan_x9000_x2x3.png",
+    ]
+
+
+def test_an_output_folder_inside_the_input_is_not_read(run: Run, core: Core) -> None:
+    picture("in/a.png")
+    for _ in range(2):
+        assert run("upscale", "in", "-o", "in/large").code == 0
+    assert files("in") == ["a.png", "large/a.png"]
+
+
+def test_many_inputs_into_one_folder(run: Run, core: Core) -> None:
+    picture("a.png")
+    picture("b.jpg")
+    picture("folder/sub/c.png")
+    run("upscale", "a.png", "b.jpg", "folder", "folder/sub/c.png", "-o", "out", "--format", "png")
+    assert run.code == 0 and files("out") == ["a.png", "b.png", "sub/c.png"]
+
+
+def test_three_pictures_beside_themselves(run: Run, core: Core) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        picture(name)
+    assert run("upscale", "a.png", "b.png", "c.png").out.split() == [
+        "a_x2.png",
+        "b_x2.png",
+        "c_x2.png",
+    ]
+
+
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(run: Run, core: Core) -> None:
+    picture("one/a.png")
+    picture("two/a.png")
+    run("upscale", "one/a.png", "two/a.png", "-o", "out")
+    assert run.code == 1 and files("out") == ["a.png"]
+    assert "two/a.png would overwrite the output of one/a.png, out/a.png" in run.err

@@ -1,0 +1,108 @@
+"""Refusals: wrong usage is exit code 2, a bad file 1, and each is one line.
+
+Run: pytest tests/cli/test_refusals.py
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .support import Core, Run, files, picture, png
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a.png", "--scale", "0"], "scale '0' is not a positive number"),
+        (["a.png", "--scale", "-1"], "scale '-1' is not a positive number"),
+        (["a.png", "--scale", "nan"], "scale 'nan'"),
+        (["a.png", "--scale", "1e9"], "scale '1e9' is too large: ginr enlarges, from 1 to 30"),
+        (["a.png", "--scale", "0.5"], "scale '0.5' would shrink"),
+        (["a.png", "--size", "0x"], "size '0x'"),
+        (["a.png", "--scale", "2", "--size", "9x"], "--scale and --size together"),
+        (["a.png", "--format", "exe"], "--format exe cannot be written: use one of"),
+        (["a.png", "b.png", "--format", "jpg"], "--format and the file b.png together"),
+        (["a.png", "out"], "out has no suffix: write out.png for a picture, out/ for a folder"),
+        (["a.png", "folder", "-o", "b.png"], "b.png is one file and the inputs are several"),
+        (["folder", "b.png"], "b.png is one file and the inputs are several"),
+        (["a.png", "--tile", "-1"], "--tile"),
+        (["a.png", "-o", "new/", "--device", "cuda:7"], "--device: device 'cuda:7': 1 CUDA"),
+        (["a.png", "--quality", "0"], "--quality"),
+        (["a.png", "--quality", "101"], "--quality"),
+        ([], "INPUT"),
+    ],
+)
+def test_wrong_usage(run: Run, core: Core, arguments: list[str], words: str) -> None:
+    picture("a.png")
+    picture("folder/c.png")
+    run("upscale", *arguments)
+    assert (run.code, run.out, core.calls) == (2, "", [])
+    assert words in run.err and "Traceback" not in run.err
+    assert files() == ["a.png", "folder/c.png"]
+
+
+def test_sizes_that_do_not_suit_the_picture(run: Run, core: Core) -> None:
+    picture("a.png")
+    run("upscale", "a.png", "--size", "3x")
+    assert run.code == 1 and "ginr: size 3x would shrink 6x4 pixels" in run.err
+
+
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("missing.png", None),
+        ("empty.png", b""),
+        ("text.png", b"this is no picture, whatever its name says"),
+        ("bomb.png", png(100_000, 100_000)),
+        ("cut.png", png(60, 40)),
+    ],
+)
+def test_bad_inputs_are_one_line(run: Run, core: Core, name: str, contents: bytes | None) -> None:
+    if contents is not None:
+        Path(name).write_bytes(contents)
+    run("upscale", name, "--scale", "2", "--json")
+    (line,) = [line for line in run.err.splitlines() if line.startswith("ginr: ")]
+    assert run.code == 1 and line.startswith(f"ginr: {name}")
+    (record,) = run.records
+    assert record["status"] == "failed" and f"ginr: {record['error']}" == line
+    assert files() == ([] if contents is None else [name])
+
+
+def test_a_truncated_picture(run: Run, core: Core) -> None:
+    file = picture("photo.jpg", 400, 300)
+    file.write_bytes(file.read_bytes()[:-900])
+    run("upscale", "photo.jpg")
+    assert run.code == 1 and "ginr: photo.jpg" in run.err and files() == ["photo.jpg"]
+
+
+def test_an_empty_folder(run: Run, core: Core) -> None:
+    Path("folder").mkdir()
+    Path("folder/notes.txt").write_text("not a picture")
+    run("upscale", "folder", "-o", "out")
+    assert run.code == 1 and "ginr: folder holds no pictures" in run.err
+    assert not Path("out").exists()
+
+
+def test_an_unknown_suffix_and_a_missing_folder(run: Run, core: Core) -> None:
+    picture("a.png")
+    run("upscale", "a.png", "b.xyz")
+    assert run.code == 1 and "b.xyz has '.xyz'" in run.err
+    run("upscale", "a.png", "no/b.png")
+    assert run.code == 1 and "there is no folder no" in run.err
+    assert core.calls == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes anywhere")
+def test_a_read_only_folder(run: Run, core: Core, here: Path) -> None:
+    picture("locked/a.png")
+    Path("locked").chmod(0o555)
+    run("upscale", "locked/a.png")
+    Path("locked").chmod(0o755)
+    assert run.code == 1 and "may not be written" in run.err and core.calls == []
+
+
+def test_a_checkpoint_that_is_none(run: Run, core: Core) -> None:
+    picture("a.png")
+    run("upscale", "a.png", "--checkpoint", "huge")
+    assert run.code == 1 and run.err.endswith("ginr: huge is no checkpoint: use small\n")

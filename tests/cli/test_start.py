@@ -1,0 +1,71 @@
+"""Starting: the console script, what loads when, a reader that left.
+
+Run: pytest tests/cli/test_start.py
+"""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ginr_cli.main import main
+
+from .support import Run, picture
+
+
+def test_the_console_script_resolves() -> None:
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="ginr")
+    assert script.load() is main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--version"], 0),
+        (["--help"], 0),
+        (["upscale", "--help"], 0),
+        (["upscale", "missing.png", "--scale", "2"], 1),
+        (["upscale", "missing.png", "--scale", "0"], 2),
+        (["upscale", "missing.png", "--device", "tpu"], 2),
+        (["upscale", "--size"], 2),
+    ],
+)
+def test_help_and_refusals_do_not_wait_for_torch(arguments: list[str], code: int) -> None:
+    script = (
+        "import sys\nfrom ginr_cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as leave: assert leave.code == {code}, leave\n"
+        "assert 'torch' not in sys.modules and 'numba' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_version_is_the_installed_one(run: Run) -> None:
+    assert run("--version").code == 0
+    assert run.out == f"ginr {importlib.metadata.version('ginr')}\n"
+
+
+def test_a_reader_that_left_is_not_a_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "ginr_cli", "--version"]
+    result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+def test_a_checkpoint_is_refused_before_torch_is_loaded(tiny_checkpoint: Path) -> None:
+    tiny_checkpoint.write_bytes(tiny_checkpoint.read_bytes()[:-1])
+    picture("a.png")
+    script = (
+        "import sys\nfrom ginr_cli.main import main\n"
+        "try: main(['upscale', 'a.png', '-o', 'new/', '-c', 'tiny.safetensors'])\n"
+        "except SystemExit as leave: assert leave.code == 1, leave\n"
+        "assert 'torch' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0 and "cut short" in result.stderr, result.stderr
+    assert not Path("new").exists()
