@@ -5,8 +5,10 @@ import math
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 _stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def printable(path: Path) -> str:
+    """A path as one line that any terminal can show."""
+    from ginr.picture import printable as spelled
+
+    return spelled(path)
 
 
 class UsageError(Exception):
@@ -60,11 +69,11 @@ def describe(problem: BaseException) -> str:
     return f"{kind}: {text or 'no details'} (set GINR_DEBUG=1 for the traceback)"
 
 
-class Meter:
-    """A bar over output pixels with the rate and the time left; silent unless stderr is a terminal."""
+class Bar:
+    """A bar with words before and behind it; silent unless stderr is a terminal."""
 
-    def __init__(self, total_px: int) -> None:
-        """`total_px` output pixels are ahead, over all pictures."""
+    def __init__(self, total: float) -> None:
+        """It is full at `total`."""
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -75,9 +84,7 @@ class Meter:
             redirect_stdout=sys.stdout.isatty(),
             disable=not sys.stderr.isatty(),
         )
-        self._task = self._bar.add_task("", total=total_px, pace="")
-        self._total_px = total_px
-        self._before_px = 0
+        self._task = self._bar.add_task("", total=total, pace="")
         self._start = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -94,6 +101,20 @@ class Meter:
         """Take the bar away, whatever happened."""
         self._bar.stop()
 
+    @property
+    def _seconds(self) -> float:
+        return max(time.monotonic() - self._start, 1e-3)
+
+
+class Meter(Bar):
+    """A bar over output pixels with the rate and the time left."""
+
+    def __init__(self, total_px: int) -> None:
+        """`total_px` output pixels are ahead, over all pictures."""
+        super().__init__(total_px)
+        self._total_px = total_px
+        self._before_px = 0
+
     def begin(self, name: str, before_px: int) -> None:
         """The next picture starts after `before_px` output pixels of the whole run."""
         self._before_px = before_px
@@ -103,7 +124,35 @@ class Meter:
         """`done_px` of the present picture's pixels are there; the callback of `ginr.upscale`."""
         # The mean over the run, not Rich's recent speed: tiles are few and come in bursts.
         done_px += self._before_px
-        rate = done_px / max(time.monotonic() - self._start, 1e-3)
+        rate = done_px / self._seconds
         left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))
         pace = f"{rate / 1e6:.2f} MP/s, {left} left"
         self._bar.update(self._task, completed=done_px, pace=pace)
+
+
+class TrainingMeter(Bar):
+    """A bar over a training run with the loss, the steps per second and the time left."""
+
+    def __init__(self, n_step: int, done: float) -> None:
+        """The run goes on after `n_step` steps, a fraction `done` of its length."""
+        super().__init__(1.0)
+        self._before = n_step, done
+        self._losses: deque[float] = deque(maxlen=100)
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether there was a step."""
+        return bool(self._losses)
+
+    @property
+    def levels(self) -> float:
+        """The mean loss of the last 100 steps, in steps of 1/255."""
+        return 255 * sum(self._losses) / max(1, len(self._losses))
+
+    def advance(self, n_step: int, done: float, loss: float) -> None:
+        """One more step: `n_step` of them now, a fraction `done` of the run."""
+        self._losses.append(loss)
+        steps, part = n_step - self._before[0], done - self._before[1]
+        left = timedelta(seconds=math.ceil(self._seconds * (1 - done) / max(part, 1e-9)))
+        pace = f"loss {self.levels:.2f}/255, {steps / self._seconds:.1f} it/s, {left} left"
+        self._bar.update(self._task, description=f"step {n_step}", completed=done, pace=pace)

@@ -1,6 +1,6 @@
 """The `ginr` command: the list of commands, and the one place where an error becomes words.
 
-Exit codes: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted, 143 terminated.
 """
 
 import importlib.metadata
@@ -15,6 +15,8 @@ import typer
 from ginr_cli import console
 from ginr_cli.doctor import doctor
 from ginr_cli.inspect_lps import inspect_lps
+from ginr_cli.signals import unwinding
+from ginr_cli.train import train
 from ginr_cli.upscale import upscale
 
 app = typer.Typer(
@@ -25,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(upscale)
+app.command()(train)
 app.command()(inspect_lps)
 app.command()(doctor)
 
@@ -54,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
     code: object = 0
     try:
-        app(arguments)
-    except SystemExit as leave:  # Typer's own: 0, 2 for usage, 130 for Ctrl+C
+        with unwinding():
+            app(arguments)
+    except SystemExit as leave:  # Typer's own: 0, 2 for usage, 130 for Ctrl+C; ours at a signal
         code = leave.code
     except KeyboardInterrupt:
         code = 130

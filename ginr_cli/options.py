@@ -1,6 +1,7 @@
 """The arguments and options of the commands, each with its help."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -94,4 +95,29 @@ QualityOption = Annotated[
         help="For JPEG (95 if left out), AVIF (90) and WebP (lossless if left out).",
     ),
 ]
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(metavar="FOLDER", help="Pictures to learn from, those in subfolders included."),
+]
+RunOption = Annotated[
+    Path,
+    typer.Option(
+        "--run", metavar="DIR", help="Where the run is kept: its checkpoint, and how to go on."
+    ),
+]
+PresetOption = Annotated[
+    str, typer.Option("--preset", metavar="NAME", help="The network's configuration.")
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        help="Length of the run, over all the times it goes on. 60 unless --steps is given.",
+    ),
+]
+StepsOption = Annotated[int | None, typer.Option("--steps", help="Its length in steps instead.")]
+BatchOption = Annotated[int, typer.Option("--batch", help="Crops per step.")]
+CropOption = Annotated[int, typer.Option("--crop", help="Side of a crop in input pixels.")]
+RateOption = Annotated[float, typer.Option("--rate", help="Learning rate at its peak.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Another seed, other crops and weights.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]

@@ -1,0 +1,62 @@
+"""Signals: those that end the program unwind it first, and a training run stops between two steps."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_ENDING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # no SIGHUP on Windows
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Within the block SIGTERM and a closed terminal leave by `SystemExit`, so that no half file stays."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    # What is ignored, as under nohup, stays ignored.
+    default = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in default:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in default:
+            signal.signal(number, signal.SIG_DFL)
+
+
+class StopRequest:
+    """Whether Ctrl+C or SIGTERM came; the second one is answered at once, as outside of the block."""
+
+    def __init__(self) -> None:
+        """Nothing is asked yet."""
+        self.is_made = False
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return self.is_made
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within the block the first signal only makes the request."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in signals}
+        before = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        def take(number: int, frame: FrameType | None) -> None:
+            self.is_made = True
+            restore()
+
+        for number in before:
+            signal.signal(number, take)
+        try:
+            yield
+        finally:
+            restore()

@@ -1,0 +1,194 @@
+"""`ginr train`: what it says before it starts, what comes of it, how it stops and goes on.
+
+Run: pytest tests/cli/test_train.py
+"""
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ginr.checkpoint import load_checkpoint
+from ginr.config import PRESETS, GinrConfig
+from ginr.train import TrainConfig
+from ginr_cli.train import train
+
+from .support import Run, files
+
+
+@pytest.fixture(autouse=True)
+def photos(monkeypatch: pytest.MonkeyPatch, tiny_config: GinrConfig) -> Path:
+    """Three pictures of noise in photos/, and a preset `tiny`."""
+    monkeypatch.setitem(PRESETS, "tiny", tiny_config)
+    folder = Path("photos")
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.png", "b.png", "deep/c.png"):
+        noise = np.random.default_rng(len(name)).integers(256, size=(40, 48, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / name)
+    return folder
+
+
+TINY = ["--run", "run", "--preset", "tiny", "--batch", "1", "--crop", "16"]
+
+
+def test_a_run_from_end_to_end(run: Run, photos: Path) -> None:
+    run("train", photos, *TINY, "--steps", "2")
+    assert (run.code, run.out) == (0, "run/model.safetensors\n")
+    first, second, third, *_, last = run.err.splitlines()
+    assert first == "reading the pictures in photos"
+    assert second == "3 pictures, 0.0 megapixels: 1 held out"
+    assert third == "training for 2 steps with 1 crops of 16x16 pixels per step, kept in run"
+    assert last.startswith("step 2: loss ") and "/255, over bicubic " in last
+    assert " dB at x2, " in last and last.endswith(" dB at x4")
+    assert files("run") == ["model.safetensors", "state.safetensors"]
+    assert load_checkpoint("run/model.safetensors").facts["steps"] == 2
+    Image.new("RGB", (9, 7)).save("small.png")
+    run("upscale", "small.png", "--checkpoint", "run/model.safetensors", "--scale", "2")
+    assert run.out == "small_x2.png\n"
+
+
+def test_json_is_one_object(run: Run, photos: Path) -> None:
+    (record,) = run("train", photos, *TINY, "--steps", "2", "--json").records
+    assert record.pop("minutes") >= 0
+    assert record.pop("gain_over_bicubic_db").keys() == {"x2", "x3", "x4"}
+    assert record == {
+        "checkpoint": "run/model.safetensors",
+        "finished": True,
+        "steps": 2,
+        "n_training": 2,
+        "n_held_out": 1,
+    }
+
+
+def test_the_same_command_goes_on_or_leaves_a_finished_run_alone(run: Run, photos: Path) -> None:
+    run("train", photos, *TINY, "--steps", "1")
+    run("train", photos, *TINY, "--steps", "3")
+    assert run.code == 0 and "\ngoing on in run after 1 steps and 0.0 minutes, up to 3" in run.err
+    before = load_checkpoint("run/model.safetensors")
+    run("train", photos, *TINY, "--steps", "3")
+    assert run.code == 0 and "\nrun is finished after 3 steps and 0.0 minutes: a longer" in run.err
+    assert "step 3: over bicubic" in run.err
+    assert load_checkpoint("run/model.safetensors").facts == before.facts
+
+
+def test_a_single_picture_is_also_measured_with(run: Run, photos: Path) -> None:
+    run("train", photos / "deep", *TINY, "--steps", "1", "--json")
+    assert run.code == 0
+    assert "\n1 picture, 0.0 megapixels: it is also measured with\n" in run.err
+    assert (run.records[0]["n_training"], run.records[0]["n_held_out"]) == (1, 1)
+
+
+def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
+    for k in range(12):
+        (photos / f"broken{k:02}.jpg").write_bytes(b"no picture")
+    for name in ("e\n.png", "f.png"):
+        Image.new("RGB", (50, 15)).save(photos / name)
+    run("train", photos, *TINY, "--steps", "1")
+    assert run.code == 0
+    assert run.err.count("left out: photos/broken") == 10
+    assert "\nleft out: 2 more that cannot be read\n" in run.err
+    assert "\nleft out: photos/e\\n.png and 1 more, too small for crops of 16 pixels\n" in run.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["photos", "--minutes", "0"], 2, "minutes is 0.0: give a number above 0"),
+        (["photos", "--minutes", "-1"], 2, "minutes is -1.0"),
+        (["photos", "--minutes", "nan"], 2, "minutes is nan"),
+        (["photos", "--minutes", "abc"], 2, "--minutes"),
+        (["photos", "--minutes", "1", "--steps", "1"], 2, "--minutes and --steps together"),
+        (["photos", "--steps", "0"], 2, "steps is 0: give 1 or more"),
+        (["photos", "--batch", "0"], 2, "batch is 0: give 1 or more"),
+        (["photos", "--rate", "inf"], 2, "rate is inf: give a number above 0"),
+        (["photos", "--preset", "huge"], 2, "--preset huge is not known: use one of small"),
+        (["photos", "--crop", "64"], 1, "photos: no picture has 64 pixels on its shorter side"),
+        (["missing"], 1, "missing does not exist: name a folder of pictures"),
+        (["photos/a.png"], 1, "photos/a.png is no folder: name a folder of pictures"),
+        (["empty"], 1, "empty: no picture to train on: put some of"),
+        (["broken"], 1, "broken: no picture to train on, 1 cannot be read"),
+        (["photos", "--run", "notes.txt"], 1, "notes.txt cannot be written to"),
+        (["photos", "--run", "notes.txt/run"], 1, "notes.txt cannot be written to"),
+        ([], 2, "FOLDER"),
+    ],
+)
+def test_refusals_before_training_starts(
+    run: Run, arguments: list[str], code: int, words: str
+) -> None:
+    Path("empty").mkdir()
+    Path("broken").mkdir()
+    Path("broken/a.png").touch()
+    Path("notes.txt").touch()
+    before = sorted(Path().rglob("*"))
+    run("train", *TINY, *arguments)
+    assert (run.code, run.out) == (code, "")
+    assert words in run.err and "Traceback" not in run.err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_run_of_another_configuration(run: Run, photos: Path) -> None:
+    run("train", photos, *TINY, "--steps", "1")
+    run("train", photos, *TINY, "--steps", "2", "--preset", "small")
+    assert run.code == 1 and "ginr: run/state.safetensors: a run of another conf" in run.err
+
+
+@pytest.mark.parametrize("contents", [b"", b"no state of a run", None])
+def test_a_damaged_state(run: Run, photos: Path, contents: bytes | None) -> None:
+    run("train", photos, *TINY, "--steps", "1")
+    state = Path("run/state.safetensors")
+    state.write_bytes(state.read_bytes()[:-9] if contents is None else contents)
+    run("train", photos, *TINY, "--steps", "2")
+    (line,) = [line for line in run.err.splitlines() if line.startswith("ginr: ")]
+    assert run.code == 1 and line.startswith("ginr: run/state.safetensors: cannot be resumed")
+    assert "delete it to start again" in line
+
+
+def test_defaults_are_those_of_the_library() -> None:
+    ours = {name: option.default for name, option in inspect.signature(train).parameters.items()}
+    theirs = {field.name: field.default for field in fields(TrainConfig)}
+    same = {"batch", "crop", "rate", "seed"}
+    assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
+    assert theirs["minutes"] == 60  # as the help says
+
+
+LONG_RUN = """
+import json, sys
+from ginr.config import PRESETS, GinrConfig
+from ginr_cli.main import main
+PRESETS["tiny"] = GinrConfig.from_json(sys.argv.pop(1))
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_run_and_the_same_command_goes_on(
+    run: Run, photos: Path, tiny_config: GinrConfig, number: int
+) -> None:
+    arguments = ["train", str(photos), *TINY, "--minutes", "9"]
+    command = [sys.executable, "-c", LONG_RUN, tiny_config.to_json(), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr and process.stdout
+        said = ""
+        while "kept in run" not in said:
+            said = process.stderr.readline()
+            assert said, "it ended"
+        process.send_signal(number)
+        out, err = process.stdout.read(), process.stderr.read()
+    assert (process.returncode, out) == (130, "run/model.safetensors\n")
+    assert "stopping: the run is saved and measured" in err and "Traceback" not in err
+    assert "the same command goes on from there" in err
+    steps = load_checkpoint("run/model.safetensors").facts["steps"]
+    assert 0 <= steps < 100_000
+    run("train", photos, *TINY, "--steps", str(steps + 1), "--json")
+    assert run.code == 0 and run.records[0]["steps"] == steps + 1
