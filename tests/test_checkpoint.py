@@ -127,6 +127,21 @@ def test_a_built_network_answers_like_the_saved_one(
         assert torch.equal(built.encode(pixels).render((30, 30)), expected)
 
 
+def test_building_leaves_the_random_numbers_alone(tiny_checkpoint: Path) -> None:
+    before = torch.get_rng_state()
+    load_checkpoint(tiny_checkpoint).build()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_building_does_not_load_the_compiler(tiny_checkpoint: Path) -> None:
+    # It takes a second, which every command would wait for.
+    script = (
+        "import sys; from ginr.checkpoint import load_checkpoint; "
+        "load_checkpoint(sys.argv[1]).build(); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tiny_checkpoint)], check=True)
+
+
 def test_two_networks_of_one_checkpoint_share_nothing(tiny_checkpoint: Path) -> None:
     loaded = load_checkpoint(tiny_checkpoint)
     one, two = loaded.build(), loaded.build()

@@ -72,7 +72,8 @@ class Checkpoint:
         from ginr.model import Ginr
 
         try:
-            with torch.device("meta"):
+            # Not on the meta device: its random fills load torch's compiler, 1.1 s against 5 ms.
+            with torch.random.fork_rng(devices=[]):
                 model = Ginr(self.config)
         except ValueError as error:
             raise CheckpointError(f"{self.header.path}: {error}") from None
