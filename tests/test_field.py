@@ -283,6 +283,25 @@ def test_gradients_of_a_render_reach_every_part(tiny_model: Ginr) -> None:
         assert parameter.grad.abs().sum() > 0
 
 
+def test_the_slope_of_a_field(tiny_model: Ginr) -> None:
+    with torch.no_grad():
+        features = tiny_model.double().encode(torch.rand(1, 3, 8, 8, dtype=torch.float64)).features
+    field = Field(features, None, (8, 8), (0, 0), tiny_model.decoder)
+    coords = (torch.rand(1, 9, 2, dtype=torch.float64) * 2 - 1).requires_grad_()
+    cells = torch.full((1, 1, 2), 0.1, dtype=torch.float64)
+    (slope,) = torch.autograd.grad(field.query(coords, cells).sum(), coords)
+    step = torch.tensor([0.0, 1e-6], dtype=torch.float64)
+    with torch.no_grad():
+        rise = field.query(coords + step, cells) - field.query(coords - step, cells)
+    close(slope[..., 1], rise.sum(-1) / 2e-6)
+    # In float32, where values alone come from the fused loop.
+    single = dataclasses.replace(
+        field, features=features.float(), decoder=tiny_model.float().decoder
+    )
+    (rounded,) = torch.autograd.grad(single.query(coords.float(), cells.float()).sum(), coords)
+    torch.testing.assert_close(rounded, slope, rtol=0, atol=1e-3 * slope.abs().max().item())
+
+
 def test_gradients_of_render_and_query_agree(tiny_model: Ginr) -> None:
     pixels, size = torch.rand(1, 3, 8, 8), (11, 19)
     field = tiny_model.encode(pixels)

@@ -187,7 +187,8 @@ def read_codes(
     (B, Q or 1, 1 + J); waves (J, 2). On the CPU one fused loop, since torch would write out every
     wave of every place several times over.
     """
-    if codes.device.type == "cpu" and codes.dtype == torch.float32:
+    by_place = weight.requires_grad or offset.requires_grad  # a slope of the field was asked for
+    if codes.device.type == "cpu" and codes.dtype == torch.float32 and not by_place:
         out: Tensor = _ReadCodes.apply(  # type: ignore[no-untyped-call]
             codes, index, weight, offset, gain, waves
         )
