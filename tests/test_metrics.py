@@ -1,4 +1,4 @@
-"""PSNR against values worked by hand.
+"""PSNR against values worked by hand, SSIM against those and scikit-image.
 
 Run: pytest tests/test_metrics.py
 """
@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from ginr.metrics import luma, psnr_rgb, psnr_y
+from ginr.metrics import luma, psnr_rgb, psnr_y, ssim_y
 
 
 def flat(red: int, green: int, blue: int, size: int = 4) -> np.ndarray:
@@ -67,3 +67,41 @@ def test_the_border_is_left_out() -> None:
 def test_wrong_inputs(a: np.ndarray, b: np.ndarray, border: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         psnr_y(a, b, border)
+
+
+def test_ssim_of_flat_pictures() -> None:
+    # No variance: only (2 x y + C1) / (x^2 + y^2 + C1) is left, C1 = (0.01 * 255)^2 = 6.5025.
+    dark, light = np.full((2, 12, 13, 1), 100, np.uint8)
+    light += 50
+    assert ssim_y(dark, light, 0) == pytest.approx(30006.5025 / 32506.5025, abs=1e-9)
+    assert ssim_y(dark, dark, 0) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(11, 11, 3), (11, 40, 1), (37, 24, 3), (64, 51, 1)])
+@pytest.mark.parametrize("border", [0, 3])
+def test_ssim_is_that_of_scikit_image(shape: tuple[int, int, int], border: int) -> None:
+    from skimage.metrics import structural_similarity
+
+    height, width, channels = shape
+    framed = (height + 2 * border, width + 2 * border, channels)
+    a = np.random.randint(0, 256, framed).astype(np.uint8)
+    b = np.clip(a + np.random.normal(0, 30, framed), 0, 255).astype(np.uint8)
+    inner = slice(border, border + height), slice(border, border + width)
+    expected = structural_similarity(
+        luma(a)[inner],
+        luma(b)[inner],
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert 0 < expected < 0.99
+    assert ssim_y(a, b, border) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_needs_a_window() -> None:
+    small = flat(0, 0, 0, 12)
+    with pytest.raises(ValueError, match="SSIM needs 11 pixels a side, got 10x10"):
+        ssim_y(small, small, 1)
+    with pytest.raises(ValueError, match="images, got"):
+        ssim_y(small, small[..., :2], 0)
