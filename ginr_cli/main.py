@@ -14,6 +14,7 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.doctor import doctor
+from ginr_cli.evaluate import evaluate
 from ginr_cli.inspect_lps import inspect_lps
 from ginr_cli.signals import unwinding
 from ginr_cli.train import train
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(upscale)
 app.command()(train)
+app.command()(evaluate)
 app.command()(inspect_lps)
 app.command()(doctor)
 

@@ -1,0 +1,202 @@
+"""`ginr evaluate`: the table, JSON and CSV, and what is left out of the means.
+
+Run: pytest tests/cli/test_evaluate.py
+"""
+
+import csv
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ginr.checkpoint import load_checkpoint
+from ginr.evaluate import PROTOCOL, score
+from ginr.picture import Picture, read_picture
+from ginr.tiles import upscale
+
+from .support import Core, Run, files
+
+
+def photo(path: str, sample_images: Path, width: int = 64, height: int = 48) -> Path:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(sample_images / "photo_osprey.png") as image:
+        image.crop((100, 100, 100 + width, 100 + height)).save(file)
+    return file
+
+
+@pytest.fixture
+def album(here: Path, sample_images: Path) -> Path:
+    photo("album/a.png", sample_images)
+    photo("album/sub/b.png", sample_images, 50, 60)
+    return Path("album")
+
+
+def test_numbers_are_the_library_s(run: Run, album: Path, tiny_checkpoint: Path) -> None:
+    (record,) = run("evaluate", tiny_checkpoint, album, "--scales", "2,6", "--json").records
+    assert run.code == 0
+    assert record["protocol"] == PROTOCOL and PROTOCOL in run.err
+    assert (record["checkpoint"], record["scales"]) == ("tiny", [2, 6])
+    model = load_checkpoint(tiny_checkpoint).build(record["device"])
+
+    def ours(lr: Any, height: int, width: int) -> Any:
+        return upscale(Picture(lr), model, height=height, width=width).samples
+
+    rows = {(row["picture"], row["scale"]): row for row in record["pictures"]}
+    assert list(rows) == [
+        (f"album/{name}", scale) for name in ("a.png", "sub/b.png") for scale in (2, 6)
+    ]
+    for (name, scale), row in rows.items():
+        expected = score(name, read_picture(Path(name)).samples, scale, ours)
+        for key, value in vars(expected).items():
+            assert row[key] == value or key == "seconds"
+        assert row["seconds"] > 0 and row["folder"] == "album"
+        assert (row["psnr_y_x4_lanczos"] is None) == (scale == 2)
+    for mean in record["means"]:
+        gains = {name: row["gain_y"] for (name, at), row in rows.items() if at == mean["scale"]}
+        assert mean["gain_y"] == pytest.approx(sum(gains.values()) / 2)
+        assert mean["worst_gain_y"] == min(gains.values()) == gains[mean["worst_picture"]]
+        assert (mean["pictures"], mean["folder"]) == (2, "album")
+
+
+def test_the_table_has_a_line_per_picture_and_scale(run: Run, core: Core, album: Path) -> None:
+    run("evaluate", "small", album, album / "sub", "--scales", "2,3.7")
+    assert run.code == 0 and PROTOCOL in run.err and "2 measured" in run.err
+    lines = [line.split() for line in run.out.splitlines()]
+    assert [(line[0], line[-1]) for line in lines[1:7]] == [
+        (scale, name)
+        for name in ("album/a.png", "album/sub/b.png", "album/sub/b.png")
+        for scale in ("x2", "x3.7")
+    ]
+    assert lines[0][0] == lines[8][0] == "scale" and lines[7] == []
+    assert [(line[0], line[9:12]) for line in lines[9:]] == [
+        ("x2", ["2", "in", "album,"]),
+        ("x3.7", ["2", "in", "album,"]),
+        ("x2", ["1", "in", "album/sub,"]),
+        ("x3.7", ["1", "in", "album/sub,"]),
+    ]
+    assert {len(line) for line in lines[1:7]} == {10}
+    assert float(lines[9][1]) == pytest.approx(
+        (float(lines[1][1]) + float(lines[3][1])) / 2, abs=0.01
+    )
+
+
+def test_csv_holds_what_json_says(run: Run, core: Core, album: Path) -> None:
+    run("evaluate", "small", album, "--scales", "2,8", "--json", "--csv", "out.csv")
+    with Path("out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert run.code == 0 and files() == ["album/a.png", "album/sub/b.png", "out.csv"]
+    assert list(rows[0])[:5] == ["folder", "picture", "scale", "width", "height"]
+    for row, record in zip(rows, run.records[0]["pictures"], strict=True):
+        assert list(row) == list(record)
+        assert row == {key: "" if value is None else str(value) for key, value in record.items()}
+
+
+def test_a_csv_file_that_exists_stays_unless_told(run: Run, core: Core, album: Path) -> None:
+    Path("out.csv").write_text("mine")
+    assert run("evaluate", "small", album, "--csv", "out.csv").code == 1
+    assert "out.csv exists already" in run.err and Path("out.csv").read_text() == "mine"
+    assert run("evaluate", "small", album, "--csv", "no/out.csv").code == 1
+    assert "there is no folder no" in run.err and core.calls == []
+    Path("link.csv").symlink_to("out.csv")
+    run("evaluate", "small", album, "--scales", "2", "--csv", "link.csv", "--overwrite")
+    assert run.code == 0 and Path("out.csv").read_text().startswith("folder,picture")
+    assert Path("link.csv").is_symlink()
+    if os.path.exists(os.devnull):
+        run("evaluate", "small", album, "--csv", os.devnull, "--overwrite")
+        assert run.code == 2 and "is not an ordinary file" in run.err
+
+
+def test_pictures_too_small_for_a_scale_are_named(
+    run: Run, core: Core, album: Path, sample_images: Path
+) -> None:
+    photo("album/tiny.png", sample_images, 20, 20)
+    (record,) = run("evaluate", "small", album, "--scales", "2,8", "--json").records
+    assert run.code == 0
+    assert "album/tiny.png: 20x20 pixels are too few to measure x8" in run.err
+    assert "3 measured, 1 too small for a scale\n" in run.err
+    assert record["too_small"] == [{"folder": "album", "picture": "album/tiny.png", "scale": 8}]
+    assert [mean["pictures"] for mean in record["means"]] == [3, 2]
+    run("evaluate", "small", "album/tiny.png", "--scales", "8")
+    assert (run.code, run.out) == (1, "") and "0 measured" in run.err
+
+
+def test_a_flat_picture_has_no_place_in_a_mean(run: Run, core: Core, album: Path) -> None:
+    Image.new("L", (40, 40), 7).save("album/flat.png")
+    (record,) = run("evaluate", "small", album, "--scales", "2", "--json", "--csv", "o.csv").records
+    assert run.code == 0 and "x2: no finite PSNR, left out of the mean: album/flat.png" in run.err
+    assert record["means"][0]["pictures"] == 2 and math.isfinite(record["means"][0]["psnr_y"])
+    (row,) = [row for row in record["pictures"] if row["picture"] == "album/flat.png"]
+    assert row["psnr_y"] is row["psnr_y_bicubic"] is None and row["gain_y"] == 0
+    assert row["ssim_y"] == pytest.approx(1)
+    assert "Infinity" not in run.out and ",inf," in Path("o.csv").read_text()
+
+
+def test_unreadable_pictures_are_counted(run: Run, core: Core, album: Path) -> None:
+    Path("album/text.png").write_text("no picture")
+    cut = (album / "a.png").read_bytes()
+    Path("album/cut.png").write_bytes(cut[: len(cut) // 2])
+    (record,) = run("evaluate", "small", album, "none", "--scales", "2", "--json").records
+    assert run.code == 1 and "2 measured, 3 failed" in run.err
+    assert {row["input"] for row in record["failed"]} == {"album/text.png", "album/cut.png", "none"}
+    assert len([line for line in run.err.splitlines() if line.startswith("ginr: ")]) == 3
+    assert record["means"][0]["pictures"] == 2
+
+
+def test_what_is_measured_without_alpha_or_depth_is_said(run: Run, core: Core, here: Path) -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.integers(0, 65536, (40, 40), np.uint16)
+    Image.fromarray(samples).save("deep.png")
+    Image.fromarray(rng.integers(0, 256, (40, 40, 4), np.uint8)).save("clear.png")
+    (record,) = run("evaluate", "small", "deep.png", "clear.png", "--scales", "2", "--json").records
+    assert run.code == 0 and "deep.png: measured at 8 bit" in run.err
+    assert record["notes"] == [
+        {"picture": "deep.png", "notes": ["measured at 8 bit"]},
+        {"picture": "clear.png", "notes": ["measured without its alpha"]},
+    ]
+
+
+def test_limit_and_tile(run: Run, core: Core, album: Path) -> None:
+    run("evaluate", "small", album, "--scales", "2,2", "--limit", "1", "--tile", "64")
+    assert run.code == 0 and len(core.calls) == 1 and core.calls[0]["tile"] == 64
+    assert "1 measured" in run.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        *((["small", "album", "--scales", text], "--scales") for text in ("0", "0.5", "nan", "a")),
+        (["small", "album", "--scales", "2,31"], "scale '31' is too large"),
+        (["small", "album", "--scales", "2,,3"], "scale ''"),
+        (["small", "album", "--scales", "2x3"], "'2x3' is two scales"),
+        (["small", "album", "--device", "cuda:7"], "--device: device 'cuda:7'"),
+        (["small", "album", "--limit", "0"], "--limit"),
+        (["small"], "FOLDER"),
+    ],
+)
+def test_wrong_usage(run: Run, core: Core, album: Path, arguments: list[str], words: str) -> None:
+    run("evaluate", *arguments)
+    assert (run.code, run.out, core.calls) == (2, "", [])
+    assert words in run.err and "Traceback" not in run.err
+
+
+def test_refusals_do_not_wait_for_torch(album: Path, tiny_checkpoint: Path) -> None:
+    script = (
+        "import sys\nfrom ginr_cli.main import main\n"
+        "def leave(code, *arguments):\n"
+        "    try: main(['evaluate', *arguments])\n"
+        "    except SystemExit as exit: assert exit.code == code, (exit, arguments)\n"
+        "leave(2, 'tiny.safetensors', 'album', '--scales', '0')\n"
+        "leave(1, 'nothing.safetensors', 'album')\n"
+        "leave(1, 'tiny.safetensors', 'missing')\n"
+        "leave(0, '--help')\n"
+        "assert 'torch' not in sys.modules and 'numba' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
