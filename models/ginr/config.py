@@ -37,7 +37,7 @@ class GinrConfig:
     content: Content = "blocks"
     """What an LP is given besides the scan: nothing, its patch's tokens at the start, or also after every block."""
     order: Order = "hilbert"
-    """Curve along which a window's tokens are read; every other block reads its transpose."""
+    """Curve along which a window's tokens are read; every other scan reads its transpose."""
     width: int = 48
     """Width D of tokens and LPs."""
     n_blocks: int = 4

@@ -122,9 +122,9 @@ class FeedForward(nn.Module):
 
 
 class ContentPath(nn.Module):
-    """What the tokens of an LP's block add to the LP: one linear map, shared by all blocks.
+    """What the tokens that an LP stands for add to it: one linear map, the same everywhere.
 
-    Where LPs form a lattice the block is a square: several tokens for one LP, or one token for
+    Where LPs form a lattice those tokens are a square: several tokens for one LP, or one token for
     a square of LPs. Elsewhere an LP listens to the token just before it.
     """
 

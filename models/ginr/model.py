@@ -55,7 +55,7 @@ class Ginr(nn.Module):
                 self.config,
                 tokens.shape[1] * self.config.patch,
                 tokens.shape[2] * self.config.patch,
-                index % 2 == 1,
+                index // self.config.scan_every % 2 == 1,  # every other scan
                 tokens.device,
             )
             tokens, lps = block(tokens, lps, layout)
