@@ -44,6 +44,9 @@ def test_every_command_of_the_table_runs(
 ) -> None:
     picture = Image.new("RGB", (160, 100), "red")
     (tmp_path / "album").mkdir()
+    (tmp_path / "photos").mkdir()
+    noise = Image.effect_noise((160, 100), 60).convert("RGB")
+    noise.save(tmp_path / "photos" / "noise.png")
     for name in ("photo.jpg", "scan.tif", "album/one.png"):
         picture.save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
