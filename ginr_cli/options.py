@@ -95,18 +95,26 @@ QualityOption = Annotated[
         help="For JPEG (95 if left out), AVIF (90) and WebP (lossless if left out).",
     ),
 ]
-FolderArgument = Annotated[
-    Path,
-    typer.Argument(metavar="FOLDER", help="Pictures to learn from, those in subfolders included."),
+FoldersArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="FOLDER...", help="Pictures to learn from, those in subfolders included."
+    ),
 ]
 RunOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
-        "--run", metavar="DIR", help="Where the run is kept: its checkpoint, and how to go on."
+        "--run",
+        metavar="DIR",
+        help="Where the run is kept: its checkpoint, and how to go on. "
+        "Left out: runs/DATE_TIME, a new one.",
     ),
 ]
 PresetOption = Annotated[
-    str, typer.Option("--preset", metavar="NAME", help="The network's configuration.")
+    str | None,
+    typer.Option(
+        "--preset", metavar="NAME", help="The network's configuration; small if left out."
+    ),
 ]
 MinutesOption = Annotated[
     float | None,
@@ -116,8 +124,34 @@ MinutesOption = Annotated[
     ),
 ]
 StepsOption = Annotated[int | None, typer.Option("--steps", help="Its length in steps instead.")]
-BatchOption = Annotated[int, typer.Option("--batch", help="Crops per step.")]
-CropOption = Annotated[int, typer.Option("--crop", help="Side of a crop in input pixels.")]
-RateOption = Annotated[float, typer.Option("--rate", help="Learning rate at its peak.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Another seed, other crops and weights.")]
+BatchOption = Annotated[int | None, typer.Option("--batch", help="Crops per step: 8.")]
+CropOption = Annotated[
+    int | None, typer.Option("--crop", help="Side of a crop in input pixels: 32.")
+]
+RateOption = Annotated[
+    float | None, typer.Option("--rate", help="Learning rate at its peak: 3e-3.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Another seed, other crops and weights: 0.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Settings as TOML, such as config.toml of another run."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting more, over the file's; --show-config lists them all. May be repeated.",
+    ),
+]
+ShowConfigOption = Annotated[
+    bool,
+    typer.Option(
+        "--show-config", help="Print all settings as they would be, with their meaning, and leave."
+    ),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]

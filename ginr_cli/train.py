@@ -1,7 +1,8 @@
 """`ginr train`: a checkpoint from a folder of pictures."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -11,14 +12,17 @@ import typer
 from ginr_cli import console
 from ginr_cli.options import (
     BatchOption,
+    ConfigOption,
     CropOption,
-    FolderArgument,
+    FoldersArgument,
     JsonOption,
     MinutesOption,
     PresetOption,
     RateOption,
     RunOption,
     SeedOption,
+    SetOption,
+    ShowConfigOption,
     StepsOption,
 )
 from ginr_cli.signals import StopRequest
@@ -26,56 +30,80 @@ from ginr_cli.signals import StopRequest
 if TYPE_CHECKING:
     from ginr.config import GinrConfig
     from ginr.data import Collection
-    from ginr.train import Progress, TrainConfig
+    from ginr.train import Progress
+    from ginr.train_config import TrainConfig
 
 _MOST_NAMED = 10
 """Files left out that are named one by one."""
 
 
 def train(
-    folder: FolderArgument,
-    run: RunOption,
-    preset: PresetOption = "small",
+    folders: FoldersArgument = None,
+    run: RunOption = None,
+    preset: PresetOption = None,
     minutes: MinutesOption = None,
     steps: StepsOption = None,
-    batch: BatchOption = 8,
-    crop: CropOption = 32,
-    rate: RateOption = 2e-3,
-    seed: SeedOption = 0,
+    batch: BatchOption = None,
+    crop: CropOption = None,
+    rate: RateOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    pairs: SetOption = None,
+    show_config: ShowConfigOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network on a folder of pictures.
+    """Train a network on folders of pictures.
 
     The run is saved every few minutes, and measured on pictures held out.
     Ctrl+C saves it as well; the same command goes on with it.
     """
-    from ginr.errors import GinrError
-    from ginr.train import TrainConfig
-    from ginr.train import train as run_training
-
     if minutes is not None and steps is not None:
         raise console.UsageError("--minutes and --steps together: give one of them")
-    config = _preset(preset)
-    try:
-        settings = TrainConfig(
-            folder, run, steps=steps, batch=batch, crop=crop, rate=rate, seed=seed
-        )
-        if minutes is not None:
-            settings = replace(settings, minutes=minutes)
-    except GinrError as error:
-        raise console.UsageError(str(error)) from None
-    console.say(f"reading the pictures in {console.printable(folder)}")
+    flags = {
+        "folders": folders,
+        "run": run,
+        "preset": preset,
+        "minutes": minutes,
+        "steps": steps,
+        "batch": batch,
+        "crop": crop,
+        "rate": rate,
+        "seed": seed,
+    }
+    given = {key: value for key, value in flags.items() if value not in (None, [])}
+    network, settings = _resolved(config, pairs or [], given)
+    if show_config:
+        from ginr.settings import to_toml
+
+        console.result(to_toml(network, settings, documented=True).rstrip())
+        return
+    from ginr.train import train as run_training
+
+    console.say(f"reading the pictures in {_names(settings.folders)}")
     with Session(settings) as session:
-        path = run_training(config, settings, session.report, session.stop, session.begin)
+        path = run_training(network, settings, session.report, session.stop, session.begin)
     session.sum_up(path, as_json)
 
 
-def _preset(name: str) -> "GinrConfig":
-    from ginr.config import PRESETS
+def _resolved(
+    file: Path | None, pairs: list[str], flags: Mapping[str, object]
+) -> tuple["GinrConfig", "TrainConfig"]:
+    """The settings of a run; nothing but the file of settings is read."""
+    from ginr.errors import GinrError
+    from ginr.settings import Layer, read_pair, read_toml, resolve
 
-    if name not in PRESETS:
-        raise console.UsageError(f"--preset {name} is not known: use one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+    try:
+        layers = [Layer("default", {"run": Path("runs", f"{datetime.now():%Y-%m-%d_%H%M%S}")})]
+        if file is not None:
+            layers.append(read_toml(file))
+        layers += [read_pair(pair) for pair in pairs]
+        return resolve([*layers, Layer("command line", flags)])
+    except GinrError as error:
+        raise console.UsageError(str(error)) from None
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(console.printable(folder) for folder in folders)
 
 
 class Session:
@@ -149,7 +177,8 @@ class Session:
         else:
             console.result(str(path))
         if not finished:
-            console.say(f"stopped after step {progress.step}: the same command goes on from there")
+            same = f"the same command with --run {console.printable(self._settings.run)}"
+            console.say(f"stopped after step {progress.step}: {same} goes on from there")
             raise typer.Exit(130)
 
 

@@ -22,7 +22,9 @@ from ginr.data import Batch, load_images, sample_batch
 from ginr.errors import CheckpointError, GinrError
 from ginr.model import Ginr
 from ginr.resize import bicubic_8bit
-from ginr.train import Progress, TrainConfig, gain_over_bicubic, train
+from ginr.settings import Layer, read_toml, resolve
+from ginr.train import Progress, gain_over_bicubic, train
+from ginr.train_config import TrainConfig
 
 Pixels = NDArray[np.uint8]
 
@@ -46,7 +48,7 @@ def settings(tmp_path: Path) -> TrainConfig:
     for k, period in enumerate((5, 6)):
         Image.fromarray(stripes(40, period)).save(folder / f"{k}.png")
     return TrainConfig(
-        folder, tmp_path / "run", steps=6, batch=2, crop=8, n_query=100, warm_up=2, n_held_out=1
+        (folder,), tmp_path / "run", steps=6, batch=2, crop=8, n_query=100, warm_up=2, n_held_out=1
     )
 
 
@@ -139,7 +141,7 @@ def test_pictures_of_every_kind_become_8_bit_colour(tmp_path: Path) -> None:
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "d.png")
     (tmp_path / "e.png").write_text("no picture")
     (tmp_path / "f.txt").write_text("no picture")
-    found = load_images(tmp_path)
+    found = load_images([tmp_path])
     assert [path.name for path, _ in found] == ["a.png", "b.png", "c.png", "d.png"]
     for _, image in found:
         assert image.shape == (9, 9, 3)
@@ -218,26 +220,37 @@ def test_the_checkpoint_says_how_it_was_trained(
     assert checkpoint.facts["steps"] == 6
     assert checkpoint.facts["n_training_images"] == 1
     assert checkpoint.facts["settings"]["crop"] == 8
-    assert str(settings.folder.parent) not in str(dict(checkpoint.facts))
+    assert str(settings.folders[0].parent) not in str(dict(checkpoint.facts))
     with torch.no_grad():
         picture = checkpoint.build().encode(torch.rand(1, 3, 8, 8)).render((20, 20))
     assert picture.isfinite().all()
 
 
-def test_a_run_keeps_its_configuration(tiny_config: GinrConfig, settings: TrainConfig) -> None:
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network.n_blocks": 1}, r"run: a run with network\.n_blocks = 2, not 1; set it so"),
+        ({"crop": 9}, "run: a run with crop = 8, not 9; set it so, or choose another run folder"),
+        ({"seed": 1}, "a run with seed = 0, not 1"),
+    ],
+)
+def test_a_run_keeps_its_configuration(
+    tiny_config: GinrConfig, settings: TrainConfig, change: dict[str, Any], words: str
+) -> None:
     log = Log(1)
     train(tiny_config, settings, log, log.stop)
-    with pytest.raises(CheckpointError, match=r"state\.safetensors: a run of another config"):
-        train(dataclasses.replace(tiny_config, n_blocks=1), settings, Log())
+    saved = read_toml(settings.run / "config.toml")
+    config, other = resolve([saved, Layer("change", change)])
+    with pytest.raises(CheckpointError, match=words):
+        train(config, other, Log())
 
 
 def test_a_loss_of_nan_ends_the_run_and_keeps_the_save(
     tiny_config: GinrConfig, settings: TrainConfig
 ) -> None:
-    log = Log(2)
-    path = train(tiny_config, settings, log, log.stop)
-    saved = path.read_bytes()
     wild = dataclasses.replace(settings, rate=1e30, steps=50)
+    path = train(tiny_config, wild, Log(), lambda: True)
+    saved = path.read_bytes()
     with pytest.raises(GinrError, match=r"the loss is (nan|inf) at step \d+; .* lower the rate"):
         train(tiny_config, wild, Log())
     assert path.read_bytes() == saved
@@ -253,13 +266,13 @@ def test_a_folder_without_pictures_to_train_on_is_refused(
         for k in range(3):
             Image.fromarray(noise(side)).save(folder / f"{k}.png")
     with pytest.raises(GinrError, match="few: no "):
-        train(tiny_config, TrainConfig(folder, tmp_path / "run", steps=1, crop=8), Log())
+        train(tiny_config, TrainConfig((folder,), tmp_path / "run", steps=1, crop=8), Log())
 
 
 def test_a_silent_network_gains_nothing_over_bicubic(tiny_model: Ginr, sample_images: Path) -> None:
     with torch.no_grad():
         tiny_model.decoder.head.weight.zero_()
         tiny_model.decoder.head.bias.zero_()
-    images = [image for _, image in load_images(sample_images)][:2]
+    images = [image for _, image in load_images([sample_images])][:2]
     for scale in (2, 3.7):
         assert gain_over_bicubic(tiny_model, images, scale) == pytest.approx(0, abs=0.02)

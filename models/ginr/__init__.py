@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ginr.model import Ginr
     from ginr.picture import Picture, read_picture, write_picture
     from ginr.tiles import upscale
-    from ginr.train import TrainConfig
+    from ginr.train_config import TrainConfig
 
 __all__ = [
     "Checkpoint",
@@ -48,7 +48,7 @@ _HOME = {
     "Picture": "picture",
     "PictureError": "errors",
     "SizeError": "errors",
-    "TrainConfig": "train",
+    "TrainConfig": "train_config",
     "load_checkpoint": "checkpoint",
     "read_picture": "picture",
     "save_checkpoint": "checkpoint",

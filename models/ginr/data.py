@@ -39,22 +39,22 @@ class Collection:
         return len(self.training) == 1 and self.held_out[0] is self.training[0]
 
 
-def collect(folder: Path, *, crop: int, n_held_out: int) -> Collection:
-    """Every picture below `folder` whose shorter side has `crop` pixels, decoded once.
+def collect(folders: Sequence[Path], *, crop: int, n_held_out: int) -> Collection:
+    """Every picture below `folders` whose shorter side has `crop` pixels, decoded once.
 
     Up to `n_held_out` of them, a fifth at the most, spread evenly over their names, are held out.
     Raises GinrError if there is nothing to train on.
     """
     unreadable: list[tuple[Path, str]] = []
     images, too_small, least = [], [], max(crop, MIN_SIDE)
-    for path, image in load_images(folder, lambda *file: unreadable.append(file)):
+    for path, image in load_images(folders, lambda *file: unreadable.append(file)):
         if min(image.shape[:2]) >= least:
             images.append(image)
         else:
             too_small.append(path)
     if not images:
         raise GinrError(
-            f"{printable(folder)}: no picture has {least} pixels on its shorter side "
+            f"{_names(folders)}: no picture has {least} pixels on its shorter side "
             f"({len(too_small)} have fewer): add larger ones{' or lower the crop' * (crop > MIN_SIDE)}"
         )
     n_aside = min(n_held_out, max(1, len(images) // 5))
@@ -79,21 +79,15 @@ class Batch:
 
 
 def load_images(
-    folder: Path, unreadable: Callable[[Path, str], None] = lambda path, reason: None
+    folders: Sequence[Path], unreadable: Callable[[Path, str], None] = lambda path, reason: None
 ) -> list[tuple[Path, Image]]:
-    """Every readable picture below `folder`, by name, as 8-bit RGB (H, W, 3).
+    """Every readable picture below `folders`, by name, as 8-bit RGB (H, W, 3).
 
     `unreadable` hears of the other files with such a name, and why. Raises GinrError if there is
-    no picture.
+    no picture, or no such folder.
     """
-    name = printable(folder)
-    if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
-        raise GinrError(f"{name} {what}: name a folder of pictures")
     found, n_unreadable = [], 0
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in READABLE):
-        if path.is_dir():
-            continue
+    for path in _picture_files(folders):
         try:
             picture = read_picture(path)
         except PictureError as error:
@@ -108,8 +102,29 @@ def load_images(
     if not found:
         known = ", ".join(sorted(READABLE))
         bad = f", {n_unreadable} cannot be read" if n_unreadable else ""
-        raise GinrError(f"{name}: no picture to train on{bad}: put some of {known} there")
+        raise GinrError(
+            f"{_names(folders)}: no picture to train on{bad}: put some of {known} there"
+        )
     return found
+
+
+def _picture_files(folders: Sequence[Path]) -> list[Path]:
+    """Files below `folders` with the suffix of a picture, each once."""
+    for folder in folders:
+        if not folder.is_dir():
+            what = "is no folder" if folder.exists() else "does not exist"
+            raise GinrError(f"{printable(folder)} {what}: name a folder of pictures")
+    files = (
+        path
+        for folder in folders
+        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in READABLE)
+        if not path.is_dir()
+    )
+    return list({path.resolve(): path for path in files}.values())
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(printable(folder) for folder in folders)
 
 
 def sample_batch(

@@ -5,7 +5,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,52 +23,11 @@ from ginr.metrics import psnr_y
 from ginr.model import Ginr
 from ginr.picture import printable
 from ginr.resize import benchmark_pair, bicubic_8bit
+from ginr.settings import keepsake, to_toml, training_facts
+from ginr.train_config import TrainConfig
 
 MOST_DB = 60.0
 """PSNR from which on a picture counts as reproduced."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train; `run` holds everything that is written. Raises GinrError for nonsense."""
-
-    folder: Path
-    run: Path
-    minutes: float = 60.0
-    """Length of the whole run, over all the times it is resumed; the rate reaches zero at its end."""
-    steps: int | None = None
-    """Length in steps, instead of minutes."""
-    batch: int = 8
-    crop: int = 32
-    """Side of an LR crop."""
-    n_query: int = 4096
-    """Pixels asked for in each crop."""
-    rate: float = 2e-3
-    """Learning rate of Adam at its peak."""
-    warm_up: int = 200
-    """Steps from zero to the peak."""
-    ema: float = 0.999
-    """What the averaged weights keep of themselves at each step."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-    seed: int = 0
-    n_held_out: int = 16
-    """Pictures kept aside to measure with."""
-    save_minutes: float = 3.0
-
-    def __post_init__(self) -> None:
-        for name in ("batch", "crop", "n_query", "warm_up", "n_held_out"):
-            if getattr(self, name) < 1:
-                raise GinrError(f"{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("minutes", "rate", "clip", "save_minutes"):
-            if not 0 < getattr(self, name) < math.inf:  # NaN is not either
-                raise GinrError(f"{name} is {getattr(self, name)}: give a number above 0")
-        if self.steps is not None and self.steps < 1:
-            raise GinrError(f"steps is {self.steps}: give 1 or more")
-        if not 0 <= self.ema < 1:
-            raise GinrError(f"ema is {self.ema}: give a number from 0 to less than 1")
-        if not 0 <= self.seed < 2**63:
-            raise GinrError(f"seed is {self.seed}: give 0 or more")
 
 
 @dataclass
@@ -105,8 +64,9 @@ def train(
     model = Ginr(config)
     state = _State(config, settings, model)
     progress = state.resume()
-    pictures = collect(settings.folder, crop=settings.crop, n_held_out=settings.n_held_out)
+    pictures = collect(settings.folders, crop=settings.crop, n_held_out=settings.n_held_out)
     training, held_out = pictures.training, pictures.held_out
+    state.describe()
     begin(pictures, progress)
     saved = time.monotonic()
     while progress.done(settings) < 1 and not stop():
@@ -171,10 +131,7 @@ class _State:
         try:
             with safe_open(self.path, framework="pt") as file:
                 facts = json.loads(file.metadata()["ginr.state"])
-            if facts["config"] != json.loads(self.config.to_json()):
-                raise CheckpointError(
-                    f"{self.path}: a run of another configuration; choose another run folder"
-                )
+            self._compare(facts["settings"])
             self._take(load_file(self.path), facts["step"])
             return Progress(facts["step"], facts["seconds"])
         except (
@@ -189,6 +146,24 @@ class _State:
                 f"{self.path}: cannot be resumed ({type(error).__name__}: {error}): "
                 "delete it to start again, or choose another run folder"
             ) from None
+
+    def _compare(self, before: dict[str, Any]) -> None:
+        now = json.loads(json.dumps(keepsake(self.config, self.settings)))
+        for key in before | now:
+            if before.get(key) != now.get(key):
+                raise CheckpointError(
+                    f"{self.settings.run}: a run with {key} = {before.get(key)}, not "
+                    f"{now.get(key)}; set it so, or choose another run folder"
+                )
+
+    def describe(self) -> None:
+        """Write the resolved configuration, which `--config` takes."""
+        path = self.settings.run / "config.toml"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(to_toml(self.config, self.settings), "utf-8", "replace")
+        except OSError as error:
+            raise GinrError(f"{path}: cannot be written: {error.strerror}") from None
 
     def _take(self, tensors: dict[str, Tensor], step: int) -> None:
         for k, (name, parameter) in enumerate(self.model.named_parameters()):
@@ -213,22 +188,17 @@ class _State:
             tensors[f"first.{name}"] = moments.get("exp_avg", idle)
             tensors[f"second.{name}"] = moments.get("exp_avg_sq", idle)
         state = {
-            "config": json.loads(self.config.to_json()),
+            "settings": keepsake(self.config, self.settings),
             "step": progress.step,
             "seconds": progress.seconds,
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(self.path, tensors, {"ginr.state": json.dumps(state)})
         scores = self._scores(weights, held_out)
-        settings = {
-            k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.settings).items()
-        }
-        del settings["folder"], settings["run"]
         facts: dict[str, Any] = {
             "steps": progress.step,
             "minutes": round(progress.seconds / 60, 1),
             "n_training_images": n_image,
-            "settings": settings,
+            "settings": training_facts(self.settings),
             "held_out_gain_over_bicubic_db": scores,
         }
         save_checkpoint(self.checkpoint, self.config, weights, facts)

@@ -3,13 +3,14 @@
 Run: pytest tests/cli/test_train.py
 """
 
-import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from PIL import Image
 
 from ginr.checkpoint import load_checkpoint
 from ginr.config import PRESETS, GinrConfig
-from ginr.train import TrainConfig
-from ginr_cli.train import train
+from ginr.settings import read_toml, resolve
+from ginr.train_config import TrainConfig
+from ginr_cli.train import train as options_of_train
 
 from .support import Run, files
 
@@ -47,7 +49,7 @@ def test_a_run_from_end_to_end(run: Run, photos: Path) -> None:
     assert third == "training for 2 steps with 1 crops of 16x16 pixels per step, kept in run"
     assert last.startswith("step 2: loss ") and "/255, over bicubic " in last
     assert " dB at x2, " in last and last.endswith(" dB at x4")
-    assert files("run") == ["model.safetensors", "state.safetensors"]
+    assert files("run") == ["config.toml", "model.safetensors", "state.safetensors"]
     assert load_checkpoint("run/model.safetensors").facts["steps"] == 2
     Image.new("RGB", (9, 7)).save("small.png")
     run("upscale", "small.png", "--checkpoint", "run/model.safetensors", "--scale", "2")
@@ -108,7 +110,7 @@ def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
         (["photos", "--steps", "0"], 2, "steps is 0: give 1 or more"),
         (["photos", "--batch", "0"], 2, "batch is 0: give 1 or more"),
         (["photos", "--rate", "inf"], 2, "rate is inf: give a number above 0"),
-        (["photos", "--preset", "huge"], 2, "--preset huge is not known: use one of small"),
+        (["photos", "--preset", "huge"], 2, "preset huge is not known: use one of small"),
         (["photos", "--crop", "64"], 1, "photos: no picture has 64 pixels on its shorter side"),
         (["missing"], 1, "missing does not exist: name a folder of pictures"),
         (["photos/a.png"], 1, "photos/a.png is no folder: name a folder of pictures"),
@@ -116,7 +118,13 @@ def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
         (["broken"], 1, "broken: no picture to train on, 1 cannot be read"),
         (["photos", "--run", "notes.txt"], 1, "notes.txt cannot be written to"),
         (["photos", "--run", "notes.txt/run"], 1, "notes.txt cannot be written to"),
-        ([], 2, "FOLDER"),
+        ([], 2, "folders is not set: name a folder"),
+        (["photos", "--set", "crop"], 2, "--set crop: give key=value"),
+        (["photos", "--set", "corp=3"], 2, "corp is not a setting: did you mean crop?"),
+        (["photos", "--set", "crop=many"], 2, "crop = 'many': give a whole number"),
+        (["photos", "--set", "network.width=0"], 2, "network: width = 0: must be from 1"),
+        (["photos", "--config", "missing.toml"], 2, "missing.toml: cannot be read"),
+        (["photos", "--config", "notes.txt", "--set", "x=1"], 2, "x is not a setting"),
     ],
 )
 def test_refusals_before_training_starts(
@@ -136,7 +144,7 @@ def test_refusals_before_training_starts(
 def test_a_run_of_another_configuration(run: Run, photos: Path) -> None:
     run("train", photos, *TINY, "--steps", "1")
     run("train", photos, *TINY, "--steps", "2", "--preset", "small")
-    assert run.code == 1 and "ginr: run/state.safetensors: a run of another conf" in run.err
+    assert run.code == 1 and "ginr: run: a run with network." in run.err
 
 
 @pytest.mark.parametrize("contents", [b"", b"no state of a run", None])
@@ -150,12 +158,44 @@ def test_a_damaged_state(run: Run, photos: Path, contents: bytes | None) -> None
     assert "delete it to start again" in line
 
 
-def test_defaults_are_those_of_the_library() -> None:
-    ours = {name: option.default for name, option in inspect.signature(train).parameters.items()}
-    theirs = {field.name: field.default for field in fields(TrainConfig)}
-    same = {"batch", "crop", "rate", "seed"}
-    assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
-    assert theirs["minutes"] == 60  # as the help says
+def test_help_tells_the_defaults() -> None:
+    told = get_type_hints(options_of_train, include_extras=True)
+    for field in fields(TrainConfig):
+        if field.name in ("batch", "crop", "rate", "seed"):
+            words = told[field.name].__metadata__[0].help
+            assert float(words.rstrip(".").split()[-1]) == field.default
+    assert {field.name: field.default for field in fields(TrainConfig)}["minutes"] == 60
+
+
+def test_settings_come_from_a_file_from_pairs_and_from_flags(run: Run, photos: Path) -> None:
+    Path("mine.toml").write_text(
+        'preset = "tiny"\nfolders = ["photos"]\nbatch = 2\ncrop = 12\nseed = 7\n'
+        "[network]\nn_blocks = 1\n"
+    )
+    run("train", "--config", "mine.toml", "--set", "crop=10", "--set", "seed=8", "--seed", "9",
+        "--run", "run", "--steps", "1", "--set", "network.width=8")  # fmt: skip
+    assert run.code == 0, run.err
+    config, settings = resolve([read_toml(Path("run/config.toml"))])
+    assert (settings.batch, settings.crop, settings.seed) == (2, 10, 9)
+    assert (config.n_blocks, config.width) == (1, 8)
+    assert settings.folders == (photos.absolute(),)
+
+
+def test_a_run_has_a_dated_folder_of_its_own(run: Run, photos: Path) -> None:
+    arguments = [*TINY[2:], "--steps", "1"]
+    run("train", photos, *arguments)
+    assert run.code == 0
+    assert re.fullmatch(r"runs/\d{4}-\d\d-\d\d_\d{6}/model\.safetensors\n", run.out)
+
+
+def test_show_config_prints_a_file_that_config_reads(run: Run, photos: Path) -> None:
+    run("train", photos, "--set", "clip=2", "--rate", "0.5", "--show-config")
+    assert (run.code, run.err) == (0, "")
+    assert "# Learning rate at its peak.\nrate = 0.5\n" in run.out
+    Path("all.toml").write_text(run.out)
+    again = run("train", "--config", "all.toml", "--show-config").out
+    assert again == Path("all.toml").read_text()
+    assert files() == ["all.toml", *(f"photos/{name}" for name in ("a.png", "b.png", "deep/c.png"))]
 
 
 LONG_RUN = """
@@ -187,7 +227,7 @@ def test_a_signal_saves_the_run_and_the_same_command_goes_on(
         out, err = process.stdout.read(), process.stderr.read()
     assert (process.returncode, out) == (130, "run/model.safetensors\n")
     assert "stopping: the run is saved and measured" in err and "Traceback" not in err
-    assert "the same command goes on from there" in err
+    assert "the same command with --run run goes on from there" in err
     steps = load_checkpoint("run/model.safetensors").facts["steps"]
     assert 0 <= steps < 100_000
     run("train", photos, *TINY, "--steps", str(steps + 1), "--json")
