@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -32,23 +33,31 @@ class UsageError(Exception):
 
 def say(text: str) -> None:
     """A line for the person watching."""
-    _stderr.print(text)
+    with suppress(OSError):  # words that cannot be heard are no reason to lose a picture
+        _stderr.print(text)
 
 
 def error(text: str) -> None:
     """A line that says what went wrong, led by the program's name as in `ginr: text`."""
-    _stderr.print("ginr:", style="bold red", end=" ")
-    _stderr.print(text)
+    with suppress(OSError):
+        _stderr.print("ginr:", style="bold red", end=" ")
+        # A name in it may hold what would steer the terminal.
+        _stderr.print("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 
 
 def result(text: str) -> None:
     """A line of output, for a pipe."""
-    typer.echo(text)
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, "standard output") from None
 
 
 def result_json(record: Mapping[str, object]) -> None:
     """One JSON object on one line of output."""
-    typer.echo(json.dumps(record))
+    result(json.dumps(record))
 
 
 def debugging() -> bool:
@@ -99,7 +108,15 @@ class Bar:
         trace: TracebackType | None,
     ) -> None:
         """Take the bar away, whatever happened."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bar away."""
         self._bar.stop()
+
+    def show(self, completed: float, description: str, pace: str = "") -> None:
+        """Fill the bar up to `completed`, with words before it and behind it."""
+        self._bar.update(self._task, completed=completed, description=description, pace=pace)
 
     @property
     def _seconds(self) -> float:
@@ -113,12 +130,12 @@ class Meter(Bar):
         """`total_px` output pixels are ahead, over all pictures."""
         super().__init__(total_px)
         self._total_px = total_px
-        self._before_px = 0
+        self._before_px, self._name = 0, ""
 
     def begin(self, name: str, before_px: int) -> None:
         """The next picture starts after `before_px` output pixels of the whole run."""
-        self._before_px = before_px
-        self._bar.update(self._task, description=name, completed=before_px)
+        self._before_px, self._name = before_px, name
+        self.show(before_px, name)
 
     def advance(self, done_px: int, total_px: int) -> None:
         """`done_px` of the present picture's pixels are there; the callback of `ginr.upscale`."""
@@ -126,8 +143,7 @@ class Meter(Bar):
         done_px += self._before_px
         rate = done_px / self._seconds
         left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))
-        pace = f"{rate / 1e6:.2f} MP/s, {left} left"
-        self._bar.update(self._task, completed=done_px, pace=pace)
+        self.show(done_px, self._name, f"{rate / 1e6:.2f} MP/s, {left} left")
 
 
 class TrainingMeter(Bar):
@@ -155,4 +171,4 @@ class TrainingMeter(Bar):
         steps, part = n_step - self._before[0], done - self._before[1]
         left = timedelta(seconds=math.ceil(self._seconds * (1 - done) / max(part, 1e-9)))
         pace = f"loss {self.levels:.2f}/255, {steps / self._seconds:.1f} it/s, {left} left"
-        self._bar.update(self._task, description=f"step {n_step}", completed=done, pace=pace)
+        self.show(done, f"step {n_step}", pace)

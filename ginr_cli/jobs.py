@@ -69,14 +69,16 @@ def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Desti
 
     if output is None and len(paths) == 2:
         paths, output = paths[:1], paths[1]
+    if "" in (*paths, output):
+        raise UsageError("an empty name is no path: write . for this folder")
     inputs = [Path(path) for path in paths]
     if output is None:
         return inputs, Destination(None)
-    path, several = Path(output), len(inputs) > 1 or inputs[0].is_dir()
+    path, several = Path(output), len(inputs) > 1 or os.path.isdir(inputs[0])
     slash = output.endswith(("/", os.sep))
-    if path.is_dir() or slash:
+    if os.path.isdir(path) or slash:
         return inputs, Destination(path, is_folder=True)
-    if several and (path.exists() or path.suffix.lower() in WRITABLE):
+    if several and (os.path.exists(path) or path.suffix.lower() in WRITABLE):
         raise UsageError(
             f"{path} is one file and the inputs are several: write {path}/ or a folder"
         )
@@ -98,13 +100,21 @@ def find_sources(
     from ginr.errors import PictureError
     from ginr.picture import READABLE, printable
 
-    seen: set[Path] = set()
+    n_failed = 0
+
+    def refused(error: OSError) -> None:
+        nonlocal n_failed
+        n_failed += 1
+        fail(Path(os.fsdecode(error.filename)), error)
+
+    seen: set[str] = set()
     for given in inputs:
-        if not given.is_dir():
+        if not os.path.isdir(given):  # where Path.is_dir may raise
             found = [Source(given)]
         else:
-            found = [Source(path, given) for path in _walk(given, destination, fail)]
-            if not found:
+            n_failed = 0
+            found = [Source(path, given) for path in _walk(given, destination, refused)]
+            if not found and not n_failed:
                 known = ", ".join(sorted(READABLE))
                 fail(
                     given,
@@ -113,7 +123,7 @@ def find_sources(
                     ),
                 )
         for source in found:
-            place = source.path.resolve()
+            place = os.path.abspath(source.path)
             if place not in seen:
                 seen.add(place)
                 yield source
@@ -140,9 +150,9 @@ def plan(
     out_size = target.resolve(*size)
     output = _output(source, destination, target.label(*size), writing.suffix)
     name = printable(output)
-    if output.exists() and output.samefile(source.path):
+    if os.path.exists(output) and output.samefile(source.path):
         raise PictureError(f"{name} is input and output at once: choose another name")
-    if output.is_file() and not writing.overwrite:
+    if os.path.isfile(output) and not writing.overwrite:
         if not batch:
             raise PictureError(f"{name} exists: --overwrite replaces it")
         there = probe_picture(output)
@@ -164,18 +174,16 @@ def plan(
     return Job(source.path, output, size, out_size)
 
 
-def _walk(
-    folder: Path, destination: Destination, fail: Callable[[Path, Exception], None]
-) -> list[Path]:
+def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], None]) -> list[Path]:
     from ginr.picture import READABLE, printable
-
-    def refused(error: OSError) -> None:
-        fail(Path(os.fsdecode(error.filename)), error)
 
     found: list[Path] = []
     n_earlier = 0
     for place, folders, files in os.walk(folder, onerror=refused):
         here = Path(place)
+        for name in sorted(folders):
+            if (here / name).is_symlink():  # it may lead back here
+                say(f"{printable(here / name)}: a link to a folder, not followed")
         folders[:] = sorted(
             name
             for name in folders
@@ -194,7 +202,8 @@ def _walk(
             else:
                 found.append(here / name)
     if n_earlier:
-        say(f"{printable(folder)}: {n_earlier} outputs of earlier runs left out")
+        outputs = "1 output" if n_earlier == 1 else f"{n_earlier} outputs"
+        say(f"{printable(folder)}: {outputs} of earlier runs left out")
     return found
 
 

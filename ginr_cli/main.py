@@ -52,28 +52,45 @@ def _options(
     """Enlarge pictures by any factor from 1 to 30, with one checkpoint for all of them."""
 
 
+def _open_streams() -> None:
+    """Where the caller has closed a stream, what goes there goes nowhere."""
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
+def _say_what_is_wrong(error: Exception) -> int:
+    """One line for a person; returns the exit code."""
+    if (spell := getattr(error, "format_message", None)) is not None:
+        # Typer's own, whose class is not public; empty after the help that stands in for it.
+        context = getattr(error, "ctx", None)
+        if text := spell():
+            console.error(text + (f" (see {context.command_path} --help)" if context else ""))
+        return 2
+    if console.debugging():
+        raise error
+    console.error(console.describe(error))
+    return 2 if isinstance(error, console.UsageError) else 1
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends in `SystemExit` with the exit code."""
+    _open_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         # A file name that is not UTF-8 goes out as it came in.
         sys.stdout.reconfigure(errors="surrogateescape")
-    code: object = 0
     try:
         with unwinding():
-            app(arguments)
-    except SystemExit as leave:  # Typer's own: 0, 2 for usage, 130 for Ctrl+C; ours at a signal
+            code: int | str | None = (
+                app(arguments, standalone_mode=False) or 0
+            )  # None, or 130 after Ctrl+C
+    except SystemExit as leave:  # a signal, or a reader that has left
         code = leave.code
-    except KeyboardInterrupt:
-        code = 130
     except Exception as error:
-        if console.debugging():
-            raise
-        console.error(console.describe(error))
-        code = 2 if isinstance(error, console.UsageError) else 1
+        code = _say_what_is_wrong(error)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has left. What is buffered goes nowhere, or Python would complain at exit.
+    except OSError:
+        # The reader has left, or the disk is full; Python would complain at exit once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    sys.exit(code)  # type: ignore[arg-type]
+    sys.exit(code)

@@ -7,6 +7,12 @@ from typing import Annotated
 import typer
 
 
+def _path(text: str) -> Path:
+    if not text:
+        raise typer.BadParameter("an empty name is no path: write . for this folder")
+    return Path(text)
+
+
 class Precision(StrEnum):
     """The number format the network computes in."""
 
@@ -98,7 +104,9 @@ QualityOption = Annotated[
 FoldersArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="FOLDER...", help="Pictures to learn from, those in subfolders included."
+        metavar="FOLDER...",
+        parser=_path,
+        help="Pictures to learn from, those in subfolders included.",
     ),
 ]
 RunOption = Annotated[
@@ -106,6 +114,7 @@ RunOption = Annotated[
     typer.Option(
         "--run",
         metavar="DIR",
+        parser=_path,
         help="Where the run is kept: its checkpoint, and how to go on. "
         "Left out: runs/DATE_TIME, a new one.",
     ),

@@ -28,6 +28,32 @@ def unwinding() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Within the block a first signal waits for its end, a second one does not.
+
+    For libvips at work: an exception raised while it calls back into Python is printed and lost.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    handlers = {number: handler for number, handler in before.items() if callable(handler)}
+    waiting: list[int] = []
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+        if len(waiting) > 1:
+            handlers[number](number, frame)
+
+    for number in handlers:
+        signal.signal(number, wait)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if len(waiting) == 1:
+            handlers[waiting[0]](waiting[0], None)
+
+
 class StopRequest:
     """Whether Ctrl+C or SIGTERM came; the second one is answered at once, as outside of the block."""
 

@@ -81,7 +81,9 @@ def train(
 
     console.say(f"reading the pictures in {_names(settings.folders)}")
     with Session(settings) as session:
-        path = run_training(network, settings, session.report, session.stop, session.begin)
+        path = run_training(
+            network, settings, session.report, session.stop, session.begin, session.loading
+        )
     session.sum_up(path, as_json)
 
 
@@ -114,10 +116,13 @@ class Session:
         self._settings = settings
         self._request = StopRequest()
         self._open = ExitStack()
+        self._loading = console.Bar(1.0)
         self._scores: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        """Nothing is shown before `begin`."""
+        """Listen for Ctrl+C."""
+        self._open.enter_context(self._request.listening())
+        self._open.enter_context(self._loading)
         return self
 
     def __exit__(
@@ -131,9 +136,15 @@ class Session:
         if isinstance(problem, KeyboardInterrupt | SystemExit):
             console.say("interrupted: what was saved before stays as it is")
 
+    def loading(self, n_file: int, n_files: int) -> None:
+        """`n_file` of the folder's files are read."""
+        if self._request.is_made:
+            raise KeyboardInterrupt
+        self._loading.show(n_file / n_files, f"file {n_file + 1} of {n_files}")
+
     def begin(self, pictures: "Collection", progress: "Progress") -> None:
-        """Listen for Ctrl+C, and say what is there and what will be done."""
-        self._open.enter_context(self._request.listening())
+        """Say what is there and what will be done."""
+        self._loading.stop()
         self._n_pictures = len(pictures.training), len(pictures.held_out)
         self._progress = progress
         for line in _described(pictures, self._settings):

@@ -1,6 +1,8 @@
 """`ginr upscale`: pictures, folders of pictures, larger."""
 
+import os
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ from ginr_cli.options import (
     SizeOption,
     TileOption,
 )
+from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
     from ginr.model import Ginr
@@ -121,11 +124,13 @@ def upscale(
     writing = Writing(_suffix(picture_format), quality, overwrite)
     jobs, report = _plan_all(paths, output, target, writing, as_json)
     if jobs:
+        if scale is None and size is None:
+            console.say("no --scale or --size: enlarging x2")
         network = _load(checkpoint, device, precision, tile)
         try:
             _run_all(jobs, network, report, writing)
-        except KeyboardInterrupt:
-            console.say("interrupted")
+        except (KeyboardInterrupt, SystemExit) as end:
+            console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
             report.sum_up()
             raise
     report.sum_up()
@@ -139,10 +144,10 @@ def _target(scale: str | None, size: str | None) -> "Target":
 
     if scale is not None and size is not None:
         raise console.UsageError("--scale and --size together: give one of them")
-    if scale is None and size is None:
-        console.say("no --scale or --size: enlarging x2")
     try:
-        return parse_size(size) if size is not None else parse_scale(scale or "2")
+        return (
+            parse_size(size) if size is not None else parse_scale("2" if scale is None else scale)
+        )
     except SizeError as error:
         raise console.UsageError(str(error)) from None
 
@@ -186,7 +191,7 @@ def _plan_all(
     inputs, destination = split_paths(paths, output)
     if writing.suffix and destination.path and not destination.is_folder:
         raise console.UsageError(f"--format and the file {destination.path} together: give one")
-    report = Report(as_json, batch=len(inputs) > 1 or inputs[0].is_dir())
+    report = Report(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
     for source in find_sources(inputs, destination, report.fail):
@@ -229,20 +234,28 @@ def _run_all(jobs: list[Job], network: Network, report: Report, writing: Writing
             console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}")
             meter.begin(job.source.name, before_px)
             before_px += job.out_px
-            try:
-                outcome = _run(job, network, meter, writing)
-            except Exception as problem:
-                report.fail(job.source, problem)
-            else:
-                report.add(outcome)
+            with ExitStack() as until_reported:
+                try:
+                    outcome = _run(job, network, meter, writing, until_reported)
+                except Exception as problem:
+                    report.fail(job.source, problem)
+                else:
+                    report.add(outcome)
 
 
-def _run(job: Job, network: Network, meter: console.Meter, writing: Writing) -> Outcome:
+def _run(
+    job: Job,
+    network: Network,
+    meter: console.Meter,
+    writing: Writing,
+    until_reported: ExitStack,
+) -> Outcome:
     from ginr.picture import losses, printable, read_picture, write_picture
     from ginr.tiles import upscale as enlarge
 
     start = time.perf_counter()
-    picture = read_picture(job.source)
+    with deferred():
+        picture = read_picture(job.source)
     notes = (*picture.notes, *losses(picture, job.output))
     if notes:
         console.say(f"{printable(job.source)}: {'; '.join(notes)}")
@@ -257,6 +270,7 @@ def _run(job: Job, network: Network, meter: console.Meter, writing: Writing) -> 
         progress=meter.advance,
         notice=console.say,
     )
+    until_reported.enter_context(deferred())
     write_picture(result, job.output, overwrite=writing.overwrite, quality=writing.quality)
     seconds = round(time.perf_counter() - start, 3)
     return _outcome(

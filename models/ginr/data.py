@@ -39,15 +39,22 @@ class Collection:
         return len(self.training) == 1 and self.held_out[0] is self.training[0]
 
 
-def collect(folders: Sequence[Path], *, crop: int, n_held_out: int) -> Collection:
+def collect(
+    folders: Sequence[Path],
+    *,
+    crop: int,
+    n_held_out: int,
+    progress: Callable[[int, int], None] = lambda n_file, n_files: None,
+) -> Collection:
     """Every picture below `folders` whose shorter side has `crop` pixels, decoded once.
 
     Up to `n_held_out` of them, a fifth at the most, spread evenly over their names, are held out.
-    Raises GinrError if there is nothing to train on.
+    `progress` hears how many files of how many are read. Raises GinrError if there is nothing to
+    train on.
     """
     unreadable: list[tuple[Path, str]] = []
     images, too_small, least = [], [], max(crop, MIN_SIDE)
-    for path, image in load_images(folders, lambda *file: unreadable.append(file)):
+    for path, image in load_images(folders, lambda *file: unreadable.append(file), progress):
         if min(image.shape[:2]) >= least:
             images.append(image)
         else:
@@ -79,15 +86,19 @@ class Batch:
 
 
 def load_images(
-    folders: Sequence[Path], unreadable: Callable[[Path, str], None] = lambda path, reason: None
+    folders: Sequence[Path],
+    unreadable: Callable[[Path, str], None] = lambda path, reason: None,
+    progress: Callable[[int, int], None] = lambda n_file, n_files: None,
 ) -> list[tuple[Path, Image]]:
     """Every readable picture below `folders`, by name, as 8-bit RGB (H, W, 3).
 
-    `unreadable` hears of the other files with such a name, and why. Raises GinrError if there is
-    no picture, or no such folder.
+    `unreadable` hears of the other files with such a name, and why; `progress` how many files of
+    how many are done. Raises GinrError if there is no picture, or no such folder.
     """
     found, n_unreadable = [], 0
-    for path in _picture_files(folders):
+    paths = _picture_files(folders)
+    for n_file, path in enumerate(paths):
+        progress(n_file, len(paths))
         try:
             picture = read_picture(path)
         except PictureError as error:

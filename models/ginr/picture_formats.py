@@ -122,6 +122,8 @@ def check_place(path: Path, overwrite: bool) -> None:
         if path.is_dir():
             raise PictureError(f"{name} is a folder: name a file in it")
         if path.exists():
+            if not path.is_file():
+                raise PictureError(f"{name} is not a regular file: choose another name")
             if not overwrite:
                 raise PictureError(
                     f"{name} exists already: choose another name or allow overwriting"

@@ -80,6 +80,10 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, mmap.mmap]]:
         struct.error,
         zlib.error,
     ) as error:  # all of them are what the decoders raise on damaged data
+        if isinstance(error, OSError) and error.filename is not None:  # the system, not a decoder
+            raise PictureError(
+                f"{name} cannot be opened ({error.strerror}): check the name"
+            ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(
             f"{name} is damaged or cut short ({reason}): get a whole copy"

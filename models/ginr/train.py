@@ -51,20 +51,23 @@ def train(
     report: Callable[[Progress, dict[str, float] | None], None],
     stop: Callable[[], bool] = lambda: False,
     begin: Callable[[Collection, Progress], None] = lambda pictures, progress: None,
+    loading: Callable[[int, int], None] = lambda n_file, n_files: None,
 ) -> Path:
     """Train until the run is over; returns the path of the checkpoint (averaged weights).
 
     `report` hears of every step, with the held-out scores when there are new ones; `stop` is asked
-    after every step whether to save and leave, to go on with the same call another time. `begin`
-    hears, before the first step, what the folder holds and where a resumed run stands. Raises
-    GinrError for a folder without pictures, a run folder that cannot be written to or holds
-    another configuration, or a loss of NaN.
+    after every step whether to save and leave, to go on with the same call another time. `loading`
+    hears how many files of how many are read, and `begin`, before the first step, what the folders
+    hold and where a resumed run stands. Raises GinrError for folders without pictures, a run folder
+    that cannot be written to or holds another configuration, or a loss of NaN.
     """
     torch.manual_seed(settings.seed)
     model = Ginr(config)
     state = _State(config, settings, model)
     progress = state.resume()
-    pictures = collect(settings.folders, crop=settings.crop, n_held_out=settings.n_held_out)
+    pictures = collect(
+        settings.folders, crop=settings.crop, n_held_out=settings.n_held_out, progress=loading
+    )
     training, held_out = pictures.training, pictures.held_out
     state.describe()
     begin(pictures, progress)

@@ -3,7 +3,10 @@
 Run: pytest tests/cli/test_folders.py
 """
 
+import sys
 from pathlib import Path
+
+import pytest
 
 from .support import Core, Run, files, picture, size
 
@@ -57,6 +60,21 @@ def test_an_output_folder_inside_the_input_is_not_read(run: Run, core: Core) -> 
     for _ in range(2):
         assert run("upscale", "in", "-o", "in/large").code == 0
     assert files("in") == ["a.png", "large/a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links are others there")
+def test_links(run: Run, core: Core) -> None:
+    picture("in/a.png")
+    Path("in/b.png").symlink_to("a.png")
+    Path("in/gone.png").symlink_to("nowhere.png")
+    Path("in/up").symlink_to("..")
+    run("upscale", "in", "./in/a.png", "-o", "out")
+    assert run.code == 1 and files("out") == ["a.png", "b.png"]
+    assert "in/up: a link to a folder, not followed" in run.err
+    assert "ginr: in/gone.png does not exist" in run.err
+    Path("kept.png").symlink_to("out/new.png")
+    assert run("upscale", "in/a.png", "kept.png").code == 0
+    assert Path("kept.png").is_symlink() and size("out/new.png") == (12, 8)
 
 
 def test_many_inputs_into_one_folder(run: Run, core: Core) -> None:

@@ -4,6 +4,7 @@ Run: pytest tests/cli/test_refusals.py
 """
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,12 @@ from .support import Core, Run, files, picture, png
         (["a.png", "-o", "new/", "--device", "cuda:7"], "--device: device 'cuda:7': 1 CUDA"),
         (["a.png", "--quality", "0"], "--quality"),
         (["a.png", "--quality", "101"], "--quality"),
-        ([], "INPUT"),
+        (["a.png", "--tile", "x"], "ginr: Invalid value for '--tile': "),
+        (["a.png", "--tiles", "9"], "ginr: No such option: --tiles"),
+        (["a.png", "--scale", ""], "scale '' is not a number"),
+        ([""], "an empty name is no path: write . for this folder"),
+        (["a.png", "-o", ""], "an empty name is no path: write . for this folder"),
+        ([], "ginr: Missing argument 'INPUT'"),
     ],
 )
 def test_wrong_usage(run: Run, core: Core, arguments: list[str], words: str) -> None:
@@ -38,7 +44,7 @@ def test_wrong_usage(run: Run, core: Core, arguments: list[str], words: str) -> 
     picture("folder/c.png")
     run("upscale", *arguments)
     assert (run.code, run.out, core.calls) == (2, "", [])
-    assert words in run.err and "Traceback" not in run.err
+    assert words in run.err and run.err.count("\n") == 1
     assert files() == ["a.png", "folder/c.png"]
 
 
@@ -67,6 +73,31 @@ def test_bad_inputs_are_one_line(run: Run, core: Core, name: str, contents: byte
     (record,) = run.records
     assert record["status"] == "failed" and f"ginr: {record['error']}" == line
     assert files() == ([] if contents is None else [name])
+
+
+def test_names_that_steer_a_terminal_are_spelled_out(run: Run, core: Core) -> None:
+    run("upscale", "--\x1b[31mred")
+    assert run.code == 2 and "\x1b" not in run.err and "\\x1b[31mred" in run.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links and pipes there")
+def test_places_that_are_no_files(run: Run, core: Core) -> None:
+    picture("a.png")
+    Path("loop.png").symlink_to("loop.png")
+    os.mkfifo("pipe.png")
+    long = "x" * 300 + ".png"
+    for arguments, words in (
+        (["loop.png"], "loop.png cannot be opened (Too many levels of symbolic links)"),
+        (["pipe.png"], "pipe.png is not a regular file"),
+        (["a.png/b.png"], "a.png/b.png cannot be opened (Not a directory): check the name"),
+        ([long], f"{long} cannot be opened (File name too long): check the name"),
+        (["a.png", long], f"{long} cannot be a file (File name too long): change the name"),
+        (["a.png", "pipe.png", "--overwrite"], "pipe.png is not a regular file: choose another"),
+    ):
+        run("upscale", *arguments)
+        assert (run.code, run.err.count("\n")) == (1, 1) and f"ginr: {words}" in run.err
+    run("upscale", long, "a.png", "-o", "out")
+    assert run.code == 1 and files("out") == ["a.png"]
 
 
 def test_a_truncated_picture(run: Run, core: Core) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ginr_cli.main import main
 
-from .support import Run, picture
+from .support import Run, picture, size
 
 
 def test_the_console_script_resolves() -> None:
@@ -55,6 +55,31 @@ def test_a_reader_that_left_is_not_a_traceback() -> None:
     result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trouble(tiny_checkpoint: Path, closed: str) -> None:
+    picture("a.png")
+    line = f"'{sys.executable}' -m ginr_cli upscale a.png -c tiny.safetensors {closed}"
+    result = subprocess.run(line, shell=True, capture_output=True, text=True)
+    assert result.returncode == 0 and "Traceback" not in result.stderr
+    assert size("a_x2.png") == (12, 8)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_words_that_cannot_be_said_cost_no_picture_and_lost_results_do(
+    tiny_checkpoint: Path,
+) -> None:
+    picture("a.png")
+    command = [sys.executable, "-m", "ginr_cli", "upscale", "a.png", "-c", "tiny.safetensors"]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run([*command, "b.png"], stderr=full, stdout=subprocess.PIPE, text=True)
+        assert (result.returncode, result.stdout) == (0, "b.png\n")
+        result = subprocess.run([*command, "c.png"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert result.stderr.endswith("ginr: standard output: No space left on device\n")
+    assert size("b.png") == size("c.png") == (12, 8)
 
 
 def test_a_checkpoint_is_refused_before_torch_is_loaded(tiny_checkpoint: Path) -> None:
