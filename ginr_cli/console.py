@@ -5,7 +5,6 @@ import math
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -144,31 +143,3 @@ class Meter(Bar):
         rate = done_px / self._seconds
         left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))
         self.show(done_px, self._name, f"{rate / 1e6:.2f} MP/s, {left} left")
-
-
-class TrainingMeter(Bar):
-    """A bar over a training run with the loss, the steps per second and the time left."""
-
-    def __init__(self, n_step: int, done: float) -> None:
-        """The run goes on after `n_step` steps, a fraction `done` of its length."""
-        super().__init__(1.0)
-        self._before = n_step, done
-        self._losses: deque[float] = deque(maxlen=100)
-
-    @property
-    def has_loss(self) -> bool:
-        """Whether there was a step."""
-        return bool(self._losses)
-
-    @property
-    def levels(self) -> float:
-        """The mean loss of the last 100 steps, in steps of 1/255."""
-        return 255 * sum(self._losses) / max(1, len(self._losses))
-
-    def advance(self, n_step: int, done: float, loss: float) -> None:
-        """One more step: `n_step` of them now, a fraction `done` of the run."""
-        self._losses.append(loss)
-        steps, part = n_step - self._before[0], done - self._before[1]
-        left = timedelta(seconds=math.ceil(self._seconds * (1 - done) / max(part, 1e-9)))
-        pace = f"loss {self.levels:.2f}/255, {steps / self._seconds:.1f} it/s, {left} left"
-        self.show(done, f"step {n_step}", pace)

@@ -143,6 +143,12 @@ RateOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Another seed, other crops and weights: 0.")
 ]
+InitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--init", metavar="NAME|FILE", help="Start from the weights of a checkpoint like this one."
+    ),
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(

@@ -66,8 +66,8 @@ class StopRequest:
         return self.is_made
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Within the block the first signal only makes the request."""
+    def listening(self, *, patient: bool = False) -> Iterator[None]:
+        """Within the block the first signal only makes the request; if `patient`, so do all."""
         signals = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.getsignal(number) for number in signals}
         before = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}
@@ -78,7 +78,8 @@ class StopRequest:
 
         def take(number: int, frame: FrameType | None) -> None:
             self.is_made = True
-            restore()
+            if not patient:
+                restore()
 
         for number in before:
             signal.signal(number, take)

@@ -187,12 +187,25 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[st
     try:
         plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         save_file(plain, temporary, metadata)
+        _flush(temporary)  # or a power cut could leave the new name on an empty file
         os.replace(temporary, path)
+        _flush(path.parent)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written: {error}") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    if path.is_dir() and os.name == "nt":  # no handles of folders there
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def shipped_checkpoints() -> dict[str, Path]:

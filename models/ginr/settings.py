@@ -100,8 +100,10 @@ def to_toml(config: GinrConfig, settings: TrainConfig, *, documented: bool = Fal
 
 
 def training_facts(settings: TrainConfig) -> dict[str, Any]:
-    """How a checkpoint was trained, for its header: as JSON, and without the folders' names."""
+    """How a checkpoint was trained, for its header: as JSON, and without names of folders."""
     values = dataclasses.asdict(settings)
+    if settings.init is not None:
+        values["init"] = Path(settings.init).name
     return {k: v for k, v in values.items() if k not in ("folders", "run")}
 
 

@@ -1,33 +1,28 @@
 """The training loop: sample, encode, query, step; saved every few minutes, resumed by the same call."""
 
-import json
 import math
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ginr.checkpoint import save_checkpoint, write_tensors
 from ginr.config import GinrConfig
-from ginr.data import Collection, Image, collect, sample_batch
+from ginr.data import Collection, Image, collect
 from ginr.errors import CheckpointError, GinrError
-from ginr.metrics import psnr_y
+from ginr.lps import diversity
 from ginr.model import Ginr
 from ginr.picture import printable
-from ginr.resize import benchmark_pair, bicubic_8bit
-from ginr.settings import keepsake, to_toml, training_facts
+from ginr.run_folder import RunFolder, Weights, fingerprint
+from ginr.run_log import RunLog
+from ginr.samples import Batch, Feed, Sampler
+from ginr.team import Team
 from ginr.train_config import TrainConfig
-
-MOST_DB = 60.0
-"""PSNR from which on a picture counts as reproduced."""
+from ginr.validation import Scores, validate
 
 
 @dataclass
@@ -37,6 +32,15 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     loss: float = math.nan
+    """Of the last step, as the settings define it."""
+    psnr: float = math.nan
+    """Of the last step's answers, in dB over RGB."""
+    gradient: float = math.nan
+    """Norm of the last step's gradient, before it was clipped."""
+    diversity: float = math.nan
+    """Of the LPs; at 0.5 or below they are little more than one vector."""
+    waiting: float = 0.0
+    """Share of the time since training began or went on that was spent waiting for data."""
 
     def done(self, settings: TrainConfig) -> float:
         """How much of the run is over, from 0 to 1."""
@@ -45,204 +49,233 @@ class Progress:
         return min(1.0, self.seconds / (settings.minutes * 60))
 
 
+class Watcher(Protocol):
+    """Hears of a run while it lasts, and may ask it to stop."""
+
+    def loading(self, n_file: int, n_files: int) -> None:
+        """So many of the folders' files are read."""
+
+    def begin(self, pictures: Collection, progress: Progress) -> None:
+        """What the folders hold and where a resumed run stands; the first step is next."""
+
+    def stepped(self, progress: Progress) -> None:
+        """A step is done."""
+
+    def saved(self, progress: Progress, scores: Scores) -> None:
+        """The run is saved and measured."""
+
+    def stop(self) -> bool:
+        """Whether to save and leave, to go on with the same call another time."""
+        return False
+
+
 def train(
     config: GinrConfig,
     settings: TrainConfig,
-    report: Callable[[Progress, dict[str, float] | None], None],
-    stop: Callable[[], bool] = lambda: False,
-    begin: Callable[[Collection, Progress], None] = lambda pictures, progress: None,
-    loading: Callable[[int, int], None] = lambda n_file, n_files: None,
+    watcher: Watcher,
+    team: Team | None = None,
 ) -> Path:
     """Train until the run is over; returns the path of the checkpoint (averaged weights).
 
-    `report` hears of every step, with the held-out scores when there are new ones; `stop` is asked
-    after every step whether to save and leave, to go on with the same call another time. `loading`
-    hears how many files of how many are read, and `begin`, before the first step, what the folders
-    hold and where a resumed run stands. Raises GinrError for folders without pictures, a run folder
-    that cannot be written to or holds another configuration, or a loss of NaN.
+    Of several processes each calls it, with the same settings; the main one writes. Raises
+    GinrError for folders without pictures, a run folder that cannot be written to or holds a run
+    with other settings, a checkpoint to start from that does not fit, or a loss not finite.
     """
-    torch.manual_seed(settings.seed)
-    model = Ginr(config)
-    state = _State(config, settings, model)
-    progress = state.resume()
+    run = _Run(config, settings, team or Team(settings.device))
+    progress, before = run.resume()
     pictures = collect(
-        settings.folders, crop=settings.crop, n_held_out=settings.n_held_out, progress=loading
-    )
-    training, held_out = pictures.training, pictures.held_out
-    state.describe()
-    begin(pictures, progress)
-    saved = time.monotonic()
-    while progress.done(settings) < 1 and not stop():
-        start = time.monotonic()
-        progress.loss = _step(model, state, training, settings, progress)
-        if not math.isfinite(progress.loss):
-            raise GinrError(
-                f"{settings.run}: the loss is {progress.loss} at step {progress.step}; "
-                "the last save is sound: lower the rate and run again"
-            )
-        progress.step += 1
-        progress.seconds += time.monotonic() - start
-        report(progress, None)
-        if time.monotonic() - saved > settings.save_minutes * 60:
-            report(progress, state.save(progress, held_out, len(training)))
-            saved = time.monotonic()
-    report(progress, state.save(progress, held_out, len(training)))
-    return state.checkpoint
-
-
-def _step(
-    model: Ginr, state: "_State", images: Sequence[Image], settings: TrainConfig, progress: Progress
-) -> float:
-    warm = min(1.0, (progress.step + 1) / settings.warm_up)
-    rate = settings.rate * warm * 0.5 * (1 + math.cos(math.pi * progress.done(settings)))
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    batch = sample_batch(
-        images,
-        seed=(settings.seed, progress.step),
-        batch=settings.batch,
+        settings.folders,
         crop=settings.crop,
-        n_query=settings.n_query,
-        max_scale=model.config.max_scale,
+        n_held_out=settings.n_held_out,
+        progress=watcher.loading,
     )
-    rgb = model(batch.pixels, batch.coords, batch.cells)
-    loss = (rgb - batch.target).abs().mean()
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-    state.optimizer.step()
-    keep = min(settings.ema, (1 + progress.step) / (10 + progress.step))
-    torch._foreach_lerp_(state.average, list(model.parameters()), 1 - keep)
-    return float(loss.detach())
+    run.pictures = fingerprint(pictures.training)
+    run.folder.compare_pictures(run.pictures if before is None else before, run.pictures)
+    progress.diversity = diversity(run.model.lps.detach().float().cpu())
+    with ExitStack() as open_:
+        if run.team.is_main:
+            run.folder.prepare()
+            run.log = open_.enter_context(RunLog(settings.run, progress.step))
+        watcher.begin(pictures, progress)
+        feed = open_.enter_context(run.feed(pictures.training, progress.step))
+        _loop(run, feed, progress, pictures, watcher)
+    return run.folder.checkpoint
 
 
-class _State:
-    """Weights, their average and Adam's moments, and the file that carries them over."""
+def _loop(
+    run: "_Run", feed: Feed, progress: Progress, pictures: Collection, watcher: Watcher
+) -> None:
+    settings, team, began = run.settings, run.team, progress.seconds
+    saved = time.monotonic()
+    while progress.done(settings) < 1 and not team.any(watcher.stop()):
+        start = time.monotonic()
+        run.step(feed.take().to(team.device), progress)
+        progress.step += 1
+        progress.seconds += team.of_main(time.monotonic() - start)
+        progress.waiting = feed.waited / max(progress.seconds - began, 1e-9)
+        if progress.step % settings.log_steps == 0:
+            progress.diversity = diversity(run.model.lps.detach().float().cpu())
+            run.write_metrics(progress)
+        watcher.stepped(progress)
+        if team.is_main and time.monotonic() - saved > settings.save_minutes * 60:
+            watcher.saved(progress, run.save(progress, pictures))
+            saved = time.monotonic()
+    if team.is_main:
+        watcher.saved(progress, run.save(progress, pictures))
 
-    def __init__(self, config: GinrConfig, settings: TrainConfig, model: Ginr) -> None:
-        self.config, self.settings, self.model = config, settings, model
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.99))
-        self.average = [p.detach().clone() for p in model.parameters()]
-        self.path = settings.run / "state.safetensors"
-        self.checkpoint = settings.run / "model.safetensors"
-        _check_writable(settings.run)
 
-    def resume(self) -> Progress:
-        """Take over the last save, if there is one."""
-        if not self.path.exists():
-            return Progress()
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                facts = json.loads(file.metadata()["ginr.state"])
-            self._compare(facts["settings"])
-            self._take(load_file(self.path), facts["step"])
-            return Progress(facts["step"], facts["seconds"])
-        except (
-            OSError,
-            SafetensorError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-        ) as error:
+class _Run:
+    """A run in this process: the network, its optimizer, the team and the folder."""
+
+    def __init__(self, config: GinrConfig, settings: TrainConfig, team: Team) -> None:
+        self.config, self.settings, self.team = config, settings, team
+        if settings.batch % (team.n * settings.accumulate):
+            raise GinrError(
+                f"batch is {settings.batch}: not a multiple of {team.n} processes "
+                f"times accumulate, {settings.accumulate}"
+            )
+        self.folder = RunFolder(config, settings)
+        self.log: RunLog | None = None
+        self.pictures = 0
+        torch.manual_seed(settings.seed)
+        self.model = Ginr(config).to(team.device)
+        self.optimizer = _optimizer(self.model, settings)
+        self.weights = Weights(self.model, self.optimizer)
+
+    def resume(self) -> tuple[Progress, int | None]:
+        """Take over the last save or `init`; returns where it stands and its pictures' number."""
+        found = self.folder.load()
+        if found is None:
+            if self.settings.init is not None:
+                self.weights.start_from(self.settings.init)
+            step, seconds, pictures = 0, 0.0, None
+        else:
+            tensors, facts = found
+            try:
+                step, seconds = facts["step"], float(facts["seconds"])
+                pictures = facts["pictures"]
+                self.weights.take(tensors, step)
+            except (LookupError, TypeError, ValueError, RuntimeError) as error:
+                raise self.folder.unusable(error) from None
+        if self.team.of_main(step) != step:
             raise CheckpointError(
-                f"{self.path}: cannot be resumed ({type(error).__name__}: {error}): "
-                "delete it to start again, or choose another run folder"
-            ) from None
+                f"{self.folder.state}: not the one that the main process sees: "
+                "all processes need one shared run folder"
+            )
+        return Progress(step, seconds), pictures
 
-    def _compare(self, before: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(keepsake(self.config, self.settings)))
-        for key in before | now:
-            if before.get(key) != now.get(key):
-                raise CheckpointError(
-                    f"{self.settings.run}: a run with {key} = {before.get(key)}, not "
-                    f"{now.get(key)}; set it so, or choose another run folder"
-                )
+    def feed(self, images: Sequence[Image], step: int) -> Feed:
+        """The batches of this process, from the one after `step` steps on."""
+        settings = self.settings
+        sampler = Sampler(
+            images, settings.seed, settings.crop, settings.n_query, self.config.max_scale
+        )
+        places = self.team.share(settings.batch)
+        return Feed(lambda step: sampler.batch(step, places), step, settings.data_threads)
 
-    def describe(self) -> None:
-        """Write the resolved configuration, which `--config` takes."""
-        path = self.settings.run / "config.toml"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(to_toml(self.config, self.settings), "utf-8", "replace")
-        except OSError as error:
-            raise GinrError(f"{path}: cannot be written: {error.strerror}") from None
+    def step(self, batch: Batch, progress: Progress) -> None:
+        """One step of the optimizer; the weights stay as they are if the loss is not finite."""
+        settings = self.settings
+        self._set_rates(progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = square = torch.zeros((), device=self.team.device)
+        for part in batch.split(settings.accumulate):
+            error = self._answer(part).float() - part.target
+            part_loss = loss_of(error, settings.loss) / settings.accumulate
+            part_loss.backward()
+            loss = loss + part_loss.detach()
+            square = square + error.detach().square().mean() / settings.accumulate
+        parameters = list(self.model.parameters())
+        self.team.average_gradients(parameters)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        numbers = self.team.total(torch.stack([loss, square])).tolist()
+        progress.loss, mean_square = (number / self.team.n for number in numbers)
+        progress.psnr = -10 * math.log10(max(mean_square, 1e-10))
+        progress.gradient = float(norm)
+        if not (math.isfinite(progress.loss) and math.isfinite(progress.gradient)):
+            raise GinrError(
+                f"{settings.run}: the loss is {progress.loss} at step {progress.step}, its gradient "
+                f"{progress.gradient}; the last save is sound: start another run from it, "
+                f"--init {printable(self.folder.checkpoint)}, with a lower rate"
+            )
+        self.optimizer.step()
+        self.weights.follow(min(settings.ema, (1 + progress.step) / (10 + progress.step)))
 
-    def _take(self, tensors: dict[str, Tensor], step: int) -> None:
-        for k, (name, parameter) in enumerate(self.model.named_parameters()):
-            with torch.no_grad():
-                parameter.copy_(tensors[f"weight.{name}"])
-            self.average[k].copy_(tensors[f"average.{name}"])
-            self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": tensors[f"first.{name}"],
-                "exp_avg_sq": tensors[f"second.{name}"],
-            }
+    def _answer(self, batch: Batch) -> Tensor:
+        """The network's colours (B, Q, 3)."""
+        low = self.settings.precision == "bfloat16"
+        with torch.autocast(self.team.device.type, torch.bfloat16, enabled=low):
+            rgb: Tensor = self.model(batch.pixels, batch.coords, batch.cells)
+        return rgb
 
-    def save(self, progress: Progress, held_out: Sequence[Image], n_image: int) -> dict[str, float]:
+    def _set_rates(self, progress: Progress) -> None:
+        """Warm-up, then a cosine to zero at the end of the run."""
+        warm = min(1.0, (progress.step + 1) / self.settings.warm_up)
+        part = warm * 0.5 * (1 + math.cos(math.pi * progress.done(self.settings)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * part
+
+    def save(self, progress: Progress, pictures: Collection) -> Scores:
         """Write state and checkpoint; returns the held-out scores of the averaged weights."""
-        tensors: dict[str, Tensor] = {}
-        weights: dict[str, Tensor] = {}
-        for k, (name, parameter) in enumerate(self.model.named_parameters()):
-            moments = self.optimizer.state.get(parameter, {})  # none before its first gradient
-            idle = torch.zeros_like(parameter)
-            tensors[f"weight.{name}"] = parameter
-            tensors[f"average.{name}"] = weights[name] = self.average[k]
-            tensors[f"first.{name}"] = moments.get("exp_avg", idle)
-            tensors[f"second.{name}"] = moments.get("exp_avg_sq", idle)
-        state = {
-            "settings": keepsake(self.config, self.settings),
+        place = {
             "step": progress.step,
             "seconds": progress.seconds,
+            "pictures": self.pictures,
         }
-        write_tensors(self.path, tensors, {"ginr.state": json.dumps(state)})
-        scores = self._scores(weights, held_out)
-        facts: dict[str, Any] = {
+        self.folder.save_state(self.weights.tensors(), place)
+        model = Ginr(self.config).to(self.team.device)
+        model.load_state_dict(self.weights.average)
+        scores = validate(model, pictures.held_out, self.settings.scales)
+        facts = {
             "steps": progress.step,
             "minutes": round(progress.seconds / 60, 1),
-            "n_training_images": n_image,
-            "settings": training_facts(self.settings),
-            "held_out_gain_over_bicubic_db": scores,
+            "n_training_images": len(pictures.training),
+            "held_out_gain_over_bicubic_db": scores.gain,
+            "held_out_psnr_y_db": scores.psnr,
         }
-        save_checkpoint(self.checkpoint, self.config, weights, facts)
+        self.folder.save_checkpoint(self.weights.average, facts)
+        if self.log is not None:
+            held_out = {"gain_over_bicubic_db": scores.gain, "psnr_y_db": scores.psnr}
+            self.log.write("validation", progress.step, held_out)
         return scores
 
-    def _scores(self, weights: dict[str, Tensor], images: Sequence[Image]) -> dict[str, float]:
-        model = Ginr(self.config)
-        model.load_state_dict(weights)
-        return {f"x{scale}": gain_over_bicubic(model, images, scale) for scale in (2, 3, 4)}
+    def write_metrics(self, progress: Progress) -> None:
+        """A line of the log."""
+        if self.log is None:
+            return
+        values = {
+            "minutes": progress.seconds / 60,
+            "loss": progress.loss,
+            "psnr_db": progress.psnr,
+            "gradient_norm": progress.gradient,
+            "rate": self.optimizer.param_groups[0]["lr"],
+            "lp_diversity": progress.diversity,
+            "waiting_for_data": progress.waiting,
+        }
+        self.log.write("training", progress.step, values)
 
 
-def _check_writable(folder: Path) -> None:
-    """Raises GinrError if nothing can be written to a folder that is there or still to be made."""
-    place = folder.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    try:
-        with tempfile.TemporaryFile(dir=place):  # asked by doing: root passes every os.access
-            pass
-    except OSError as error:
-        raise GinrError(
-            f"{printable(folder)}: {printable(place)} cannot be written to ({error.strerror}): "
-            "choose another run folder"
-        ) from None
+def loss_of(error: Tensor, kind: str) -> Tensor:
+    """The mean over differences of colour of any shape: `l1`, `charbonnier` or `mse`."""
+    if kind == "mse":
+        return error.square().mean()
+    if kind == "charbonnier":
+        return (error.square() + 1e-6).sqrt().mean()
+    return error.abs().mean()
 
 
-def gain_over_bicubic(model: Ginr, images: Sequence[Image], scale: float) -> float:
-    """Mean PSNR-Y gain over bicubic, dB, on the middle 256x256 of each picture.
-
-    Above `MOST_DB` both count as equal: bicubic makes flat pictures without any error.
-    """
-    gains = []
-    for image in images:
-        top, left = (max(0, n - 256) // 2 for n in image.shape[:2])
-        hr, lr = benchmark_pair(image[top : top + 256, left : left + 256], scale)
-        pixels = torch.from_numpy(lr.transpose(2, 0, 1).astype(np.float32) / 255)[None]
-        with torch.inference_mode():
-            rgb = model.encode(pixels).render(hr.shape[:2])[0]
-        ours = (rgb.clamp(0, 1) * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
-        border = math.ceil(scale)
-        both = ours, bicubic_8bit(lr, *hr.shape[:2])
-        psnr = [min(MOST_DB, psnr_y(image, hr, border)) for image in both]
-        gains.append(psnr[0] - psnr[1])
-    return float(np.mean(gains))
+def _optimizer(model: Ginr, settings: TrainConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW with a group each for the encoder, the LPs and the decoder."""
+    encoder: list[torch.nn.Parameter] = []
+    decoder: list[torch.nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if name != "lps":
+            (decoder if name.startswith("decoder.") else encoder).append(parameter)
+    parts = (
+        (encoder, settings.rate_encoder),
+        ([model.lps], settings.rate_lps),
+        (decoder, settings.rate_decoder),
+    )
+    groups = [{"params": part, "peak": rate or settings.rate} for part, rate in parts]
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=settings.weight_decay)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ginr.errors import GinrError
 
@@ -26,36 +26,85 @@ class TrainConfig:
     """Side of an LR crop in pixels."""
     n_query: int = 4096
     """Pixels asked for in each crop."""
+    accumulate: int = 1
+    """Parts that a batch is worked through in, one after another, to save memory."""
+    loss: Literal["l1", "charbonnier", "mse"] = "l1"
+    """How far a colour is off: absolute, smooth absolute (a corner of 1e-3) or squared."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Adam or AdamW, betas 0.9 and 0.99."""
+    weight_decay: float = 0.0
+    """Pull of all weights towards zero; AdamW's is apart from the gradient."""
     rate: float = 3e-3
     """Learning rate at its peak."""
+    rate_lps: float | None = None
+    """That of the LPs, where it differs."""
+    rate_encoder: float | None = None
+    """That of the encoder, where it differs."""
+    rate_decoder: float | None = None
+    """That of the decoder, where it differs."""
     warm_up: int = 200
     """Steps from zero to the peak."""
     ema: float = 0.999
     """What the averaged weights keep of themselves at each step, from 0 to less than 1."""
     clip: float = 1.0
     """Largest norm of the gradient."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What most of the network computes in; weights, scans and the loss stay in float32."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:1."""
     seed: int = 0
     """Another seed, other crops and weights."""
     n_held_out: int = 16
     """Pictures kept aside to measure with, a fifth of them all at the most."""
     save_minutes: float = 3.0
     """Minutes between saves; the averaged weights are measured at each."""
+    scales: tuple[float, ...] = (2.0, 3.0, 3.7, 4.0)
+    """Scales to measure at."""
+    log_steps: int = 50
+    """Steps between the lines of metrics.jsonl."""
+    data_threads: int = 1
+    """Threads that cut crops while the network works."""
+    init: str | None = None
+    """Checkpoint, by name or path, whose weights a new run starts from."""
 
-    FREE: ClassVar = frozenset({"folders", "run", "minutes", "steps", "save_minutes"})
+    FREE: ClassVar = frozenset(
+        {
+            "folders",
+            "run",
+            "minutes",
+            "steps",
+            "save_minutes",
+            "scales",
+            "log_steps",
+            "data_threads",
+        }
+        | {"device", "init"}
+    )
     """Fields that may differ when a run goes on; another value of any other is another run."""
 
     def __post_init__(self) -> None:
         if not self.folders:
             raise GinrError("folders: name a folder of pictures")
-        for name in ("batch", "crop", "n_query", "warm_up", "n_held_out"):
-            if getattr(self, name) < 1:
-                raise GinrError(f"{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("minutes", "rate", "clip", "save_minutes"):
-            if not 0 < getattr(self, name) < math.inf:  # NaN is not either
-                raise GinrError(f"{name} is {getattr(self, name)}: give a number above 0")
-        if self.steps is not None and self.steps < 1:
-            raise GinrError(f"steps is {self.steps}: give 1 or more")
+        counts = ("batch", "crop", "n_query", "accumulate", "warm_up", "n_held_out", "log_steps",
+                  "data_threads", "steps")  # fmt: skip
+        for name in counts:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise GinrError(f"{name} is {value}: give 1 or more")
+        for name in ("minutes", "rate", "rate_lps", "rate_encoder", "rate_decoder", "clip",
+                     "save_minutes"):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:  # NaN is not either
+                raise GinrError(f"{name} is {value}: give a number above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise GinrError(f"weight_decay is {self.weight_decay}: give 0 or more")
+        if not self.scales or not all(1 <= scale <= 30 for scale in self.scales):
+            raise GinrError(f"scales is {list(self.scales)}: give numbers from 1 to 30")
         if not 0 <= self.ema < 1:
             raise GinrError(f"ema is {self.ema}: give a number from 0 to less than 1")
         if not 0 <= self.seed < 2**63:
             raise GinrError(f"seed is {self.seed}: give a number from 0 to {2**63 - 1}")
+        if self.batch % self.accumulate:
+            raise GinrError(
+                f"batch is {self.batch}: not a multiple of accumulate, {self.accumulate}"
+            )

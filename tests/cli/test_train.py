@@ -14,9 +14,10 @@ from typing import get_type_hints
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from ginr.checkpoint import load_checkpoint
+from ginr.checkpoint import load_checkpoint, save_checkpoint
 from ginr.config import PRESETS, GinrConfig
 from ginr.settings import read_toml, resolve
 from ginr.train_config import TrainConfig
@@ -43,13 +44,19 @@ TINY = ["--run", "run", "--preset", "tiny", "--batch", "1", "--crop", "16"]
 def test_a_run_from_end_to_end(run: Run, photos: Path) -> None:
     run("train", photos, *TINY, "--steps", "2")
     assert (run.code, run.out) == (0, "run/model.safetensors\n")
-    first, second, third, *_, last = run.err.splitlines()
+    first, second, third, *_, last, waiting = run.err.splitlines()
     assert first == "reading the pictures in photos"
     assert second == "3 pictures, 0.0 megapixels: 1 held out"
     assert third == "training for 2 steps with 1 crops of 16x16 pixels per step, kept in run"
+    assert waiting.endswith("% of the time was spent waiting for data")
     assert last.startswith("step 2: loss ") and "/255, over bicubic " in last
     assert " dB at x2, " in last and last.endswith(" dB at x4")
-    assert files("run") == ["config.toml", "model.safetensors", "state.safetensors"]
+    assert files("run") == [
+        "config.toml",
+        "metrics.jsonl",
+        "model.safetensors",
+        "state.safetensors",
+    ]
     assert load_checkpoint("run/model.safetensors").facts["steps"] == 2
     Image.new("RGB", (9, 7)).save("small.png")
     run("upscale", "small.png", "--checkpoint", "run/model.safetensors", "--scale", "2")
@@ -59,7 +66,10 @@ def test_a_run_from_end_to_end(run: Run, photos: Path) -> None:
 def test_json_is_one_object(run: Run, photos: Path) -> None:
     (record,) = run("train", photos, *TINY, "--steps", "2", "--json").records
     assert record.pop("minutes") >= 0
-    assert record.pop("gain_over_bicubic_db").keys() == {"x2", "x3", "x4"}
+    for name in ("gain_over_bicubic_db", "psnr_y_db"):
+        assert record.pop(name).keys() == {"x2", "x3", "x3.7", "x4"}
+    assert 0.5 < record.pop("lp_diversity") <= 1
+    assert 0 <= record.pop("waiting_for_data") <= 1
     assert record == {
         "checkpoint": "run/model.safetensors",
         "finished": True,
@@ -78,6 +88,22 @@ def test_the_same_command_goes_on_or_leaves_a_finished_run_alone(run: Run, photo
     assert run.code == 0 and "\nrun is finished after 3 steps and 0.0 minutes: a longer" in run.err
     assert "step 3: over bicubic" in run.err
     assert load_checkpoint("run/model.safetensors").facts == before.facts
+
+
+def test_the_length_of_a_run_is_told_after_its_first_steps(run: Run, photos: Path) -> None:
+    run("train", photos, *TINY, "--steps", "21")
+    assert re.search(r"\n\d+ ms per step: about 1 more steps in 0:00:01\n", run.err)
+
+
+def test_lps_that_are_alike_are_warned_of_once(
+    run: Run, photos: Path, tiny_checkpoint: Path
+) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    alike = dict(checkpoint.weights) | {"lps": torch.ones_like(checkpoint.weights["lps"])}
+    save_checkpoint(Path("alike.safetensors"), checkpoint.config, alike, {})
+    run("train", photos, *TINY, "--steps", "3", "--init", "alike.safetensors")
+    assert run.code == 0
+    assert run.err.count("warning: LP diversity is 0.00 at step 1, 0.5 or less") == 1
 
 
 def test_a_single_picture_is_also_measured_with(run: Run, photos: Path) -> None:
@@ -118,6 +144,8 @@ def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
         (["broken"], 1, "broken: no picture to train on, 1 cannot be read"),
         (["photos", "--run", "notes.txt"], 1, "notes.txt cannot be written to"),
         (["photos", "--run", "notes.txt/run"], 1, "notes.txt cannot be written to"),
+        (["photos", "--init", "missing.st"], 1, "missing.st: no such checkpoint"),
+        (["photos", "--batch", "8", "--set", "accumulate=3"], 2, "not a multiple of accumulate, 3"),
         ([], 2, "folders is not set: name a folder"),
         (["photos", "--set", "crop"], 2, "--set crop: give key=value"),
         (["photos", "--set", "corp=3"], 2, "corp is not a setting: did you mean crop?"),

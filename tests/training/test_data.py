@@ -1,16 +1,19 @@
 """A folder of pictures sorted out for training: what is used, held out, or left out and why.
 
-Run: pytest tests/test_data.py
+Run: pytest tests/training/test_data.py
 """
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from ginr.data import collect
+from ginr.data import collect, load_images
 from ginr.errors import GinrError
+
+from .support import noise
 
 
 def put(folder: Path, *sides: int) -> None:
@@ -87,3 +90,22 @@ def test_several_folders_count_each_file_once(tmp_path: Path) -> None:
     put(tmp_path / "b", 22)
     found = collect([tmp_path / "b", tmp_path, tmp_path / "a"], crop=16, n_held_out=1)
     assert len(found.training) + len(found.held_out) == 3
+
+
+def test_pictures_of_every_kind_become_8_bit_colour(tmp_path: Path) -> None:
+    grey = noise(9)[..., 0]
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(noise(9)).save(tmp_path / "b.png")
+    Image.fromarray(np.dstack([noise(9), grey])).save(tmp_path / "c.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "d.png")
+    (tmp_path / "e.png").write_text("no picture")
+    (tmp_path / "f.txt").write_text("no picture")
+    found = load_images([tmp_path])
+    assert [path.name for path, _ in found] == ["a.png", "b.png", "c.png", "d.png"]
+    for _, image in found:
+        assert image.shape == (9, 9, 3)
+        assert image.dtype == np.uint8
+    for index in (0, 3):
+        assert np.array_equal(found[index][1], np.repeat(grey[..., None], 3, -1))
+    for index in (1, 2):
+        assert np.array_equal(found[index][1], noise(9))

@@ -1,6 +1,6 @@
 """Settings laid over each other: what wins, what is refused and in which words.
 
-Run: pytest tests/test_settings.py
+Run: pytest tests/training/test_settings.py
 """
 
 import math

@@ -1,0 +1,89 @@
+"""Saves survive kill -9 and a full disk: pytest tests/training/test_saves.py"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ginr.checkpoint import load_checkpoint
+from ginr.config import GinrConfig
+from ginr.errors import GinrError
+from ginr.settings import to_toml
+from ginr.train import train
+from ginr.train_config import TrainConfig
+
+from .support import Log
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import safetensors.torch
+from ginr.settings import read_toml, resolve
+from ginr.train import Watcher, train
+
+class Quiet(Watcher):
+    pass
+
+deadly, written, save = int(sys.argv[2]), [], safetensors.torch.save_file
+
+def save_or_die(tensors, path, metadata):
+    save(tensors, path, metadata)
+    written.append(path)
+    if len(written) == deadly:
+        whole = Path(path).read_bytes()
+        Path(path).write_bytes(whole[: len(whole) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+safetensors.torch.save_file = save_or_die
+train(*resolve([read_toml(Path(sys.argv[1]))]), Quiet())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+@pytest.mark.parametrize("deadly", [3, 4])
+def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(
+    tiny_config: GinrConfig, settings: TrainConfig, tmp_path: Path, deadly: int
+) -> None:
+    # A save after every step: state and checkpoint in turn, so 3 and 4 are those of the second.
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        to_toml(tiny_config, settings).replace("save_minutes = 3.0", "save_minutes = 1e-9")
+    )
+    command = [sys.executable, "-c", KILLED, str(plan), str(deadly)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
+    assert len(list(settings.run.glob(".*.tmp"))) == 1
+    checkpoint = settings.run / "model.safetensors"
+    assert load_checkpoint(checkpoint).facts["steps"] == 1
+    rest, straight = Log(), Log()
+    train(tiny_config, settings, rest)
+    elsewhere = TrainConfig(**{**vars(settings), "run": tmp_path / "straight"})
+    whole = load_checkpoint(train(tiny_config, elsewhere, straight))
+    assert list(rest) == straight[deadly - 2 :]
+    assert not list(settings.run.glob(".*.tmp"))
+    for name, weight in load_checkpoint(checkpoint).weights.items():
+        assert torch.equal(weight, whole.weights[name]), name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_a_full_disk_leaves_the_save_before(tiny_config: GinrConfig, settings: TrainConfig) -> None:
+    import resource
+
+    train(tiny_config, settings, Log(2))
+    before = {path.name: path.read_bytes() for path in settings.run.glob("*.safetensors")}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(GinrError, match=r"state\.safetensors: cannot be written: "):
+            train(tiny_config, settings, Log(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in settings.run.glob("*.safetensors")} == before
+    assert not list(settings.run.glob(".*.tmp"))
+    rest = Log()
+    train(tiny_config, settings, rest)
+    assert len(rest) == 4
