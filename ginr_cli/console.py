@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -24,6 +23,11 @@ def printable(path: Path) -> str:
     from ginr.picture import printable as spelled
 
     return spelled(path)
+
+
+def visible(text: str) -> str:
+    """A text without what would steer the terminal, such as a name may hold."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class UsageError(Exception):
@@ -40,14 +44,14 @@ def error(text: str) -> None:
     """A line that says what went wrong, led by the program's name as in `ginr: text`."""
     with suppress(OSError):
         _stderr.print("ginr:", style="bold red", end=" ")
-        # A name in it may hold what would steer the terminal.
-        _stderr.print("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+        _stderr.print(visible(text))
 
 
 def result(text: str) -> None:
     """A line of output, for a pipe."""
     try:
-        typer.echo(text)
+        sys.stdout.write(text + "\n")  # typer.echo takes colours out, and names with them
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as problem:
@@ -115,7 +119,8 @@ class Bar:
 
     def show(self, completed: float, description: str, pace: str = "") -> None:
         """Fill the bar up to `completed`, with words before it and behind it."""
-        self._bar.update(self._task, completed=completed, description=description, pace=pace)
+        name = visible(description)
+        self._bar.update(self._task, completed=completed, description=name, pace=pace)
 
     @property
     def _seconds(self) -> float:

@@ -12,6 +12,7 @@ from ginr_cli import console
 from ginr_cli.jobs import Destination, find_sources
 from ginr_cli.options import DeviceOption, JsonOption, OverwriteOption, TileOption
 from ginr_cli.scores import Report, Row, check_csv
+from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
     from ginr.metrics import Image
@@ -187,7 +188,8 @@ def _measure(task: Task, factors: Sequence[float], render: Renderer, report: Rep
     from ginr.evaluate import reference, score
     from ginr.picture import read_picture
 
-    picture = read_picture(task.path)
+    with deferred():
+        picture = read_picture(task.path)
     hr, dropped = reference(picture)
     report.note(task.path, (*picture.notes, *dropped))
     for scale in factors:

@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,64 +26,13 @@ from ginr_cli.options import (
     SizeOption,
     TileOption,
 )
+from ginr_cli.outcomes import Outcome, Report, outcome_of
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
     from ginr.model import Ginr
     from ginr.size import Target
     from ginr.tiles import Precision as PrecisionName
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one input, as `--json` prints it; sizes in pixels."""
-
-    input: str
-    status: str
-    """done, skipped (the output was there) or failed."""
-    output: str | None = None
-    input_width: int | None = None
-    input_height: int | None = None
-    width: int | None = None
-    height: int | None = None
-    seconds: float | None = None
-    """Reading, network and writing together."""
-    device: str | None = None
-    checkpoint: str | None = None
-    notes: tuple[str, ...] = ()
-    """What the output could not keep, or what was converted."""
-    error: str | None = None
-
-
-@dataclass
-class Report:
-    """Tells what became of each picture and keeps count."""
-
-    as_json: bool
-    batch: bool = False
-    counts: dict[str, int] = field(default_factory=lambda: {"done": 0, "skipped": 0, "failed": 0})
-
-    def add(self, outcome: Outcome) -> None:
-        """A picture is done with, one way or another."""
-        self.counts[outcome.status] += 1
-        if outcome.error is not None:
-            console.error(outcome.error)
-        if self.as_json:
-            console.result_json(asdict(outcome))
-        elif outcome.status == "done":
-            console.result(str(outcome.output))
-
-    def fail(self, path: Path | str, problem: Exception) -> None:
-        """A picture could not be made; with GINR_DEBUG set, that ends the run."""
-        if console.debugging():
-            raise problem
-        self.add(Outcome(str(path), "failed", error=console.describe(problem)))
-
-    def sum_up(self) -> None:
-        """How many went which way, if there were several."""
-        if self.batch:
-            counts = [f"{count} {status}" for status, count in self.counts.items() if count]
-            console.say(", ".join(counts) or "nothing done")
 
 
 @dataclass(frozen=True)
@@ -207,7 +156,7 @@ def _plan_all(
             continue
         taken[job.output] = job.source
         if job.done:
-            report.add(_outcome(job, "skipped"))
+            report.add(outcome_of(job, "skipped"))
         else:
             jobs.append(job)
     return jobs, report
@@ -273,35 +222,11 @@ def _run(
     until_reported.enter_context(deferred())
     write_picture(result, job.output, overwrite=writing.overwrite, quality=writing.quality)
     seconds = round(time.perf_counter() - start, 3)
-    return _outcome(
+    return outcome_of(
         job,
         "done",
         seconds=seconds,
         device=network.device,
         checkpoint=network.checkpoint,
-        notes=notes,
-    )
-
-
-def _outcome(
-    job: Job,
-    status: str,
-    *,
-    seconds: float | None = None,
-    device: str | None = None,
-    checkpoint: str | None = None,
-    notes: tuple[str, ...] = (),
-) -> Outcome:
-    return Outcome(
-        input=str(job.source),
-        status=status,
-        output=str(job.output),
-        input_width=job.size[1],
-        input_height=job.size[0],
-        width=job.out_size[1],
-        height=job.out_size[0],
-        seconds=seconds,
-        device=device,
-        checkpoint=checkpoint,
         notes=notes,
     )

@@ -50,7 +50,7 @@ def test_the_file_is_what_the_library_makes(
 def test_a_terminal_gets_a_bar_and_the_pipe_gets_the_names(tiny_checkpoint: Path) -> None:
     import pty
 
-    for name in ("in/a.png", "in/b.png"):
+    for name in ("in/a.png", "in/b\x1b[31m.png"):
         picture(name)
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "ginr_cli", "upscale", "in", "out", "-c", str(tiny_checkpoint)]
@@ -61,6 +61,6 @@ def test_a_terminal_gets_a_bar_and_the_pipe_gets_the_names(tiny_checkpoint: Path
     os.close(slave)
     shown = os.read(master, 1 << 16).decode()
     os.close(master)
-    assert (result.returncode, result.stdout) == (0, "out/a.png\nout/b.png\n")
+    assert (result.returncode, result.stdout) == (0, "out/a.png\nout/b\x1b[31m.png\n")
     assert "100%" in shown and "MP/s" in shown and "2 done" in shown
-    assert "\x1b[3" not in shown  # NO_COLOR
+    assert "\x1b[3" not in shown  # NO_COLOR, and the name is spelled out

@@ -1,0 +1,84 @@
+"""What became of the pictures of a run: a name or a JSON object each, and how many went which way."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ginr_cli import console
+from ginr_cli.jobs import Job
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one input, as `--json` prints it; sizes in pixels."""
+
+    input: str
+    status: str
+    """done, skipped (the output was there) or failed."""
+    output: str | None = None
+    input_width: int | None = None
+    input_height: int | None = None
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+    """Reading, network and writing together."""
+    device: str | None = None
+    checkpoint: str | None = None
+    notes: tuple[str, ...] = ()
+    """What the output could not keep, or what was converted."""
+    error: str | None = None
+
+
+@dataclass
+class Report:
+    """Tells what became of each picture and keeps count."""
+
+    as_json: bool
+    batch: bool = False
+    counts: dict[str, int] = field(default_factory=lambda: {"done": 0, "skipped": 0, "failed": 0})
+
+    def add(self, outcome: Outcome) -> None:
+        """A picture is done with, one way or another."""
+        self.counts[outcome.status] += 1
+        if outcome.error is not None:
+            console.error(outcome.error)
+        if self.as_json:
+            console.result_json(asdict(outcome))
+        elif outcome.status == "done":
+            console.result(str(outcome.output))
+
+    def fail(self, path: Path | str, problem: Exception) -> None:
+        """A picture could not be made; with GINR_DEBUG set, that ends the run."""
+        if console.debugging():
+            raise problem
+        self.add(Outcome(str(path), "failed", error=console.describe(problem)))
+
+    def sum_up(self) -> None:
+        """How many went which way, if there were several."""
+        if self.batch:
+            counts = [f"{count} {status}" for status, count in self.counts.items() if count]
+            console.say(", ".join(counts) or "nothing done")
+
+
+def outcome_of(
+    job: Job,
+    status: str,
+    *,
+    seconds: float | None = None,
+    device: str | None = None,
+    checkpoint: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Outcome:
+    """What became of a job."""
+    return Outcome(
+        input=str(job.source),
+        status=status,
+        output=str(job.output),
+        input_width=job.size[1],
+        input_height=job.size[0],
+        width=job.out_size[1],
+        height=job.out_size[0],
+        seconds=seconds,
+        device=device,
+        checkpoint=checkpoint,
+        notes=notes,
+    )
