@@ -5,6 +5,7 @@ Run: pytest tests/test_checkpoint.py
 
 import dataclasses
 import json
+import os
 import pickle
 import struct
 import subprocess
@@ -404,6 +405,14 @@ def test_shipped_checkpoints_go_by_name(
     assert load_checkpoint("quick").name == "ginr-quick"
     with pytest.raises(CheckpointError, match="slow: no such checkpoint; shipped ones are: quick"):
         find_checkpoint("slow")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions there")
+def test_a_checkpoint_is_as_readable_as_any_file(tmp_path: Path, tiny_model: Ginr) -> None:
+    path, other = tmp_path / "new.safetensors", tmp_path / "other"
+    save_checkpoint(path, tiny_model.config, tiny_model.state_dict(), {})
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left"), SafetensorError("no"), KeyboardInterrupt()])  # fmt: skip

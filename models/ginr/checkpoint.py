@@ -186,7 +186,10 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[st
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        temporary.touch()
+        mode = temporary.stat().st_mode & 0o777
         save_file(plain, temporary, metadata)
+        temporary.chmod(mode)  # safetensors lets nobody but the owner read
         _flush(temporary)  # or a power cut could leave the new name on an empty file
         os.replace(temporary, path)
         _flush(path.parent)
