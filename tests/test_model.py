@@ -15,7 +15,7 @@ from ginr import scan
 from ginr.config import GinrConfig
 from ginr.coords import pixel_cell, pixel_grid
 from ginr.errors import SizeError
-from ginr.model import Ginr, initial_lps
+from ginr.model import Ginr, centred_lps, initial_lps
 from ginr.scan import backends
 from ginr.tokens import sequence_layout
 
@@ -223,3 +223,22 @@ def test_initial_lps() -> None:
     assert normal.std().item() == pytest.approx(0.02, rel=0.05)
     bound = (6 / (256 + 48)) ** 0.5
     assert 0.95 * bound < xavier.abs().max() <= bound
+
+
+@pytest.mark.parametrize("content", ["none", "start", "blocks"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_centred_lps_compute_the_same(
+    make_model: Make, tiny_config: GinrConfig, content: str, sparse: bool
+) -> None:
+    change: dict[str, Any] = {"content": content}
+    if sparse:
+        change |= {"patch": 1, "n_lp": 16, "placement": "equidistant"}
+    model = make_model(dataclasses.replace(tiny_config, **change))
+    with torch.no_grad():
+        model.lps += 0.7
+        pixels = torch.rand(1, 3, 20, 24)
+        before = model.encode(pixels).render((50, 60))
+        weights = centred_lps(model.state_dict())
+        assert (weights["lps"].mean(0).abs().max() < 1e-5) == (content != "none")
+        model.load_state_dict(weights)
+        torch.testing.assert_close(model.encode(pixels).render((50, 60)), before)

@@ -1,5 +1,7 @@
 """`Ginr`: pixels -> tokens -> tokens and LPs interleaved -> encoder -> LPs taken out -> Field."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -93,6 +95,22 @@ class Ginr(nn.Module):
             return lps
         rows, columns = (-(-n * side // self.config.window) for n in (height, width))
         return lps[:, :rows, :columns]
+
+
+def centred_lps(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same network with what all its LPs have in common moved to the bias of their content.
+
+    Only the sum of the two counts, so training leaves the common part anywhere between them; with
+    all of it in the bias, the LPs are what sets one place of a window apart from another, and their
+    diversity says how well they do. Weights of a network without content stay as they are.
+    """
+    if "start.map.bias" not in weights:
+        return dict(weights)
+    common = weights["lps"].mean(0)  # (D,)
+    bias = weights["start.map.bias"]
+    repeated = common.repeat(bias.numel() // common.numel())  # one share for each LP of a token
+    moved = {"lps": weights["lps"] - common, "start.map.bias": bias + repeated}
+    return {**weights, **moved}
 
 
 def initial_lps(config: GinrConfig) -> Tensor:
