@@ -17,7 +17,7 @@ from ginr_cli.signals import StopRequest
 
 if TYPE_CHECKING:
     from ginr.data import Collection
-    from ginr.train import Progress
+    from ginr.progress import Progress
     from ginr.train_config import TrainConfig
     from ginr.validation import Scores
 

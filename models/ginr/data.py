@@ -1,16 +1,14 @@
 """Training data: the pictures of folders, decoded once and sorted out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ginr.errors import GinrError, PictureError
 from ginr.picture import READABLE, printable, read_picture
-
-Image = NDArray[np.uint8]
+from ginr.picture_store import Image, PictureStore
 
 MIN_SIDE = 16  # pixels: less leaves nothing to measure at x4
 
@@ -37,21 +35,23 @@ def collect(
     *,
     crop: int,
     n_held_out: int,
+    store: PictureStore,
     progress: Callable[[int, int], None] = lambda n_file, n_files: None,
 ) -> Collection:
-    """Every picture below `folders` whose shorter side has `crop` pixels, decoded once.
+    """Every picture below `folders` whose shorter side has `crop` pixels, decoded into `store`.
 
     Up to `n_held_out` of them, a fifth at the most, spread evenly over their names, are held out.
     `progress` hears how many files of how many are read. Raises GinrError if there is nothing to
     train on.
     """
     unreadable: list[tuple[Path, str]] = []
-    images, too_small, least = [], [], max(crop, MIN_SIDE)
+    too_small, least = [], max(crop, MIN_SIDE)
     for path, image in load_images(folders, lambda *file: unreadable.append(file), progress):
         if min(image.shape[:2]) >= least:
-            images.append(image)
+            store.add(image)
         else:
             too_small.append(path)
+    images = store.images()
     if not images:
         raise GinrError(
             f"{_names(folders)}: no picture has {least} pixels on its shorter side "
@@ -68,13 +68,13 @@ def load_images(
     folders: Sequence[Path],
     unreadable: Callable[[Path, str], None] = lambda path, reason: None,
     progress: Callable[[int, int], None] = lambda n_file, n_files: None,
-) -> list[tuple[Path, Image]]:
+) -> Iterator[tuple[Path, Image]]:
     """Every readable picture below `folders`, by name, as 8-bit RGB (H, W, 3).
 
     `unreadable` hears of the other files with such a name, and why; `progress` how many files of
     how many are done. Raises GinrError if there is no picture, or no such folder.
     """
-    found, n_unreadable = [], 0
+    n_found, n_unreadable = 0, 0
     paths = _picture_files(folders)
     for n_file, path in enumerate(paths):
         progress(n_file, len(paths))
@@ -88,14 +88,14 @@ def load_images(
         if samples.dtype == np.uint16:
             samples = (samples >> 8).astype(np.uint8)
         colour = samples[..., :1].repeat(3, -1) if picture.is_grey else samples[..., :3]
-        found.append((path, np.ascontiguousarray(colour)))
-    if not found:
+        n_found += 1
+        yield path, np.ascontiguousarray(colour)
+    if not n_found:
         known = ", ".join(sorted(READABLE))
         bad = f", {n_unreadable} cannot be read" if n_unreadable else ""
         raise GinrError(
             f"{_names(folders)}: no picture to train on{bad}: put some of {known} there"
         )
-    return found
 
 
 def _picture_files(folders: Sequence[Path]) -> list[Path]:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ginr.checkpoint import load_checkpoint, save_checkpoint, write_tensors
 from ginr.config import GinrConfig
-from ginr.data import Image
 from ginr.errors import CheckpointError, GinrError
 from ginr.model import Ginr
 from ginr.picture import printable
+from ginr.picture_store import Image
 from ginr.settings import keepsake, to_toml, training_facts
 from ginr.train_config import TrainConfig
 

@@ -1,19 +1,24 @@
-"""The numbers of a run as it goes: `metrics.jsonl`, one JSON object per line."""
+"""The numbers of a run as it goes: `metrics.jsonl`, one JSON object per line, and TensorBoard's files."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ginr.errors import GinrError
+from ginr.picture_store import Image
 
 
 class RunLog:
     """Appends to a run's log; a run that goes on first drops what it had logged after its save."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        """The run in `folder` goes on after `step`. Raises GinrError if it cannot be written."""
+    def __init__(self, folder: Path, step: int, *, tensorboard: bool = False) -> None:
+        """The run in `folder` goes on after `step`.
+
+        Raises GinrError if it cannot be written, or tensorboardX is missing where it is asked for.
+        """
+        self._board = _board(folder, step) if tensorboard else None
         self.path = folder / "metrics.jsonl"
         try:
             lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
@@ -34,8 +39,10 @@ class RunLog:
         problem: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the file."""
+        """Close the files."""
         self._file.close()
+        if self._board is not None:
+            self._board.close()
 
     def write(self, kind: str, step: int, values: Mapping[str, object]) -> None:
         """One line: `kind`, `step` and the values. Raises GinrError if it cannot be written."""
@@ -44,9 +51,34 @@ class RunLog:
             self._file.flush()
         except OSError as error:
             raise self._failure(error) from None
+        if self._board is not None:
+            for name, value in values.items():
+                parts = value.items() if isinstance(value, Mapping) else [("", value)]
+                for part, number in parts:
+                    self._board.add_scalar(f"{kind}/{name}/{part}".rstrip("/"), number, step)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether `show` has somewhere to put them."""
+        return self._board is not None
+
+    def show(self, name: str, step: int, image: Image) -> None:
+        """A picture (H, W, 3) for TensorBoard."""
+        if self._board is not None:
+            self._board.add_image(name, image, step, dataformats="HWC")
 
     def _failure(self, error: OSError) -> GinrError:
         return GinrError(f"{self.path}: cannot be written: {error.strerror}")
+
+
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise GinrError(
+            "tensorboard is set, and tensorboardX is missing: pip install 'ginr[train]'"
+        ) from None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
 
 def _step_of(line: str) -> float:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -19,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ginr.data import Image
-from ginr.resize import resize_matrix
+from ginr.degradation import PRESETS, degrade
+from ginr.picture_store import Image
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,8 @@ class Sampler:
     crop: int
     n_query: int
     max_scale: float
+    degradation: str = "clean"
+    """One of `ginr.degradation.PRESETS`."""
 
     def batch(self, step: int, places: range) -> Batch:
         """The crops at `places` of a step's batch.
@@ -78,8 +79,7 @@ class Sampler:
         if random.integers(2):
             turned = turned[:, ::-1]
         hr = turned.transpose(2, 0, 1).astype(np.float32)  # (3, side, side)
-        shrink = _matrix(side, self.crop)
-        lr = np.floor(shrink @ hr @ shrink.T + 0.5).clip(0, 255) / np.float32(255)
+        lr = degrade(hr, self.crop, random, PRESETS[self.degradation]) / np.float32(255)
         y, x = random.integers(side, size=(2, self.n_query))
         coords = (2 * np.stack([y, x], -1) + 1) / np.float32(side) - 1
         cells = np.full((1, 2), 2 / side, np.float32)
@@ -125,8 +125,3 @@ class Feed:
         while len(self._ahead) < self._n_ahead:
             self._ahead.append(self._threads.submit(self._make, self._next))
             self._next += 1
-
-
-@lru_cache(maxsize=1024)
-def _matrix(n_in: int, n_out: int) -> NDArray[np.float32]:
-    return resize_matrix(n_in, n_out).astype(np.float32)

@@ -4,69 +4,28 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ginr.config import GinrConfig
-from ginr.data import Collection, Image, collect
+from ginr.data import Collection, collect
 from ginr.errors import CheckpointError, GinrError
 from ginr.lps import diversity
-from ginr.model import Ginr
+from ginr.model import Ginr, centred_lps
 from ginr.picture import printable
+from ginr.picture_store import Image, PictureStore
+from ginr.progress import Progress, Watcher
 from ginr.run_folder import RunFolder, Weights, fingerprint
 from ginr.run_log import RunLog
 from ginr.samples import Batch, Feed, Sampler
 from ginr.team import Team
 from ginr.train_config import TrainConfig
-from ginr.validation import Scores, validate
+from ginr.validation import Scores, comparison, validate
 
-
-@dataclass
-class Progress:
-    """Where a run stands."""
-
-    step: int = 0
-    seconds: float = 0.0
-    loss: float = math.nan
-    """Of the last step, as the settings define it."""
-    psnr: float = math.nan
-    """Of the last step's answers, in dB over RGB."""
-    gradient: float = math.nan
-    """Norm of the last step's gradient, before it was clipped."""
-    diversity: float = math.nan
-    """Of the LPs; at 0.5 or below they are little more than one vector."""
-    waiting: float = 0.0
-    """Share of the time since training began or went on that was spent waiting for data."""
-
-    def done(self, settings: TrainConfig) -> float:
-        """How much of the run is over, from 0 to 1."""
-        if settings.steps is not None:
-            return min(1.0, self.step / settings.steps)
-        return min(1.0, self.seconds / (settings.minutes * 60))
-
-
-class Watcher(Protocol):
-    """Hears of a run while it lasts, and may ask it to stop."""
-
-    def loading(self, n_file: int, n_files: int) -> None:
-        """So many of the folders' files are read."""
-
-    def begin(self, pictures: Collection, progress: Progress) -> None:
-        """What the folders hold and where a resumed run stands; the first step is next."""
-
-    def stepped(self, progress: Progress) -> None:
-        """A step is done."""
-
-    def saved(self, progress: Progress, scores: Scores) -> None:
-        """The run is saved and measured."""
-
-    def stop(self) -> bool:
-        """Whether to save and leave, to go on with the same call another time."""
-        return False
+N_SHOWN = 4
+"""Held-out pictures that TensorBoard is given."""
 
 
 def train(
@@ -87,15 +46,18 @@ def train(
         settings.folders,
         crop=settings.crop,
         n_held_out=settings.n_held_out,
+        store=PictureStore(settings.run, settings.memory_gb * 1e9),
         progress=watcher.loading,
     )
     run.pictures = fingerprint(pictures.training)
     run.folder.compare_pictures(run.pictures if before is None else before, run.pictures)
-    progress.diversity = diversity(run.model.lps.detach().float().cpu())
+    progress.diversity = run.diversity()
     with ExitStack() as open_:
         if run.team.is_main:
             run.folder.prepare()
-            run.log = open_.enter_context(RunLog(settings.run, progress.step))
+            run.log = open_.enter_context(
+                RunLog(settings.run, progress.step, tensorboard=settings.tensorboard)
+            )
         watcher.begin(pictures, progress)
         feed = open_.enter_context(run.feed(pictures.training, progress.step))
         _loop(run, feed, progress, pictures, watcher)
@@ -112,9 +74,10 @@ def _loop(
         run.step(feed.take().to(team.device), progress)
         progress.step += 1
         progress.seconds += team.of_main(time.monotonic() - start)
-        progress.waiting = feed.waited / max(progress.seconds - began, 1e-9)
+        since = max(progress.seconds - began, 1e-9)
+        progress.waiting, progress.computing = feed.waited / since, run.computed / since
         if progress.step % settings.log_steps == 0:
-            progress.diversity = diversity(run.model.lps.detach().float().cpu())
+            progress.diversity = run.diversity()
             run.write_metrics(progress)
         watcher.stepped(progress)
         if team.is_main and time.monotonic() - saved > settings.save_minutes * 60:
@@ -137,6 +100,7 @@ class _Run:
         self.folder = RunFolder(config, settings)
         self.log: RunLog | None = None
         self.pictures = 0
+        self.computed = 0.0
         torch.manual_seed(settings.seed)
         self.model = Ginr(config).to(team.device)
         self.optimizer = _optimizer(self.model, settings)
@@ -168,7 +132,12 @@ class _Run:
         """The batches of this process, from the one after `step` steps on."""
         settings = self.settings
         sampler = Sampler(
-            images, settings.seed, settings.crop, settings.n_query, self.config.max_scale
+            images,
+            settings.seed,
+            settings.crop,
+            settings.n_query,
+            self.config.max_scale,
+            settings.degradation,
         )
         places = self.team.share(settings.batch)
         return Feed(lambda step: sampler.batch(step, places), step, settings.data_threads)
@@ -178,6 +147,7 @@ class _Run:
         settings = self.settings
         self._set_rates(progress)
         self.optimizer.zero_grad(set_to_none=True)
+        start = time.monotonic()
         loss = square = torch.zeros((), device=self.team.device)
         for part in batch.split(settings.accumulate):
             error = self._answer(part).float() - part.target
@@ -185,6 +155,7 @@ class _Run:
             part_loss.backward()
             loss = loss + part_loss.detach()
             square = square + error.detach().square().mean() / settings.accumulate
+        self.computed += time.monotonic() - start
         parameters = list(self.model.parameters())
         self.team.average_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
@@ -215,6 +186,11 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * part
 
+    def diversity(self) -> float:
+        """Of the LPs as a checkpoint of now would hold them."""
+        weights = {name: p.detach().float().cpu() for name, p in self.weights.names.items()}
+        return diversity(centred_lps(weights)["lps"])
+
     def save(self, progress: Progress, pictures: Collection) -> Scores:
         """Write state and checkpoint; returns the held-out scores of the averaged weights."""
         place = {
@@ -233,10 +209,14 @@ class _Run:
             "held_out_gain_over_bicubic_db": scores.gain,
             "held_out_psnr_y_db": scores.psnr,
         }
-        self.folder.save_checkpoint(self.weights.average, facts)
+        self.folder.save_checkpoint(centred_lps(self.weights.average), facts)
         if self.log is not None:
             held_out = {"gain_over_bicubic_db": scores.gain, "psnr_y_db": scores.psnr}
             self.log.write("validation", progress.step, held_out)
+            if self.log.shows_pictures:
+                for k, image in enumerate(pictures.held_out[:N_SHOWN]):
+                    strip = comparison(model, image, min(4.0, self.config.max_scale))
+                    self.log.show(f"bicubic_network_original/{k}", progress.step, strip)
         return scores
 
     def write_metrics(self, progress: Progress) -> None:
@@ -251,6 +231,7 @@ class _Run:
             "rate": self.optimizer.param_groups[0]["lr"],
             "lp_diversity": progress.diversity,
             "waiting_for_data": progress.waiting,
+            "forward_and_backward": progress.computing,
         }
         self.log.write("training", progress.step, values)
 

@@ -26,6 +26,8 @@ class TrainConfig:
     """Side of an LR crop in pixels."""
     n_query: int = 4096
     """Pixels asked for in each crop."""
+    degradation: Literal["clean", "photo", "compressed"] = "clean"
+    """How LR is made: by bicubic alone, or also with blur, noise and JPEG."""
     accumulate: int = 1
     """Parts that a batch is worked through in, one after another, to save memory."""
     loss: Literal["l1", "charbonnier", "mse"] = "l1"
@@ -64,6 +66,10 @@ class TrainConfig:
     """Steps between the lines of metrics.jsonl."""
     data_threads: int = 1
     """Threads that cut crops while the network works."""
+    memory_gb: float = 4.0
+    """Decoded pictures beyond it are kept in a file of the run folder and mapped into memory."""
+    tensorboard: bool = False
+    """Also write numbers and pictures for TensorBoard into the run folder."""
     init: str | None = None
     """Checkpoint, by name or path, whose weights a new run starts from."""
 
@@ -78,7 +84,7 @@ class TrainConfig:
             "log_steps",
             "data_threads",
         }
-        | {"device", "init"}
+        | {"device", "init", "memory_gb", "tensorboard"}
     )
     """Fields that may differ when a run goes on; another value of any other is another run."""
 
@@ -92,7 +98,7 @@ class TrainConfig:
             if value is not None and value < 1:
                 raise GinrError(f"{name} is {value}: give 1 or more")
         for name in ("minutes", "rate", "rate_lps", "rate_encoder", "rate_decoder", "clip",
-                     "save_minutes"):  # fmt: skip
+                     "save_minutes", "memory_gb"):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:  # NaN is not either
                 raise GinrError(f"{name} is {value}: give a number above 0")

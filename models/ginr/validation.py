@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ginr.data import Image
 from ginr.metrics import psnr_y
 from ginr.model import Ginr
+from ginr.picture_store import Image
 from ginr.resize import benchmark_pair, bicubic_8bit
 
 MOST_DB = 60.0

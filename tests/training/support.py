@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ginr.train import Progress, Watcher
+from ginr.progress import Progress, Watcher
 from ginr.validation import Scores
 
 Pixels = NDArray[np.uint8]

@@ -6,6 +6,7 @@ Run: pytest tests/training/test_train.py
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL import Image
 from ginr.checkpoint import load_checkpoint
 from ginr.config import GinrConfig
 from ginr.errors import CheckpointError, GinrError
-from ginr.model import Ginr
+from ginr.model import Ginr, centred_lps
 from ginr.settings import Layer, read_toml, resolve
 from ginr.train import loss_of, train
 from ginr.train_config import TrainConfig
@@ -156,6 +157,8 @@ def weights_after(config: GinrConfig, settings: TrainConfig, name: str, **change
         {"optimizer": "adamw", "weight_decay": 0.1},
         {"weight_decay": 0.1},
         {"precision": "bfloat16"},
+        {"degradation": "photo"},
+        {"degradation": "compressed"},
         {"rate_lps": 0.03},
         {"rate_encoder": 0.03},
         {"rate_decoder": 0.03},
@@ -204,7 +207,7 @@ def test_a_run_starts_from_the_weights_of_a_checkpoint(
     path = train(dataclasses.replace(tiny_config, max_scale=3.0), begun, Log(0))
     first, given = load_checkpoint(path), load_checkpoint(tiny_checkpoint)
     assert first.facts["settings"]["init"] == tiny_checkpoint.name
-    for name, weight in given.weights.items():
+    for name, weight in centred_lps(given.weights).items():
         assert torch.equal(weight, first.weights[name]), name
 
 
@@ -250,13 +253,41 @@ def test_the_log_has_every_number(tiny_config: GinrConfig, settings: TrainConfig
     for line in training:
         assert line.keys() == {
             "kind", "step", "minutes", "loss", "psnr_db", "gradient_norm", "rate", "lp_diversity",
-            "waiting_for_data",
+            "waiting_for_data", "forward_and_backward",
         }  # fmt: skip
         assert 0.5 < line["lp_diversity"] <= 1 and 0 <= line["waiting_for_data"] <= 1
         assert 0 < line["psnr_db"] < 60 and line["gradient_norm"] > 0
     assert validation["kind"] == "validation" and validation["step"] == 6
     assert validation["gain_over_bicubic_db"] == log.scores[-1].gain
     assert validation["psnr_y_db"].keys() == {"x2", "x3", "x3.7", "x4"}
+
+
+def test_tensorboard_is_given_numbers_and_pictures(
+    tiny_config: GinrConfig, settings: TrainConfig
+) -> None:
+    train(tiny_config, dataclasses.replace(settings, tensorboard=True, log_steps=3), Log())
+    (events,) = (settings.run / "tensorboard").iterdir()
+    contents = events.read_bytes()
+    for name in (b"training/loss", b"validation/psnr_y_db/x3.7", b"bicubic_network_original/0"):
+        assert name in contents
+    assert contents.count(b"IHDR") == 1
+
+
+def test_tensorboard_that_is_missing_is_said(
+    tiny_config: GinrConfig, settings: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(GinrError, match=r"tensorboardX is missing: pip install 'ginr\[train\]'"):
+        train(tiny_config, dataclasses.replace(settings, tensorboard=True), Log())
+
+
+def test_pictures_that_do_not_fit_in_memory_give_the_same_run(
+    tiny_config: GinrConfig, settings: TrainConfig
+) -> None:
+    inside, one = weights_after(tiny_config, settings, "inside", steps=2)
+    mapped, two = weights_after(tiny_config, settings, "mapped", steps=2, memory_gb=1e-9)
+    assert one == two
+    assert all(torch.equal(inside[name], mapped[name]) for name in inside)
 
 
 def test_a_run_that_goes_on_has_no_step_twice_in_its_log(

@@ -1,0 +1,119 @@
+"""Where the time of a training step goes, and what the fused scan saves, on the CPU.
+
+Run: python benchmarks/bench_train.py [--preset small] [--steps 30] [--threads 2] [--json]
+
+Trains a preset with the default settings on rendered noise, once with the default scan and once
+with the `chunked` one in plain torch. Shares are of all steps after the first ones, in which kernels
+are compiled. Whatever else the machine does slows both: run it alone.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import numba
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+import ginr.scan
+from ginr.config import PRESETS
+from ginr.progress import Progress, Watcher
+from ginr.train import train
+from ginr.train_config import TrainConfig
+
+N_FIRST = 5  # steps that compile
+TARGET_COMPUTING = 0.6
+TARGET_RATIO = 3.0
+
+
+@dataclass
+class Row:
+    """One scan: the median step and the shares of the steps' time."""
+
+    scan: str
+    ms_per_step: float
+    forward_and_backward: float
+    waiting_for_data: float
+
+
+class Clock(Watcher):
+    """Times the steps; the shares leave out the first steps."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._last = time.perf_counter()
+        self._first = Progress()
+
+    def stepped(self, progress: Progress) -> None:
+        now = time.perf_counter()
+        self.seconds.append(now - self._last)
+        self._last = now
+        if len(self.seconds) == N_FIRST:
+            self._first = Progress(**vars(progress))
+        self.progress = progress
+
+    def share(self, name: str) -> float:
+        """`waiting` or `computing`, of the time after the first steps."""
+        first, last = self._first, self.progress
+        spent = getattr(last, name) * last.seconds - getattr(first, name) * first.seconds
+        return float(spent / (last.seconds - first.seconds))
+
+
+def measure(preset: str, folder: Path, run: Path, scan: str, n_step: int) -> Row:
+    """One run with a scan."""
+    default = ginr.scan.default_backend
+    clock = Clock()
+    settings = TrainConfig((folder,), run, steps=N_FIRST + n_step, device="cpu", scales=(2.0,))
+    ginr.scan.default_backend = lambda device: scan
+    try:
+        train(PRESETS[preset], settings, clock)
+    finally:
+        ginr.scan.default_backend = default
+    ms = 1000 * median(clock.seconds[N_FIRST:])
+    return Row(scan, ms, clock.share("computing"), clock.share("waiting"))
+
+
+def main() -> int:
+    """Measure both scans; exit code 1 if a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="small", choices=PRESETS)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "pictures")
+        folder.mkdir()
+        for k in range(4):
+            small = np.random.default_rng(k).integers(256, size=(64, 64, 3), dtype=np.uint8)
+            Image.fromarray(small).resize((432, 432)).save(folder / f"{k}.png")
+        rows = [
+            measure(options.preset, folder, Path(name, scan), scan, options.steps)
+            for scan in ("numba", "chunked")
+        ]
+    ratio = rows[1].ms_per_step / rows[0].ms_per_step
+    if options.json:
+        sys.stdout.write(json.dumps({"rows": [asdict(r) for r in rows], "ratio": ratio}) + "\n")
+    else:
+        table = Table("scan", "ms per step", "forward and backward", "waiting for data")
+        for row in rows:
+            shares = (f"{row.forward_and_backward:.0%}", f"{row.waiting_for_data:.1%}")
+            table.add_row(row.scan, f"{row.ms_per_step:.0f}", *shares)
+        Console().print(table)
+        Console().print(f"chunked over numba: {ratio:.2f} (target {TARGET_RATIO:g})")
+    met = rows[0].forward_and_backward >= TARGET_COMPUTING and ratio >= TARGET_RATIO
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Where a run stands, and who hears of it."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from ginr.data import Collection
+from ginr.train_config import TrainConfig
+from ginr.validation import Scores
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = math.nan
+    """Of the last step, as the settings define it."""
+    psnr: float = math.nan
+    """Of the last step's answers, in dB over RGB."""
+    gradient: float = math.nan
+    """Norm of the last step's gradient, before it was clipped."""
+    diversity: float = math.nan
+    """Of the LPs as a checkpoint holds them; at 0.5 or below they are little more than one vector."""
+    waiting: float = 0.0
+    """Share of the time since training began or went on that was spent waiting for data."""
+    computing: float = 0.0
+    """Share of it spent in forward and backward of the network."""
+
+    def done(self, settings: TrainConfig) -> float:
+        """How much of the run is over, from 0 to 1."""
+        if settings.steps is not None:
+            return min(1.0, self.step / settings.steps)
+        return min(1.0, self.seconds / (settings.minutes * 60))
+
+
+class Watcher(Protocol):
+    """Hears of a run while it lasts, and may ask it to stop."""
+
+    def loading(self, n_file: int, n_files: int) -> None:
+        """So many of the folders' files are read."""
+
+    def begin(self, pictures: Collection, progress: Progress) -> None:
+        """What the folders hold and where a resumed run stands; the first step is next."""
+
+    def stepped(self, progress: Progress) -> None:
+        """A step is done."""
+
+    def saved(self, progress: Progress, scores: Scores) -> None:
+        """The run is saved and measured."""
+
+    def stop(self) -> bool:
+        """Whether to save and leave, to go on with the same call another time."""
+        return False
