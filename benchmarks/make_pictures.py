@@ -13,8 +13,8 @@ from ginr.tiles import upscale
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SCALE = 3.7
 CROPS = {  # top, left, side of what is shown, in pixels of the enlarged picture
-    "photo_osprey": (30, 110, 200),
-    "photo_spices": (20, 60, 200),
+    "photo_osprey": (0, 60, 200),
+    "photo_colosseum": (40, 70, 200),
     "text_ui": (20, 30, 200),
 }
 LABEL = 22
