@@ -115,6 +115,7 @@ def test_progress_rises_to_the_end(tiny_model: Ginr, monkeypatch: pytest.MonkeyP
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("could not create a primitive"),
     ],
 )
 def test_out_of_memory_halves_the_tiles(

@@ -145,16 +145,22 @@ def _strips(box: Box) -> Iterator[Box]:
 def _encode(picture: Picture, model: Ginr, tile: Tile, precision: Precision, opaque: bool) -> Field:
     """The tile's field: colour in picture 0 of the batch, alpha in picture 1 if it matters."""
     planes = picture.pixels(*tile.read)  # (C, h, w), colour premultiplied
-    colour = planes[:1] if picture.is_grey else planes[:3]
-    layers = [np.broadcast_to(colour, (3, *colour.shape[1:]))]
+    layers = [planes[:1] if picture.is_grey else planes[:3]]
     if not opaque:
-        layers.append(np.broadcast_to(planes[-1:], layers[0].shape))
-    device = model.lps.device
-    pixels = torch.from_numpy(np.stack(layers)).to(device)
-    half = precision == "bfloat16"
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        field = model.encode(pixels, origin=tile.read[:2], size=(picture.height, picture.width))
-    return replace(field, features=field.features.float())
+        layers.append(planes[-1:])
+    fields = []
+    for layer in layers:  # one after the other: together they would need twice the memory
+        pixels = torch.from_numpy(layer).expand(3, -1, -1)[None].to(model.lps.device)
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            fields.append(
+                model.encode(pixels, origin=tile.read[:2], size=(picture.height, picture.width))
+            )
+    bases = [field.base for field in fields if field.base is not None]
+    return replace(
+        fields[0],
+        features=torch.cat([field.features.float() for field in fields]),
+        base=torch.cat(bases) if bases else None,
+    )
 
 
 def _render(
@@ -173,4 +179,5 @@ def _render(
 def _out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return "allocate memory" in str(error)  # torch's CPU allocator has no class of its own
+    # Neither torch's CPU allocator nor oneDNN has a class of its own for it.
+    return any(words in str(error) for words in ("allocate memory", "could not create a primitive"))
