@@ -76,11 +76,6 @@ def test_lps_without_a_lattice_are_refused_in_words(
         Ginr(config)
 
 
-def test_the_other_decoder_is_refused_in_words(tiny_config: GinrConfig) -> None:
-    with pytest.raises(ValueError, match="'attention' is not available"):
-        Ginr(dataclasses.replace(tiny_config, decoder="attention"))
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 50), (8, 8), (17, 5)], ids=str)
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 def test_pictures_of_any_size(

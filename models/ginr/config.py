@@ -52,12 +52,12 @@ class GinrConfig:
     n_tap: int = 4
     """Taps of the mixer's causal convolution."""
     hidden: int = 48
-    """Hidden width of the convolutional feed-forward."""
+    """Hidden width of the convolutional feed-forward, and of the attention decoder's bands."""
     kernel: int = 3
     """Side of its convolution, odd."""
     decoder: Literal["lattice", "attention"] = "lattice"
     n_frequency: int = 16
-    """Plane waves J per code of the lattice decoder."""
+    """Plane waves J: per code of the lattice decoder, per band of the attention decoder."""
     base: Literal["bicubic", "none"] = "bicubic"
     """What the field is added to."""
     max_scale: float = 4.0
@@ -135,4 +135,18 @@ def _fits(value: object, kind: Any) -> bool:
 
 
 SMALL = GinrConfig()
-PRESETS = {"small": SMALL}
+RECONSTRUCT = GinrConfig(
+    patch=4,
+    window=32,
+    n_lp=16,
+    placement="equidistant",
+    width=64,
+    head_dim=32,
+    hidden=64,
+    decoder="attention",
+    n_frequency=32,
+    base="none",
+    max_scale=2.0,
+)
+"""A picture as its LP features alone: one LP of 64 numbers for every 8x8 pixels."""
+PRESETS = {"small": SMALL, "reconstruct": RECONSTRUCT}

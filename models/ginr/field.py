@@ -42,7 +42,7 @@ class Field:
     """A picture as LP features and the decoder that reads them."""
 
     features: Tensor
-    """LP features: (B, h', w', D) as a lattice, or (B, W, N, D)."""
+    """LP features: (B, h', w', D) as a lattice, or (B, down, across, N, D) by windows."""
     base: Tensor | None
     """The LR pixels (B, 3, h, w) that are interpolated below the field, if any."""
     size: tuple[int, int]

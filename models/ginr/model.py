@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ginr.attention import AttentionDecoder
 from ginr.config import GinrConfig
 from ginr.decoder import LatticeDecoder
 from ginr.errors import SizeError
@@ -18,15 +19,13 @@ class Ginr(nn.Module):
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
-        if config.decoder != "lattice":
-            raise ValueError(f"decoder {config.decoder!r} is not available in this version")
         self.config = config
         self.stem = Conv(3, config.width, config.patch + 2, stride=config.patch, padding=1)
         self.lps = nn.Parameter(initial_lps(config))
         """The learnable position tokens (N, D), in the order of the sequence."""
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_blocks))
-        self.decoder = LatticeDecoder(config)
+        self.decoder = (LatticeDecoder if config.decoder == "lattice" else AttentionDecoder)(config)
 
     def forward(self, pixels: Tensor, coords: Tensor, cells: Tensor) -> Tensor:
         """pixels (B, 3, H, W) in [0, 1], coords and cells (B, Q, 2) -> rgb (B, Q, 3)."""
@@ -89,10 +88,14 @@ class Ginr(nn.Module):
         return square.repeat(down, across, 1).expand(n_batch, -1, -1, -1)
 
     def _crop(self, lps: Tensor, height: int, width: int) -> Tensor:
-        """Without the LPs that only stand for padding, where they form a lattice."""
+        """Without the LPs that only stand for padding, where they form a lattice.
+
+        Without a lattice the windows in their rows, (B, down, across, N, D).
+        """
         side = window_plan(self.config).lp_side
         if side is None:
-            return lps
+            windows: Tensor = lps.unflatten(1, (-1, -(-width // self.config.window)))
+            return windows
         rows, columns = (-(-n * side // self.config.window) for n in (height, width))
         return lps[:, :rows, :columns]
 
