@@ -10,7 +10,8 @@ import ginr.tiles as module
 from ginr.errors import GinrError, SizeError
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
-from ginr.tiles import output_box, upscale
+from ginr.size import output_box
+from ginr.tiles import upscale
 
 
 def _random(height: int, width: int, channels: int = 3, dtype: type = np.uint8) -> Picture:

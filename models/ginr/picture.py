@@ -9,7 +9,7 @@ from ginr.picture_formats import FORMATS, READABLE, WRITABLE, check_target, loss
 from ginr.picture_header import MAX_PIXELS
 from ginr.picture_reader import probe_picture, read_picture
 from ginr.picture_samples import Picture, PictureHeader, quantize
-from ginr.picture_writer import write_picture
+from ginr.picture_writer import write_bands, write_picture
 
 __all__ = [
     "MAX_PIXELS",
@@ -24,6 +24,7 @@ __all__ = [
     "probe_picture",
     "quantize",
     "read_picture",
+    "write_bands",
     "write_picture",
 ]
 

@@ -37,7 +37,7 @@ FORMATS = (
     # libjpeg refuses more than 65500, though the format allows 65535.
     Format("JPEG", (".jpg", ".jpeg"), 65_500, has_alpha=False, quality=95, takes_quality=True),
     Format("WEBP", (".webp",), 16_383, has_grey=False, has_dpi=False, takes_quality=True),
-    Format("TIFF", (".tif", ".tiff"), 2**31 - 1, max_bytes=2**32 - 2**24, has_depth_16=True),
+    Format("TIFF", (".tif", ".tiff"), 2**31 - 1, has_depth_16=True),
     Format(
         "BMP", (".bmp",), 2**31 - 1, max_bytes=2**32 - 2**10, has_alpha=False, has_metadata=False
     ),

@@ -109,18 +109,22 @@ class Directories:
         return struct.unpack(f"{self.order}{count}{_CODES[kind]}", raw)
 
 
-def pack_directory(entries: dict[int, Entry], offset: int, order: str) -> bytes:
+def pack_directory(
+    entries: dict[int, Entry], offset: int, order: str, is_big: bool = False
+) -> bytes:
     """A directory that stands at an offset, followed by the values its entries have no room for."""
-    table = struct.pack(order + "H", len(entries))
-    values = b""
-    values_offset = offset + 2 + 12 * len(entries) + 4
+    n_code, entry_code, pointer, room = ("Q", "HHQ", "Q", 8) if is_big else ("H", "HHI", "I", 4)
+    table = [struct.pack(order + n_code, len(entries))]
+    values: list[bytes] = []
+    end = offset + len(table[0]) + (4 + 2 * room) * len(entries) + room
     for tag, (kind, count, raw) in sorted(entries.items()):
-        field = raw.ljust(4, b"\0")
-        if len(raw) > 4:
-            field = struct.pack(order + "I", values_offset + len(values))
-            values += raw + b"\0" * (len(raw) % 2)
-        table += struct.pack(order + "HHI", tag, kind, count) + field
-    return table + b"\0\0\0\0" + values
+        field = raw.ljust(room, b"\0")
+        if len(raw) > room:
+            field = struct.pack(order + pointer, end)
+            values.append(raw + b"\0" * (len(raw) % 2))
+            end += len(values[-1])
+        table.append(struct.pack(order + entry_code, tag, kind, count) + field)
+    return b"".join([*table, bytes(room), *values])
 
 
 def exif_orientation(exif: bytes | None) -> int:
@@ -200,28 +204,38 @@ def resized_exif(exif: bytes, height: int, width: int) -> bytes:
 def exif_of_tiff(directories: Directories, first: dict[int, Entry]) -> bytes | None:
     """An EXIF block of what a TIFF's first directory says about the picture; None if nothing."""
     kept = {tag: entry for tag, entry in first.items() if tag in _DESCRIPTIVE}
-    nested = {}
-    for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
-        if tag in first:
-            entries = directories.read(int(directories.numbers(first[tag])[0]))
-            entries.pop(_INTEROP_DIRECTORY, None)  # a pointer into the file that is left behind
-            if entries:
-                nested[tag] = entries
-    if not nested and not kept.keys() - {ORIENTATION}:
+    kept |= {tag: first[tag] for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY) if tag in first}
+    kept, _ = moved(directories, kept, 0)  # without those that are empty
+    if not kept.keys() - {ORIENTATION}:
         return None
     order = directories.order
-    blank = {tag: (4, 1, bytes(4)) for tag in nested}
-    body = len(pack_directory(kept | blank, 8, order))
-    tail = b""
-    for tag, entries in nested.items():
-        offset = 8 + body + len(tail)
-        kept[tag] = (4, 1, struct.pack(order + "I", offset))
-        tail += pack_directory(entries, offset, order)
-    return tiff_header(order, 8) + pack_directory(kept, 8, order) + tail
+    body = len(pack_directory(kept, 8, order))
+    kept, nested = moved(directories, {tag: first[tag] for tag in kept}, 8 + body)
+    return tiff_header(order, 8) + pack_directory(kept, 8, order) + nested
 
 
-def tiff_header(order: str, first: int) -> bytes:
+def moved(
+    directories: Directories, entries: dict[int, Entry], offset: int, is_big: bool = False
+) -> tuple[dict[int, Entry], bytes]:
+    """The entries with their EXIF and GPS directories packed anew at an offset, and these."""
+    order, tail = directories.order, b""
+    entries = dict(entries)
+    for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
+        if tag not in entries:
+            continue
+        nested = directories.read(int(directories.numbers(entries.pop(tag))[0]))
+        nested.pop(_INTEROP_DIRECTORY, None)  # a pointer into the file that is left behind
+        if nested:
+            place = struct.pack(order + ("Q" if is_big else "I"), offset + len(tail))
+            entries[tag] = (16 if is_big else 4, 1, place)
+            tail += pack_directory(nested, offset + len(tail), order, is_big)
+    return entries, tail
+
+
+def tiff_header(order: str, first: int, is_big: bool = False) -> bytes:
     mark = b"II" if order == "<" else b"MM"
+    if is_big:
+        return mark + struct.pack(order + "HHHQ", 43, 8, 0, first)
     return mark + struct.pack(order + "HI", 42, first)
 
 

@@ -1,13 +1,23 @@
-"""The chunks of a PNG that say something besides its samples."""
+"""PNG files: the chunks that say something besides the samples, and writing row by row.
+
+libvips encodes, but takes rows that are still to come only from a file. So they are dressed as one:
+a PNG whose samples are stored, not deflated, handed out as libvips reads.
+"""
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ginr.picture_samples import Picture, Samples, strips
 
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = "XML:com.adobe.xmp"
+_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
+_STRIP = 1 << 20  # bytes of samples handed to the encoder at a time
 _TEXT_LIMIT = 1 << 26  # bytes a text chunk or profile may unpack to
 
 
@@ -129,3 +139,73 @@ def png_chunks(
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def write_png(
+    file: BinaryIO,
+    bands: Iterable[Samples],
+    like: Picture,
+    height: int,
+    width: int,
+    exif: bytes | None,
+) -> None:
+    """Encodes rows as they come, with the chunks for the picture's metadata."""
+    import pyvips
+
+    chunks = png_chunks(like.icc, exif, like.xmp, like.dpi, like.text)
+    head, rest = bytearray(), memoryview(b"")
+    failures: list[BaseException] = []  # they must not cross C code; they are raised again below
+    stored = _stored_png(bands, like, height, width)
+
+    def give(size: int) -> bytes:
+        nonlocal rest
+        try:
+            rest = rest or memoryview(next(stored, b""))
+        except BaseException as error:
+            failures.append(error)
+        piece, rest = rest[:size], rest[size:]
+        return bytes(piece)
+
+    def take(data: Any) -> int:
+        """Writes what libvips hands over, with our chunks for its own between header and samples."""
+        try:
+            if b"IDAT" in head:
+                file.write(data)
+                return len(data)
+            head.extend(data)
+            if b"IDAT" in head:
+                file.write(head[:33] + chunks)  # 33 bytes: the mark and the IHDR chunk
+                file.write(head[head.index(b"IDAT") - 4 :])
+        except BaseException as error:
+            failures.append(error)
+            return -1
+        return len(data)
+
+    source, target = pyvips.SourceCustom(), pyvips.TargetCustom()
+    source.on_read(give)
+    target.on_write(take)
+    try:
+        image = pyvips.Image.pngload_source(
+            source, access="sequential", fail_on="error", unlimited=True
+        )
+        # Level 4 with adaptive filters: four times as fast as level 6, files 5 % larger.
+        image.write_to_target(target, ".png", compression=4, filter="all", keep="none")
+    except pyvips.Error as error:
+        raise failures[0] if failures else OSError(" ".join(str(error).split())) from error
+    if failures:
+        raise failures[0]
+
+
+def _stored_png(
+    bands: Iterable[Samples], like: Picture, height: int, width: int
+) -> Iterator[bytes]:
+    """A PNG of the rows, neither filtered nor deflated, in pieces of about a megabyte."""
+    head = struct.pack(">IIBBBBB", width, height, like.depth, _COLOUR_TYPES[like.channels], 0, 0, 0)
+    yield _PNG_MARK + _chunk(b"IHDR", head)
+    row_bytes = width * like.channels * like.depth // 8
+    packer = zlib.compressobj(0)
+    for strip in strips(bands, max(1, _STRIP // row_bytes)):
+        rows = np.zeros((len(strip), 1 + row_bytes), np.uint8)  # the first byte names no filter
+        rows[:, 1:] = strip.astype(f">u{like.depth // 8}").reshape(len(strip), -1).view(np.uint8)
+        yield _chunk(b"IDAT", packer.compress(rows.data))
+    yield _chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b"")

@@ -4,6 +4,7 @@ Letters: H W height and width of the picture, h w of a box in it, C channels (1 
 alpha, 3 RGB, 4 RGBA).
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,3 +128,22 @@ def quantize(planes: Planes, depth: int, has_alpha: bool) -> Samples:
         level += np.float32(0.5)
         samples[..., channel] = level  # a cast of a positive float truncates: this is floor
     return samples
+
+
+def strips(bands: Iterable[Samples], n_rows: int) -> Iterator[Samples]:
+    """The same rows (h, W, C) in strips of `n_rows`, the last of which may have fewer."""
+    rest: Samples | None = None
+    for band in bands:
+        if rest is not None:
+            n_missing = n_rows - len(rest)
+            rest, band = np.concatenate([rest, band[:n_missing]]), band[n_missing:]
+            if len(rest) < n_rows:
+                continue
+            yield rest
+        n_whole = len(band) // n_rows * n_rows
+        for top in range(0, n_whole, n_rows):
+            yield band[top : top + n_rows]
+        rest = band[n_whole:].copy() if n_whole < len(band) else None  # a view would keep it all
+        del band  # not to be held while the next one is made
+    if rest is not None:
+        yield rest

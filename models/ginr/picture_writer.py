@@ -1,7 +1,7 @@
 """Pictures into files: written under a temporary name beside the target and renamed when whole.
 
-libvips encodes PNG, straight from the samples; TIFF is packed here, so that an EXIF block goes in
-byte for byte; Pillow encodes the rest.
+PNG and TIFF are encoded as the rows come, by libvips and by our own packer; Pillow encodes the
+rest, from all the rows at once.
 """
 
 import contextlib
@@ -10,9 +10,10 @@ import io
 import os
 import secrets
 import struct
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from ginr import picture_metadata as metadata
 from ginr.errors import PictureError
+from ginr.handover import while_made
 from ginr.picture_formats import (
     Format,
     check_place,
@@ -28,15 +30,16 @@ from ginr.picture_formats import (
     printable,
     unfit_reason,
 )
-from ginr.picture_png import png_chunks
+from ginr.picture_png import write_png
 from ginr.picture_samples import Picture, Samples
+from ginr.picture_tiff import write_tiff
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_BAND = 1 << 20  # bytes of samples in a TIFF strip, or converted at a time
+_BAND = 1 << 20  # bytes of samples converted at a time
 
 
 def write_picture(
@@ -46,24 +49,56 @@ def write_picture(
 
     quality (1 to 100) is for JPEG (95 unless given), AVIF (90) and WebP (lossless unless given).
     """
+    height, width = picture.height, picture.width
+    with _checked_file(path, picture, height, width, overwrite, quality) as encode:
+        encode(iter([picture.samples]))
+
+
+def write_bands(
+    bands: Iterable[Samples],
+    like: Picture,
+    height: int,
+    width: int,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+) -> None:
+    """Writes a picture that comes as bands of rows (h, width, C), from the top down.
+
+    `like` gives channels, depth and metadata. PNG and TIFF are written while the bands are made, in
+    a thread of their own; the other formats wait for all of them. Whatever ends the bands early
+    ends the writing. Otherwise as `write_picture`.
+    """
+    with _checked_file(path, like, height, width, overwrite, quality) as encode:
+        while_made(bands, encode)
+
+
+@contextmanager
+def _checked_file(
+    path: Path, like: Picture, height: int, width: int, overwrite: bool, quality: int | None
+) -> Iterator[Callable[[Iterator[Samples]], None]]:
+    """Yields what encodes the rows of a picture into the path; a failure leaves nothing there."""
     format = output_format(path)
-    height, width, channels = picture.samples.shape
     check_target(
         path,
         height,
         width,
         overwrite=overwrite,
         quality=quality,
-        channels=channels,
-        depth=picture.depth,
+        channels=like.channels,
+        depth=like.depth,
     )
+    exif = _sized_exif(like, height, width)
     with _whole_file(path, overwrite) as file:
         if format.name == "PNG":
-            _write_png(picture, file)
+            yield lambda bands: write_png(file, bands, like, height, width, exif)
         elif format.name == "TIFF":
-            _write_tiff(picture, file)
+            yield lambda bands: write_tiff(file, bands, like, height, width, exif)
         else:
-            _write_with_pillow(picture, file, format, quality)
+            yield lambda bands: _write_with_pillow(
+                file, replace(like, samples=_whole(bands, height), exif=exif), format, quality
+            )
 
 
 @contextmanager
@@ -94,119 +129,26 @@ def _whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
         raise PictureError(f"{name} needs more memory than is free: use a smaller size") from error
 
 
-def _sized_exif(picture: Picture) -> bytes | None:
-    if picture.exif is None:
+def _sized_exif(like: Picture, height: int, width: int) -> bytes | None:
+    if like.exif is None:
         return None
     try:
-        return metadata.resized_exif(picture.exif, picture.height, picture.width)
+        return metadata.resized_exif(like.exif, height, width)
     except (ValueError, LookupError, struct.error) as error:
         raise PictureError(f"the EXIF block is damaged ({error}): leave it out") from error
 
 
-def _write_png(picture: Picture, file: BinaryIO) -> None:
-    import pyvips
-
-    chunks = png_chunks(picture.icc, _sized_exif(picture), picture.xmp, picture.dpi, picture.text)
-    head = bytearray()
-    failures: list[BaseException] = []
-
-    def take(data: Any) -> int:
-        """Writes what libvips hands over, with our chunks for its own between header and samples."""
-        try:
-            if b"IDAT" in head:
-                file.write(data)
-                return len(data)
-            head.extend(data)
-            if b"IDAT" in head:
-                file.write(head[:33] + chunks)  # 33 bytes: the mark and the IHDR chunk
-                file.write(head[head.index(b"IDAT") - 4 :])
-        except BaseException as error:  # it must not cross C code; it is raised again below
-            failures.append(error)
-            return -1
-        return len(data)
-
-    kind = "uchar" if picture.depth == 8 else "ushort"
-    space = ("b-w" if picture.is_grey else "srgb") if picture.depth == 8 else None
-    space = space or ("grey16" if picture.is_grey else "rgb16")
-    target = pyvips.TargetCustom()
-    target.on_write(take)
-    try:
-        image = pyvips.Image.new_from_memory(
-            picture.samples, picture.width, picture.height, picture.channels, kind
-        )
-        # Level 4 with adaptive filters: four times as fast as level 6, files 5 % larger.
-        image.copy(interpretation=space).write_to_target(
-            target, ".png", compression=4, filter="all", keep="none"
-        )
-    except pyvips.Error as error:
-        raise failures[0] if failures else OSError(" ".join(str(error).split())) from error
-    if failures:
-        raise failures[0]
-
-
-def _write_tiff(picture: Picture, file: BinaryIO) -> None:
-    """Packs deflated strips with horizontal differences.
-
-    The EXIF block, a TIFF file without samples, is the file's beginning: what its entries point to
-    stays where it was, and only its first directory is replaced by one that has the samples too.
-    """
-    exif = _sized_exif(picture) or metadata.tiff_header("<", 8) + bytes(6)
-    directories = metadata.Directories.of(exif)
-    order = directories.order
-    file.write(exif + bytes(len(exif) % 2))
-
-    height, width, channels = picture.samples.shape
-    stored = np.dtype(f"{order}u{picture.depth // 8}")
-    n_rows = max(1, _BAND // (width * channels * picture.depth // 8))
-    offsets, sizes = [], []
-    for top in range(0, height, n_rows):
-        strip = picture.samples[top : top + n_rows].copy()
-        strip[:, 1:] -= picture.samples[top : top + n_rows, :-1]  # wraps around, as TIFF wants
-        packed = zlib.compress(strip.astype(stored, copy=False).data, 4)
-        offsets.append(file.tell())
-        sizes.append(len(packed))
-        file.write(packed)
-
-    def short(*values: int) -> metadata.Entry:
-        return 3, len(values), struct.pack(f"{order}{len(values)}H", *values)
-
-    def long(*values: int) -> metadata.Entry:
-        return 4, len(values), struct.pack(f"{order}{len(values)}I", *values)
-
-    def rational(value: float) -> metadata.Entry:
-        return 5, 1, struct.pack(order + "II", round(value * 10_000), 10_000)
-
-    entries = directories.read(directories.first)
-    for tag in (0x100, 0x101, *metadata.RESOLUTION):
-        entries.pop(tag, None)
-    entries |= {
-        256: long(width),
-        257: long(height),
-        258: short(*[picture.depth] * channels),
-        259: short(8),  # deflate
-        262: short(1 if picture.is_grey else 2),
-        273: long(*offsets),
-        277: short(channels),
-        278: long(n_rows),
-        279: long(*sizes),
-        284: short(1),
-        317: short(2),  # horizontal differences
-        339: short(*[1] * channels),
-    }
-    if picture.has_alpha:
-        entries[338] = short(2)  # straight alpha
-    if picture.dpi is not None:
-        x, y = picture.dpi
-        entries |= {282: rational(x), 283: rational(y), 296: short(2)}
-    if picture.xmp is not None:
-        entries[700] = (1, len(picture.xmp), picture.xmp)
-    if picture.icc is not None:
-        entries[34675] = (7, len(picture.icc), picture.icc)
-    file.write(bytes(file.tell() % 2))
-    start = file.tell()
-    file.write(metadata.pack_directory(entries, start, order))
-    file.seek(0)
-    file.write(metadata.tiff_header(order, start))
+def _whole(bands: Iterator[Samples], height: int) -> Samples:
+    """All the rows in one array: the first band itself where it holds them."""
+    first = next(bands)
+    if len(first) == height:
+        return first
+    samples = np.empty((height, *first.shape[1:]), first.dtype)
+    top = 0
+    for band in chain([first], bands):
+        samples[top : top + len(band)] = band
+        top += len(band)
+    return samples
 
 
 class _Stream(io.RawIOBase):
@@ -223,12 +165,12 @@ class _Stream(io.RawIOBase):
 
 
 def _write_with_pillow(
-    picture: Picture, file: BinaryIO, format: Format, quality: int | None
+    file: BinaryIO, picture: Picture, format: Format, quality: int | None
 ) -> None:
     options: dict[str, Any] = {}
     if picture.dpi is not None and format.has_dpi:
         options["dpi"] = picture.dpi
-    blocks = {"ICC profile": picture.icc, "EXIF": _sized_exif(picture), "XMP": picture.xmp}
+    blocks = {"ICC profile": picture.icc, "EXIF": picture.exif, "XMP": picture.xmp}
     for label, block in blocks.items():
         if block is not None and unfit_reason(format, label, block) is None:
             if label == "EXIF":

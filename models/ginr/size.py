@@ -1,4 +1,4 @@
-"""How large the output shall be: the grammar of `--scale` and `--size`.
+"""How large the output shall be: the grammar of `--scale`, `--size` and `--print`.
 
 Text gives the width first, as people write it (2x3 doubles the width and triples the height);
 sizes in code are (height, width), as arrays have it. Pixels round half up, each axis on its own.
@@ -13,7 +13,12 @@ from ginr.errors import SizeError
 MAX_SCALE = 30
 MAX_PIXELS = 4_000_000_000  # 12 GB of 8-bit RGB before it reaches a file
 
+Box = tuple[int, int, int, int]
+"""top, left, bottom, right in pixels, the last two not included."""
+
 _SCALES = "3.7, 3.7x, 370% or 2x3 (width x height)"
+_PAPERS = "30x20cm, 300x200mm or 12x8in (width x height)"
+_INCH = {"in": 1.0, "cm": 2.54, "mm": 25.4}
 _SIZES = "1920x, x1080, 1920x1080 (fits inside) or 1920x1080! (exact)"
 
 
@@ -26,7 +31,11 @@ class Scale:
 
     def resolve(self, height: int, width: int) -> tuple[int, int]:
         """The output's (height, width) for an input's; `SizeError` beyond 4 gigapixels."""
-        return _within_limits(round_half_up(height * self.y), round_half_up(width * self.x))
+        return within_limits(*self.whole(height, width))
+
+    def whole(self, height: int, width: int) -> tuple[int, int]:
+        """The same without a limit, for a render of which only a part is made."""
+        return round_half_up(height * self.y), round_half_up(width * self.x)
 
     def label(self, height: int, width: int) -> str:
         """What a default file name says, "x3.7" or "x2x3": the same for every input size."""
@@ -61,7 +70,7 @@ class SizeRule:
                 f"size {asked} would enlarge {width}x{height} pixels x{max(x, y):.4g}: "
                 f"ginr goes up to x{MAX_SCALE}, ask for a smaller size"
             )
-        return _within_limits(round_half_up(height * y), round_half_up(width * x))
+        return within_limits(round_half_up(height * y), round_half_up(width * x))
 
     def label(self, height: int, width: int) -> str:
         """What a default file name says, the output's "1440x1080" for an input of this size."""
@@ -70,6 +79,20 @@ class SizeRule:
 
 
 Target = Scale | SizeRule
+
+
+def output_box(core: Box, size: tuple[int, int], out: tuple[int, int]) -> Box:
+    """The pixels of a render of `out` whose centres lie in a core of the picture's pixels.
+
+    Both sizes are (height, width); exact, in integers.
+    """
+    # Pixel i of n' has its centre at (2 i + 1) n / (2 n') pixels: i from ceil of its inverse.
+    return (
+        -((size[0] - 2 * core[0] * out[0]) // (2 * size[0])),
+        -((size[1] - 2 * core[1] * out[1]) // (2 * size[1])),
+        -((size[0] - 2 * core[2] * out[0]) // (2 * size[0])),
+        -((size[1] - 2 * core[3] * out[1]) // (2 * size[1])),
+    )
 
 
 def parse_scale(text: str) -> Scale:
@@ -94,6 +117,18 @@ def parse_size(text: str) -> SizeRule:
     if exact and (width is None or height is None):
         raise SizeError(f"size {text!r} needs both sides to be exact: write 1920x1080!")
     return SizeRule(width, height, exact)
+
+
+def parse_print(text: str, dpi: float) -> SizeRule:
+    """`30x20cm` at so many dots per inch, as the `SizeRule` that fits inside; else `SizeError`."""
+    found = re.fullmatch(r"([0-9.]+) *[xX×] *([0-9.]+) *(cm|mm|in)", text.strip())  # noqa: RUF001
+    try:
+        sides = [float(found[k]) / _INCH[found[3]] * dpi for k in (1, 2)] if found else []
+    except ValueError:
+        sides = []
+    if not sides or not all(0 < side < 1e9 for side in sides):
+        raise SizeError(f"print {text!r} is not a size on paper: write {_PAPERS}")
+    return SizeRule(round_half_up(sides[0]), round_half_up(sides[1]))
 
 
 def round_half_up(value: float) -> int:
@@ -128,7 +163,8 @@ def _side(part: str, text: str) -> int | None:
     return int(part)
 
 
-def _within_limits(height: int, width: int) -> tuple[int, int]:
+def within_limits(height: int, width: int) -> tuple[int, int]:
+    """The (height, width) as given; `SizeError` beyond 4 gigapixels."""
     if height * width > MAX_PIXELS:
         raise SizeError(
             f"an output of {width}x{height} is over {MAX_PIXELS // 10**9} gigapixels: "

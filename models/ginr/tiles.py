@@ -1,8 +1,9 @@
-"""Pictures of any size through the network: tiles of whole windows, rendered into one array.
+"""Pictures of any size through the network: tiles of whole windows, rendered band by band.
 
 A tile is encoded with a margin around its core, and its field renders just the output pixels whose
 centres lie in the core. The windows of every tile are windows of the whole picture, so that a tile
-and the whole picture differ only by what reaches the core from beyond the margin.
+and the whole picture differ only by what reaches the core from beyond the margin. A row of tiles
+makes a band of output rows, handed on when it is whole: no more than one is held.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,12 +18,15 @@ from ginr.errors import GinrError, SizeError
 from ginr.field import Box, Field
 from ginr.model import Ginr
 from ginr.picture import Picture, quantize
+from ginr.picture_samples import Samples
+from ginr.size import output_box
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 TILE = 256  # LR pixels along the side of a core
 MARGIN = 32  # LR pixels around it, at least
 STRIP = 1 << 19  # output pixels rendered at a time
+BAND = 1 << 27  # bytes of output in a band; its tiles are made flatter until it fits
 
 
 @dataclass(frozen=True)
@@ -33,68 +37,158 @@ class Tile:
     read: Box
 
 
-@torch.inference_mode()
 def upscale(
     picture: Picture,
     model: Ginr,
     *,
     height: int,
     width: int,
+    box: Box | None = None,
     tile: int | None = None,
     precision: Precision = "auto",
     progress: Callable[[int, int], None] | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Picture:
-    """The picture at height x width pixels, in its own depth, with its metadata.
+    """The picture at height x width pixels, or the `box` of that, with its depth and metadata.
 
-    `tile` is the side of a core in LR pixels, rounded up to whole windows; memory grows with it,
-    and it is halved, with one `notice`, when memory runs out. `progress` hears how many output
-    pixels are done, of how many. `precision` is that of the encoder; auto is float32. Raises
-    SizeError for a size below 1 and GinrError when even the smallest tile does not fit.
+    All is as for `upscale_bands`; this holds the whole result.
     """
-    if min(height, width) < 1:
-        raise SizeError(f"{width}x{height}: a picture needs at least 1x1 pixels")
-    out = _canvas(picture, height, width)
-    window = model.config.window
-    side = _whole(tile or TILE, window)
-    todo = [(0, 0, picture.height, picture.width)]
-    opaque, done = picture.is_opaque, 0
-    while todo:
-        core = todo.pop()
-        if max(core[2] - core[0], core[3] - core[1]) > side:
-            todo.extend(reversed(list(_cut(core, side))))
-            continue
-        part = Tile(core, _read_box(core, (picture.height, picture.width), window))
-        box = output_box(core, (picture.height, picture.width), (height, width))
-        try:
-            field = _encode(picture, model, part, precision, opaque)
-            for strip in _strips(box):
-                planes = _render(picture, field, (height, width), strip, opaque)
-                target = out[strip[0] : strip[2], strip[1] : strip[3]]
-                target[:] = quantize(planes, picture.depth, picture.has_alpha)
-                if progress:
-                    progress(done + (strip[2] - box[0]) * (box[3] - box[1]), height * width)
-        except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            side = _smaller(side, window)
-            if notice:
-                notice(f"out of memory: going on with tiles of {side} pixels")
-            todo.append(core)
-            continue
-        done += (box[2] - box[0]) * (box[3] - box[1])
+    top, left, bottom, right = box or (0, 0, height, width)
+    out = _canvas(picture, max(0, bottom - top), max(0, right - left))
+    bands = upscale_bands(
+        picture, model, height=height, width=width, box=box,
+        tile=tile, precision=precision, progress=progress, notice=notice,
+    )  # fmt: skip
+    row = 0
+    for band in bands:
+        out[row : row + len(band)] = band
+        row += len(band)
     return replace(picture, samples=out)
 
 
-def output_box(core: Box, size: tuple[int, int], out: tuple[int, int]) -> Box:
-    """The output pixels whose centres lie in a core of LR pixels, in exact integer arithmetic."""
-    # Pixel i of n' has its centre at (2 i + 1) n / (2 n') LR pixels: i from ceil of its inverse.
-    return (
-        -((size[0] - 2 * core[0] * out[0]) // (2 * size[0])),
-        -((size[1] - 2 * core[1] * out[1]) // (2 * size[1])),
-        -((size[0] - 2 * core[2] * out[0]) // (2 * size[0])),
-        -((size[1] - 2 * core[3] * out[1]) // (2 * size[1])),
-    )
+@torch.inference_mode()
+def upscale_bands(
+    picture: Picture,
+    model: Ginr,
+    *,
+    height: int,
+    width: int,
+    box: Box | None = None,
+    tile: int | None = None,
+    precision: Precision = "auto",
+    progress: Callable[[int, int], None] | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Iterator[Samples]:
+    """Yields the rows of the picture at height x width pixels in order, some at a time.
+
+    Each band is (h, W, C) in the picture's own depth and not touched again. A `box` (top, left,
+    bottom, right in output pixels) is that part of the whole render, and only the tiles it touches
+    are encoded. `tile` is the side of a core in LR pixels, rounded up to whole windows; memory
+    grows with it, and it is halved, with one `notice`, when memory runs out. `progress` hears how
+    many output pixels are done, of how many. `precision` is that of the encoder; auto is float32.
+    Raises SizeError for a size below 1 or a box that is empty or outside, and GinrError when even
+    the smallest tile does not fit.
+    """
+    if min(height, width) < 1:
+        raise SizeError(f"{width}x{height}: a picture needs at least 1x1 pixels")
+    box = box or (0, 0, height, width)
+    if not (0 <= box[0] < box[2] <= height and 0 <= box[1] < box[3] <= width):
+        raise SizeError(
+            f"box {box} of {width}x{height} pixels: give top < bottom and left < right inside"
+        )
+    side = _whole(tile or TILE, model.config.window)
+    work = _Work(picture, model, (height, width), box, side, precision, progress, notice)
+    top, left, bottom, right = work.area()
+    while top < bottom:
+        core = (top, left, min(top + work.rows(), bottom), right)
+        place = work.place(core)
+        band = _canvas(picture, place[2] - place[0], place[3] - place[1])
+        work.fill(band, core)
+        if len(band):
+            yield band
+        top = core[2]
+
+
+class _Work:
+    """One picture on its way: what is asked, how large its tiles are by now, and what is done."""
+
+    def __init__(
+        self,
+        picture: Picture,
+        model: Ginr,
+        out: tuple[int, int],
+        box: Box,
+        side: int,
+        precision: Precision,
+        progress: Callable[[int, int], None] | None,
+        notice: Callable[[str], None] | None,
+    ) -> None:
+        self.picture, self.model, self.out, self.box = picture, model, out, box
+        self.side, self.precision, self.progress, self.notice = side, precision, progress, notice
+        self.size, self.window = (picture.height, picture.width), model.config.window
+        self.opaque, self.done = picture.is_opaque, 0
+
+    def area(self) -> Box:
+        """The LR pixels that the box shows, in whole windows of the picture."""
+        # Output pixel i has its centre in LR pixel (2 i + 1) n // (2 n').
+        first, last = (
+            [
+                (2 * i + 1) * n // (2 * n_out)
+                for i, n, n_out in zip(at, self.size, self.out, strict=True)
+            ]
+            for at in (self.box[:2], (self.box[2] - 1, self.box[3] - 1))
+        )
+        top, left = (i // self.window * self.window for i in first)
+        bottom, right = (
+            min(_whole(i + 1, self.window), n) for i, n in zip(last, self.size, strict=True)
+        )
+        return top, left, bottom, right
+
+    def rows(self) -> int:
+        """How tall a row of tiles may be, for its band of output to stay within `BAND` bytes."""
+        row = (self.box[3] - self.box[1]) * self.picture.channels * self.picture.depth // 8
+        rows = BAND * self.size[0] // (row * self.out[0]) // self.window * self.window
+        return min(self.side, max(self.window, rows))
+
+    def place(self, core: Box) -> Box:
+        """The output pixels of a core that lie in the box; without rows or columns where none do."""
+        top, left, bottom, right = output_box(core, self.size, self.out)
+        top, left = max(top, self.box[0]), max(left, self.box[1])
+        return top, left, max(top, min(bottom, self.box[2])), max(left, min(right, self.box[3]))
+
+    def fill(self, band: Samples, core: Box) -> None:
+        """Render a row of tiles into the band, in smaller tiles from there on if memory runs out."""
+        first, todo = self.place(core), [core]
+        while todo:
+            core = todo.pop()
+            if max(core[2] - core[0], core[3] - core[1]) > self.side:
+                todo.extend(reversed(list(_cut(core, self.side))))
+                continue
+            try:
+                for y, x, strip in self._strips_of(core):
+                    rows = band[y - first[0] : y - first[0] + strip.shape[0]]
+                    rows[:, x - first[1] : x - first[1] + strip.shape[1]] = strip
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                self.side = _smaller(self.side, self.window)
+                if self.notice:
+                    self.notice(f"out of memory: going on with tiles of {self.side} pixels")
+                todo.append(core)
+
+    def _strips_of(self, core: Box) -> Iterator[tuple[int, int, Samples]]:
+        """The tile's output, some rows at a time, each with its place (y, x) in the render."""
+        place = self.place(core)
+        part = Tile(core, _read_box(core, self.size, self.window))
+        field = _encode(self.picture, self.model, part, self.precision, self.opaque)
+        done, total = self.done, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+        for strip in _strips(place):
+            planes = _render(self.picture, field, self.out, strip, self.opaque)
+            yield strip[0], strip[1], quantize(planes, self.picture.depth, self.picture.has_alpha)
+            done += (strip[2] - strip[0]) * (strip[3] - strip[1])
+            if self.progress:
+                self.progress(done, total)
+        self.done = done
 
 
 def _canvas(picture: Picture, height: int, width: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
