@@ -84,12 +84,6 @@ def _formats() -> Section:
 
 def _numba_cache() -> Section:
     """Where compiled kernels are kept: without such a place each start compiles for seconds."""
-    from numba.core.caching import FunctionCache
+    from ginr.scan_numba import scan_forward
 
-    try:
-        from ginr import scan_numba
-
-        cache = FunctionCache(scan_numba.scan_forward.py_func)
-    except RuntimeError as problem:
-        return {"folder": f"none can be written to: set NUMBA_CACHE_DIR ({problem})"}
-    return {"folder": str(cache.cache_path)}
+    return {"folder": scan_forward.folder or "none can be written to: set NUMBA_CACHE_DIR"}

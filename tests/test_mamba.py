@@ -6,12 +6,14 @@ Run: pytest tests/test_mamba.py
 import dataclasses
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ginr import mamba_cpu
 from ginr.config import GinrConfig
 from ginr.mamba import (
     RESIDUAL_INIT,
@@ -188,3 +190,67 @@ def test_blocks_alternate_between_the_curves(tiny_model: Ginr, tiny_config: Ginr
         tiny_model.encode(torch.rand(1, 3, 8, 8))
     assert len(seen) == tiny_config.n_blocks
     assert all(not torch.equal(one, two) for one, two in pairwise(seen))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"width": 64, "expand": 1.5, "head_dim": 12, "hidden": 40, "n_state": 7, "n_tap": 2},
+        {"patch": 1, "n_lp": 16, "placement": "equidistant"},  # four tokens for an LP
+        {"patch": 2, "n_lp": 16, "placement": "equidistant", "kernel": 5},
+        {"patch": 2, "n_lp": 5, "placement": "middle", "content": "none"},  # no lattice
+        {"window": 16, "n_lp": 256, "width": 48, "head_dim": 24, "n_state": 16, "hidden": 48},
+    ],
+    ids=["tiny", "other widths", "sparse", "one each", "middle", "small"],
+)
+@pytest.mark.parametrize("windows", [(1, 1), (3, 1), (2, 5)], ids=str)
+def test_compiled_blocks_equal_their_plain_form(
+    tiny_config: GinrConfig,
+    change: dict[str, Any],
+    windows: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = dataclasses.replace(tiny_config, **change)
+    block = Block(config, 0)
+    layout = sequence_layout(config, *(n * config.window for n in windows), True, CPU)
+    tokens = torch.randn(2, *layout.token_shape, config.width)
+    lps = torch.randn(2, *layout.lp_shape, config.width)
+    before = tokens.clone(), lps.clone()
+    with torch.no_grad():
+        for parameter in block.parameters():
+            if parameter.ndim == 1:  # biases and scales that start at 0 and 1
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+            elif parameter.ndim == 4:  # projections, small at the end of a branch
+                parameter.mul_(2)
+        compiled = block(tokens, lps, layout)
+        monkeypatch.setattr(mamba_cpu, "can_run", lambda *modules, **widths: False)
+        plain = block(tokens, lps, layout)
+    for ours, expected, start, kept in zip(compiled, plain, (tokens, lps), before, strict=True):
+        assert torch.equal(start, kept)
+        assert not torch.equal(ours, expected)  # another path was taken
+        torch.testing.assert_close(ours, expected, rtol=0, atol=3e-6 * expected.abs().max().item())
+
+
+def test_compiled_blocks_stay_finite(tiny_config: GinrConfig) -> None:
+    block = Block(tiny_config, 0)
+    layout = sequence_layout(tiny_config, 8, 8, False, CPU)
+    with torch.no_grad():
+        for strength in (0.0, 1e-20, 1e4, 1e15):
+            tokens = torch.randn(1, *layout.token_shape, tiny_config.width) * strength
+            lps = torch.randn(1, *layout.lp_shape, tiny_config.width) * strength
+            assert all(part.isfinite().all() for part in block(tokens, lps, layout))
+
+
+def test_learning_and_other_precisions_take_the_plain_form(tiny_model: Ginr) -> None:
+    block, lattice = tiny_model.blocks[0], torch.randn(1, 4, 4, 16)
+    assert not mamba_cpu.can_run(block, lattice)
+    with torch.no_grad():
+        assert mamba_cpu.can_run(block, lattice)
+        assert not mamba_cpu.can_run(block, lattice.double())
+        assert not mamba_cpu.can_run(block, lattice[..., :15])
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not mamba_cpu.can_run(block, lattice)
+    tiny_model.requires_grad_(False)
+    assert mamba_cpu.can_run(block, lattice)
+    assert not mamba_cpu.can_run(block, lattice.requires_grad_())

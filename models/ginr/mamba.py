@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ginr import mamba_cpu
 from ginr.config import GinrConfig
 from ginr.scan import causal_conv_silu, selective_scan
 from ginr.tokens import SequenceLayout, window_plan
@@ -116,6 +117,8 @@ class FeedForward(nn.Module):
         self.out = Pointwise(config.hidden, config.width, gain=RESIDUAL_INIT)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.conv.weight.shape[-1] == 3 and mamba_cpu.can_run(self, x):
+            return mamba_cpu.feed_forward(self, x)
         hidden = F.gelu(self.conv(self.norm(x)))
         out: Tensor = x + self.out(hidden)
         return out
@@ -148,6 +151,13 @@ class ContentPath(nn.Module):
             return chosen  # (B, W, N, D)
         mapped = self.map(space_to_depth(tokens, self.down))
         return depth_to_space(mapped, self.up)
+
+    def onto(self, lps: Tensor, tokens: Tensor) -> Tensor:
+        """lps (B, h', w', D) with it added."""
+        if self.source is None and self.down == 1 and mamba_cpu.can_run(self, tokens, lps):
+            return mamba_cpu.add_content(self, tokens, lps)
+        given: Tensor = self(tokens)
+        return lps + given
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
@@ -186,11 +196,15 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, lps: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor]:
         """tokens (B, h, w, D), lps (B, h', w', D) -> the same shapes."""
-        if self.mixer is not None and self.norm is not None:
+        if self.mixer is None or self.norm is None:
+            pass
+        elif mamba_cpu.can_run(self.mixer, tokens, lps, inner=self.mixer.norm.numel()):
+            tokens, lps = mamba_cpu.mix(self.norm, self.mixer, tokens, lps, layout)
+        else:
             sequence = layout.interleave(tokens, lps)  # (B W, T, D)
             token_part, lp_part = layout.split(self.mixer(self.norm(sequence)))
             tokens, lps = tokens + token_part, lps + lp_part
         tokens = self.token_ff(tokens)
         if self.content is not None:
-            lps = lps + self.content(tokens)
+            lps = self.content.onto(lps, tokens)
         return tokens, self.lp_ff(lps)

@@ -6,14 +6,14 @@ Letters: B batch, h w codes, J waves, F = 1 + 2 J, h' w' the grid. All arrays ar
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from ginr.fused import fused
+from ginr.fused import fused, take
 
 
 @fused
 def render_lattice(
-    codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x, out
+    claim, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x, out
 ):
     """Fill out (B, 3, h', w') from codes (B, h, w, 3, F) and base (B, 3, H, W).
 
@@ -25,7 +25,9 @@ def render_lattice(
     height, width = out.shape[2], out.shape[3]
     lo, hi = x.min(), x.max() + 1
     base_lo, base_hi = taps_x.min(), taps_x.max() + 1
-    for task in prange(n_batch * height):
+    n_task = n_batch * height
+    task = take(claim)
+    while task < n_task:
         i, row = task // height, task % height
         tall = np.zeros((hi - lo, 3, 2 * n_wave), np.float32)
         mean = np.zeros((hi - lo, 3), np.float32)
@@ -56,6 +58,7 @@ def render_lattice(
                     for j in range(2 * n_wave):
                         total += waves_x[column, k, j] * tall[place, c, j]
                 out[i, c, row, column] = total
+        task = take(claim)
 
 
 @njit(inline="always")
@@ -83,7 +86,7 @@ def _waves_at(offset_y, offset_x, waves, weight, cosine, sine):
 
 
 @fused
-def query_forward(codes, index, weight, offset, gain, waves, out):
+def query_forward(claim, codes, index, weight, offset, gain, waves, out):
     """Colours out (B, Q, 3) of Q places in each of B pictures.
 
     codes (B, h w, 3, F); index, weight (B, Q, 4) and offset (B, Q, 4, 2) of the four codes around
@@ -92,7 +95,9 @@ def query_forward(codes, index, weight, offset, gain, waves, out):
     n_batch, n_query, n_near = index.shape
     n_wave = waves.shape[0]
     one_gain = gain.shape[1] == 1
-    for task in prange(n_batch * n_query):
+    n_task = n_batch * n_query
+    task = take(claim)
+    while task < n_task:
         i, q = task // n_query, task % n_query
         cosine, sine = np.empty(n_wave, np.float32), np.empty(n_wave, np.float32)
         left = gain[i, 0 if one_gain else q]
@@ -112,17 +117,20 @@ def query_forward(codes, index, weight, offset, gain, waves, out):
                 for j in range(n_wave):
                     total += sine[j] * code[c, 1 + n_wave + j]
                 out[i, q, c] += total
+        task = take(claim)
 
 
 @fused
 def query_backward(
-    codes, index, weight, offset, gain, waves, grad, grad_codes, grad_gain, grad_waves
+    claim, codes, index, weight, offset, gain, waves, grad, grad_codes, grad_gain, grad_waves
 ):
     """Gradients of `query_forward`; all come zeroed, grad_waves (B, J, 2) is per picture."""
     n_batch, n_query, n_near = index.shape
     n_wave = waves.shape[0]
     one_gain = gain.shape[1] == 1
-    for i in prange(n_batch):
+    n_task = n_batch
+    i = take(claim)
+    while i < n_task:
         cosine, sine = np.empty(n_wave, np.float32), np.empty(n_wave, np.float32)
         to_cosine, to_sine = np.empty(n_wave, np.float32), np.empty(n_wave, np.float32)
         for q in range(n_query):
@@ -154,3 +162,4 @@ def query_backward(
                     grad_gain[i, g, 1 + j] += along
                     grad_waves[i, j, 0] += turn * dy
                     grad_waves[i, j, 1] += turn * dx
+        i = take(claim)

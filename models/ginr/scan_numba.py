@@ -8,9 +8,9 @@ All arrays are float32 and C-contiguous. `reverse` runs time backward; nothing i
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from ginr.fused import fused
+from ginr.fused import fused, take
 
 CHUNK = 64  # steps between two stored states in the backward pass (64 x S x E floats stay in L2)
 
@@ -37,11 +37,13 @@ def _sigmoid(x):
 
 
 @fused
-def conv_silu_forward(u, weight, bias, reverse, out):
+def conv_silu_forward(claim, u, weight, bias, reverse, out):
     """out = silu(causal depthwise convolution of u); u, out (B, T, C), weight (J, C), bias (C,)."""
     n_batch, n_step, n_channel = u.shape
     n_tap = weight.shape[0]
-    for i in prange(n_batch):
+    n_task = n_batch
+    i = take(claim)
+    while i < n_task:
         for t in range(n_step):
             for c in range(n_channel):
                 out[i, t, c] = bias[c]
@@ -52,14 +54,17 @@ def conv_silu_forward(u, weight, bias, reverse, out):
                         out[i, t, c] += weight[j, c] * u[i, s, c]
             for c in range(n_channel):
                 out[i, t, c] = out[i, t, c] * _sigmoid(out[i, t, c])
+        i = take(claim)
 
 
 @fused
-def conv_silu_backward(u, weight, bias, reverse, grad, grad_u, grad_weight, grad_bias):
+def conv_silu_backward(claim, u, weight, bias, reverse, grad, grad_u, grad_weight, grad_bias):
     """Gradients of `conv_silu_forward`; grad_weight (B, J, C) and grad_bias (B, C) are per sequence."""
     n_batch, n_step, n_channel = u.shape
     n_tap = weight.shape[0]
-    for i in prange(n_batch):
+    n_task = n_batch
+    i = take(claim)
+    while i < n_task:
         pre = np.empty(n_channel, np.float32)
         for t in range(n_step):
             for c in range(n_channel):
@@ -80,10 +85,11 @@ def conv_silu_backward(u, weight, bias, reverse, grad, grad_u, grad_weight, grad
                     for c in range(n_channel):
                         grad_weight[i, j, c] += pre[c] * u[i, s, c]
                         grad_u[i, s, c] += pre[c] * weight[j, c]
+        i = take(claim)
 
 
 @fused
-def scan_forward(u, dt, a, d, n_state, reverse, y):
+def scan_forward(claim, u, dt, a, d, n_state, reverse, y):
     """h_t = exp(dt_t a) h_{t-1} + dt_t B_t x_t and y_t = C_t . h_t + d x_t, from h = 0.
 
     u (B, T, E + 2 S), dt (B, T, M), a and d (M,), y (B, T, E).
@@ -92,7 +98,9 @@ def scan_forward(u, dt, a, d, n_state, reverse, y):
     n_head = dt.shape[2]
     n_inner = u.shape[2] - 2 * n_state
     head_dim = n_inner // n_head
-    for i in prange(n_batch):
+    n_task = n_batch
+    i = take(claim)
+    while i < n_task:
         h = np.zeros((n_head, n_state, head_dim), np.float32)
         acc = np.empty(head_dim, np.float32)
         for step in range(n_step):
@@ -112,10 +120,11 @@ def scan_forward(u, dt, a, d, n_state, reverse, y):
                         acc[k] += c_n * v
                 for k in range(head_dim):
                     y[i, t, m * head_dim + k] = acc[k]
+        i = take(claim)
 
 
 @fused
-def scan_backward(u, dt, a, d, n_state, reverse, grad, grad_u, grad_dt, grad_a, grad_d):
+def scan_backward(claim, u, dt, a, d, n_state, reverse, grad, grad_u, grad_dt, grad_a, grad_d):
     """Gradients of `scan_forward`; grad_a and grad_d (B, M) are per sequence, grad_u comes zeroed.
 
     One state is kept at the start of every chunk; a chunk's states are computed again when the
@@ -126,7 +135,9 @@ def scan_backward(u, dt, a, d, n_state, reverse, grad, grad_u, grad_dt, grad_a, 
     n_inner = u.shape[2] - 2 * n_state
     head_dim = n_inner // n_head
     n_chunk = (n_step + CHUNK - 1) // CHUNK
-    for i in prange(n_batch):
+    n_task = n_batch
+    i = take(claim)
+    while i < n_task:
         start = np.zeros((n_chunk, n_state, head_dim), np.float32)
         states = np.empty((CHUNK + 1, n_state, head_dim), np.float32)
         grad_h = np.empty((n_state, head_dim), np.float32)
@@ -207,3 +218,4 @@ def scan_backward(u, dt, a, d, n_state, reverse, grad, grad_u, grad_dt, grad_a, 
                     grad_dt[i, t, m] = sum_delta + sum_decay * decay * a[m]
                     grad_a[i, m] += sum_decay * decay * delta
                     grad_d[i, m] += sum_d
+        i = take(claim)
