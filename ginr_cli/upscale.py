@@ -2,18 +2,21 @@
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from ginr_cli import console
-from ginr_cli.jobs import Job, Writing, find_sources, plan, split_paths
+from ginr_cli.jobs import Destination, Job, Writing, find_sources, plan, split_paths
+from ginr_cli.network import Network, check_network, load_network
 from ginr_cli.options import (
+    BoxOption,
     CheckpointOption,
     DeviceOption,
+    DpiOption,
     FormatOption,
     JsonOption,
     OutputOption,
@@ -21,6 +24,7 @@ from ginr_cli.options import (
     PathsArgument,
     Precision,
     PrecisionOption,
+    PrintOption,
     QualityOption,
     ScaleOption,
     SizeOption,
@@ -30,20 +34,8 @@ from ginr_cli.outcomes import Outcome, Report, outcome_of
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
-    from ginr.model import Ginr
-    from ginr.size import Target
-    from ginr.tiles import Precision as PrecisionName
-
-
-@dataclass(frozen=True)
-class Network:
-    """A built network, how it is run, and what the reports say about it."""
-
-    model: "Ginr"
-    checkpoint: str
-    device: str
-    tile: int | None
-    precision: "PrecisionName"
+    from ginr.picture_samples import Samples
+    from ginr.view import ViewRule
 
 
 def upscale(
@@ -51,6 +43,9 @@ def upscale(
     output: OutputOption = None,
     scale: ScaleOption = None,
     size: SizeOption = None,
+    paper: PrintOption = None,
+    dpi: DpiOption = None,
+    box: BoxOption = None,
     checkpoint: CheckpointOption = "small",
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
@@ -65,53 +60,52 @@ def upscale(
     In folders, subfolders are kept and pictures that are done are skipped.
     A picture that fails does not stop the others; the exit code is then 1.
     """
-    from ginr.checkpoint import peek
-
-    target = _target(scale, size)
-    _check_device(device)
-    peek(checkpoint)  # a wrong name is told at once, not after torch
-    writing = Writing(_suffix(picture_format), quality, overwrite)
-    jobs, report = _plan_all(paths, output, target, writing, as_json)
-    if jobs:
-        if scale is None and size is None:
-            console.say("no --scale or --size: enlarging x2")
-        network = _load(checkpoint, device, precision, tile)
-        try:
-            _run_all(jobs, network, report, writing)
-        except (KeyboardInterrupt, SystemExit) as end:
-            console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
-            report.sum_up()
-            raise
+    if paper is not None and dpi is None:
+        dpi = 300.0
+    wanted = _wanted(scale, size, paper, dpi, box)
+    check_network(checkpoint, device)  # a wrong name is told at once, not after torch
+    writing = Writing(_suffix(picture_format), quality, overwrite, dpi)
+    inputs, destination = split_paths(paths, output)
+    try:
+        jobs, report = _plan_all(inputs, destination, wanted, writing, as_json)
+        if jobs:
+            if scale is None and size is None and paper is None:
+                console.say("no --scale or --size: enlarging x2")
+            network = load_network(checkpoint, device, precision, tile)
+            try:
+                _run_all(jobs, network, report, writing)
+            except (KeyboardInterrupt, SystemExit) as end:
+                console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
+                report.sum_up()
+                raise
+    finally:
+        destination.tidy()
     report.sum_up()
     if report.counts["failed"]:
         raise typer.Exit(1)
 
 
-def _target(scale: str | None, size: str | None) -> "Target":
+def _wanted(
+    scale: str | None, size: str | None, paper: str | None, dpi: float | None, box: str | None
+) -> "ViewRule":
+    """How large and what part, from the options; `dpi` is that of the paper, if there is any."""
     from ginr.errors import SizeError
-    from ginr.size import parse_scale, parse_size
+    from ginr.size import Target, parse_print, parse_scale, parse_size
+    from ginr.view import ViewRule, parse_box
 
-    if scale is not None and size is not None:
-        raise console.UsageError("--scale and --size together: give one of them")
+    given = {"--scale": scale, "--size": size, "--print": paper}
+    if len(names := [name for name, text in given.items() if text is not None]) > 1:
+        raise console.UsageError(f"{' and '.join(names)} together: give one of them")
     try:
-        return (
-            parse_size(size) if size is not None else parse_scale("2" if scale is None else scale)
-        )
+        if paper is not None and dpi is not None:
+            target: Target = parse_print(paper, dpi)
+        elif size is not None:
+            target = parse_size(size)
+        else:
+            target = parse_scale("2" if scale is None else scale)
+        return ViewRule(target, None if box is None else parse_box(box))
     except SizeError as error:
         raise console.UsageError(str(error)) from None
-
-
-def _check_device(device: str) -> None:
-    """Refuses a device that is not there before any folder is made for outputs."""
-    from ginr.device import choose_device
-    from ginr.errors import GinrError
-
-    if device in ("auto", "cpu"):  # always there: no need to wait for torch
-        return
-    try:
-        choose_device(device)
-    except GinrError as error:
-        raise console.UsageError(f"--device: {error}") from None
 
 
 def _suffix(picture_format: str | None) -> str | None:
@@ -127,9 +121,9 @@ def _suffix(picture_format: str | None) -> str | None:
 
 
 def _plan_all(
-    paths: list[str],
-    output: str | None,
-    target: "Target",
+    inputs: list[Path],
+    destination: Destination,
+    wanted: "ViewRule",
     writing: Writing,
     as_json: bool,
 ) -> tuple[list[Job], Report]:
@@ -137,7 +131,6 @@ def _plan_all(
     from ginr.errors import PictureError
     from ginr.picture import printable
 
-    inputs, destination = split_paths(paths, output)
     if writing.suffix and destination.path and not destination.is_folder:
         raise console.UsageError(f"--format and the file {destination.path} together: give one")
     report = Report(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
@@ -145,7 +138,7 @@ def _plan_all(
     taken: dict[Path, Path] = {}
     for source in find_sources(inputs, destination, report.fail):
         try:
-            job = plan(source, target, destination, writing, batch=report.batch)
+            job = plan(source, wanted, destination, writing, batch=report.batch)
             if other := taken.get(job.output):
                 raise PictureError(
                     f"{printable(source.path)} would overwrite the output of {printable(other)}, "
@@ -160,16 +153,6 @@ def _plan_all(
         else:
             jobs.append(job)
     return jobs, report
-
-
-def _load(checkpoint: str, device: str, precision: Precision, tile: int) -> Network:
-    from ginr.checkpoint import load_checkpoint
-    from ginr.device import choose_device
-
-    loaded = load_checkpoint(checkpoint)
-    place, reason = choose_device(device)
-    console.say(f"{loaded.name} on {place} ({reason})")
-    return Network(loaded.build(place), loaded.name, str(place), tile or None, precision.value)
 
 
 def _run_all(jobs: list[Job], network: Network, report: Report, writing: Writing) -> None:
@@ -199,28 +182,41 @@ def _run(
     writing: Writing,
     until_reported: ExitStack,
 ) -> Outcome:
-    from ginr.picture import losses, printable, read_picture, write_picture
-    from ginr.tiles import upscale as enlarge
+    from ginr.picture import at_dpi, losses, printable, read_picture, write_bands
+    from ginr.tiles import upscale_bands
 
     start = time.perf_counter()
     with deferred():
         picture = read_picture(job.source)
+    if writing.dpi is not None:
+        picture = at_dpi(picture, writing.dpi)
     notes = (*picture.notes, *losses(picture, job.output))
     if notes:
         console.say(f"{printable(job.source)}: {'; '.join(notes)}")
-    height, width = job.out_size
-    result = enlarge(
+
+    def bands() -> Iterator["Samples"]:
+        yield from upscale_bands(
+            picture,
+            network.model,
+            height=job.view.whole[0],
+            width=job.view.whole[1],
+            box=job.view.box,
+            tile=network.tile,
+            precision=network.precision,
+            progress=meter.advance,
+            notice=console.say,
+        )
+        # The work is done: from here on a signal waits until the file is whole and reported.
+        until_reported.enter_context(deferred())
+
+    write_bands(
+        bands(),
         picture,
-        network.model,
-        height=height,
-        width=width,
-        tile=network.tile,
-        precision=network.precision,
-        progress=meter.advance,
-        notice=console.say,
+        *job.out_size,
+        job.output,
+        overwrite=writing.overwrite,
+        quality=writing.quality,
     )
-    until_reported.enter_context(deferred())
-    write_picture(result, job.output, overwrite=writing.overwrite, quality=writing.quality)
     seconds = round(time.perf_counter() - start, 3)
     return outcome_of(
         job,

@@ -1,0 +1,47 @@
+"""The network that a command runs: refused early where it cannot be had, then built on its device."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ginr_cli import console
+from ginr_cli.options import Precision
+
+if TYPE_CHECKING:
+    from ginr.model import Ginr
+    from ginr.tiles import Precision as PrecisionName
+
+
+@dataclass(frozen=True)
+class Network:
+    """A built network, how it is run, and what the reports say about it."""
+
+    model: "Ginr"
+    checkpoint: str
+    device: str
+    tile: int | None
+    precision: "PrecisionName"
+
+
+def check_network(checkpoint: str, device: str) -> None:
+    """Refuses a device or a checkpoint that is not there before anything is made for outputs."""
+    from ginr.checkpoint import peek
+    from ginr.device import choose_device
+    from ginr.errors import GinrError
+
+    if device not in ("auto", "cpu"):  # these are always there: no need to wait for torch
+        try:
+            choose_device(device)
+        except GinrError as error:
+            raise console.UsageError(f"--device: {error}") from None
+    peek(checkpoint)
+
+
+def load_network(checkpoint: str, device: str, precision: Precision, tile: int) -> Network:
+    """Builds it and says where it runs; `tile` 0 leaves the side of a tile to the library."""
+    from ginr.checkpoint import load_checkpoint
+    from ginr.device import choose_device
+
+    loaded = load_checkpoint(checkpoint)
+    place, reason = choose_device(device)
+    console.say(f"{loaded.name} on {place} ({reason})")
+    return Network(loaded.build(place), loaded.name, str(place), tile or None, precision.value)
