@@ -24,7 +24,7 @@ def _random(height: int, width: int, channels: int = 3, dtype: type = np.uint8) 
 def test_cores_share_out_every_output_pixel_once(out: tuple[int, int]) -> None:
     size = (20, 30)
     count = np.zeros(out, int)
-    for core in module._cut((0, 0, *size), 8):
+    for core in module.cut_box((0, 0, *size), 8):
         top, left, bottom, right = output_box(core, size, out)
         count[top:bottom, left:right] += 1
         for edge, low, high, axis in ((top, core[0], core[2], 0), (left, core[1], core[3], 1)):
@@ -50,7 +50,7 @@ def test_tiles_equal_the_whole(tiny_model: Ginr, sample_images: Path, scale: flo
 
 
 def test_windows_of_tiles_are_windows_of_the_picture(tiny_model: Ginr) -> None:
-    boxes = [module._read_box(core, (100, 90), 8) for core in module._cut((0, 0, 100, 90), 24)]
+    boxes = [module.read_box(core, (100, 90), 8) for core in module.cut_box((0, 0, 100, 90), 24)]
     assert all(box[0] % 8 == 0 and box[1] % 8 == 0 for box in boxes)
     assert all(box[2] % 8 == 0 or box[2] == 100 for box in boxes)
 
@@ -124,14 +124,14 @@ def test_out_of_memory_halves_the_tiles(
 ) -> None:
     picture, said = _random(50, 60), list[str]()
     expected = upscale(picture, tiny_model, height=100, width=120, tile=16).samples
-    encode = module._encode
+    encode = module.encode_tile
 
     def limited(picture: Picture, model: Ginr, tile: module.Tile, *rest: object) -> object:
         if tile.core[2] - tile.core[0] > 16:
             raise error
         return encode(picture, model, tile, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "_encode", limited)
+    monkeypatch.setattr(module, "encode_tile", limited)
     out = upscale(picture, tiny_model, height=100, width=120, tile=64, notice=said.append)
     assert np.array_equal(out.samples, expected)
     assert said == [f"out of memory: going on with tiles of {n} pixels" for n in (32, 16)]
@@ -141,7 +141,7 @@ def test_hopeless_memory_is_an_error(tiny_model: Ginr, monkeypatch: pytest.Monke
     def never(*_: object) -> object:
         raise MemoryError
 
-    monkeypatch.setattr(module, "_encode", never)
+    monkeypatch.setattr(module, "encode_tile", never)
     with pytest.raises(GinrError, match="tiles of 8 pixels"):
         upscale(_random(50, 60), tiny_model, height=100, width=120)
 
@@ -152,7 +152,7 @@ def test_other_errors_are_not_taken_for_memory(
     def broken(*_: object) -> object:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(module, "_encode", broken)
+    monkeypatch.setattr(module, "encode_tile", broken)
     with pytest.raises(RuntimeError, match="illegal"):
         upscale(_random(9, 9), tiny_model, height=18, width=18)
 

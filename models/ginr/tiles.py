@@ -6,6 +6,7 @@ and the whole picture differ only by what reaches the core from beyond the margi
 makes a band of output rows, handed on when it is whole: no more than one is held.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -54,7 +55,7 @@ def upscale(
     All is as for `upscale_bands`; this holds the whole result.
     """
     top, left, bottom, right = box or (0, 0, height, width)
-    out = _canvas(picture, max(0, bottom - top), max(0, right - left))
+    out = canvas(picture, max(0, bottom - top), max(0, right - left))
     bands = upscale_bands(
         picture, model, height=height, width=width, box=box,
         tile=tile, precision=precision, progress=progress, notice=notice,
@@ -96,13 +97,13 @@ def upscale_bands(
         raise SizeError(
             f"box {box} of {width}x{height} pixels: give top < bottom and left < right inside"
         )
-    side = _whole(tile or TILE, model.config.window)
+    side = whole_windows(tile or TILE, model.config.window)
     work = _Work(picture, model, (height, width), box, side, precision, progress, notice)
     top, left, bottom, right = work.area()
     while top < bottom:
         core = (top, left, min(top + work.rows(), bottom), right)
         place = work.place(core)
-        band = _canvas(picture, place[2] - place[0], place[3] - place[1])
+        band = canvas(picture, place[2] - place[0], place[3] - place[1])
         work.fill(band, core)
         if len(band):
             yield band
@@ -140,7 +141,7 @@ class _Work:
         )
         top, left = (i // self.window * self.window for i in first)
         bottom, right = (
-            min(_whole(i + 1, self.window), n) for i, n in zip(last, self.size, strict=True)
+            min(whole_windows(i + 1, self.window), n) for i, n in zip(last, self.size, strict=True)
         )
         return top, left, bottom, right
 
@@ -162,16 +163,16 @@ class _Work:
         while todo:
             core = todo.pop()
             if max(core[2] - core[0], core[3] - core[1]) > self.side:
-                todo.extend(reversed(list(_cut(core, self.side))))
+                todo.extend(reversed(list(cut_box(core, self.side))))
                 continue
             try:
                 for y, x, strip in self._strips_of(core):
                     rows = band[y - first[0] : y - first[0] + strip.shape[0]]
                     rows[:, x - first[1] : x - first[1] + strip.shape[1]] = strip
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
-                self.side = _smaller(self.side, self.window)
+                self.side = smaller_side(self.side, self.window)
                 if self.notice:
                     self.notice(f"out of memory: going on with tiles of {self.side} pixels")
                 todo.append(core)
@@ -179,8 +180,8 @@ class _Work:
     def _strips_of(self, core: Box) -> Iterator[tuple[int, int, Samples]]:
         """The tile's output, some rows at a time, each with its place (y, x) in the render."""
         place = self.place(core)
-        part = Tile(core, _read_box(core, self.size, self.window))
-        field = _encode(self.picture, self.model, part, self.precision, self.opaque)
+        part = Tile(core, read_box(core, self.size, self.window))
+        field = encode_tile(self.picture, self.model, part, self.precision, self.opaque)
         done, total = self.done, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
         for strip in _strips(place):
             planes = _render(self.picture, field, self.out, strip, self.opaque)
@@ -191,26 +192,31 @@ class _Work:
         self.done = done
 
 
-def _canvas(picture: Picture, height: int, width: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    shape, kind = (height, width, picture.channels), picture.samples.dtype
+def canvas(
+    picture: Picture, height: int, width: int, channels: int | None = None
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Room for samples (height, width, C) like the picture's; raises GinrError where there is none."""
+    shape, kind = (height, width, channels or picture.channels), picture.samples.dtype
     try:
         return np.empty(shape, kind)
     except (MemoryError, ValueError):
-        gib = height * width * picture.channels * kind.itemsize / 2**30
+        gib = math.prod(shape) * kind.itemsize / 2**30
         raise GinrError(f"{width}x{height} needs {gib:.1f} GiB: choose a smaller size") from None
 
 
-def _whole(length: int, window: int) -> int:
+def whole_windows(length: int, window: int) -> int:
+    """A length rounded up to whole windows."""
     return -(-length // window) * window
 
 
-def _smaller(side: int, window: int) -> int:
+def smaller_side(side: int, window: int) -> int:
+    """Half the side of a tile, in whole windows; raises GinrError where it is one window already."""
     if side <= window:
         raise GinrError(f"out of memory with tiles of {side} pixels: close something and try again")
     return max(window, side // 2 // window * window)
 
 
-def _cut(core: Box, side: int) -> Iterator[Box]:
+def cut_box(core: Box, side: int) -> Iterator[Box]:
     """Squares of `side`, row by row; the last of a row or column may be smaller."""
     top, left, bottom, right = core
     for y in range(top, bottom, side):
@@ -218,8 +224,9 @@ def _cut(core: Box, side: int) -> Iterator[Box]:
             yield y, x, min(y + side, bottom), min(x + side, right)
 
 
-def _read_box(core: Box, size: tuple[int, int], window: int) -> Box:
-    margin = _whole(MARGIN, window)
+def read_box(core: Box, size: tuple[int, int], window: int) -> Box:
+    """What a core of a picture of `size` (H, W) is encoded from."""
+    margin = whole_windows(MARGIN, window)
     return (
         max(0, core[0] - margin),
         max(0, core[1] - margin),
@@ -236,7 +243,9 @@ def _strips(box: Box) -> Iterator[Box]:
             yield y, left, min(y + rows, bottom), right
 
 
-def _encode(picture: Picture, model: Ginr, tile: Tile, precision: Precision, opaque: bool) -> Field:
+def encode_tile(
+    picture: Picture, model: Ginr, tile: Tile, precision: Precision, opaque: bool
+) -> Field:
     """The tile's field: colour in picture 0 of the batch, alpha in picture 1 if it matters."""
     planes = picture.pixels(*tile.read)  # (C, h, w), colour premultiplied
     layers = [planes[:1] if picture.is_grey else planes[:3]]
@@ -262,15 +271,23 @@ def _render(
 ) -> NDArray[np.float32]:
     """The box as planes (C, h', w') with premultiplied colour, ready for `quantize`."""
     layers = field.render(size, box).cpu()  # (1 or 2, 3, h', w')
-    colour = layers[0].mean(0, keepdim=True) if picture.is_grey else layers[0]
+    return planes_of(layers, picture.is_grey, picture.has_alpha, opaque)
+
+
+def planes_of(
+    layers: torch.Tensor, is_grey: bool, has_alpha: bool, opaque: bool
+) -> NDArray[np.float32]:
+    """Planes (C, ...), alpha last, from what the field of `encode_tile` answers: (1 or 2, 3, ...)."""
+    colour = layers[0].mean(0, keepdim=True) if is_grey else layers[0]
     parts = [colour]
-    if picture.has_alpha:
+    if has_alpha:
         parts.append(torch.ones_like(colour[:1]) if opaque else layers[1].mean(0, keepdim=True))
     planes: NDArray[np.float32] = torch.cat(parts).numpy()
     return planes
 
 
-def _out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether this is how running out of memory looks."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     # Neither torch's CPU allocator nor oneDNN has a class of its own for it.
