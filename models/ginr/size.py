@@ -50,17 +50,18 @@ class SizeRule:
     height: int | None
     exact: bool = False
 
-    def resolve(self, height: int, width: int) -> tuple[int, int]:
+    def resolve(self, height: int, width: int, *, may_shrink: bool = False) -> tuple[int, int]:
         """The output's (height, width) for an input's.
 
-        `SizeError` when that would shrink an axis or enlarge it beyond x30, or beyond 4 gigapixels.
+        `SizeError` when that would enlarge an axis beyond x30, or be beyond 4 gigapixels, or shrink
+        an axis, unless it may.
         """
         x = self.width / width if self.width else math.inf
         y = self.height / height if self.height else math.inf
         if not self.exact:
             x = y = min(x, y)
         asked = f"{self.width or ''}x{self.height or ''}{'!' if self.exact else ''}"
-        if min(x, y) < 1.0:
+        if min(x, y) < 1.0 and not may_shrink:
             raise SizeError(
                 f"size {asked} would shrink {width}x{height} pixels: ginr only enlarges, "
                 "ask for a larger size"
