@@ -162,7 +162,7 @@ def test_nothing_jumps_at_borders(make: Callable[..., Ginr], change: dict[str, A
 def test_a_large_footprint_leaves_little_but_the_mean(make: Callable[..., Ginr]) -> None:
     field = make({}).encode(torch.rand(1, 3, 32, 32))
     fine, coarse = field.render((64, 64)), field.render((4, 4))
-    assert coarse.std() < 0.5 * fine.std()
+    assert coarse.std() < 0.6 * fine.std()
 
 
 @torch.no_grad()

@@ -36,7 +36,7 @@ N_BAND = 3
 N_PLACE = 3  # harmonics of the cell, along each axis, that tell where in it a query is
 N_KEY = 1 + 4 * N_PLACE  # a key is what an LP weighs as a function of that place
 BLOCK = 128, 256  # rows and columns of a grid rendered at a time
-CUTOFF = 1e-6  # square root of what an LP at the radius may still weigh
+CUTOFF = 1e-30  # least square root of what an LP at the radius weighs: log needs one
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,54 @@ class Checkpoint:
 def peek(name_or_path: str | Path) -> Header:
     """Read a checkpoint's header only. Raises CheckpointError for anything but a sound checkpoint."""
     path = find_checkpoint(name_or_path)
+    file = read_header(path)
+    version = file.metadata.get("ginr.format")
+    if version != str(FORMAT):
+        if "ginr.field" in file.metadata:
+            raise CheckpointError(
+                f"{path}: is a saved field, not a checkpoint: render it with ginr reconstruct"
+            )
+        found = "is not a ginr checkpoint" if version is None else f"has format {version}"
+        raise CheckpointError(f"{path}: {found}; this ginr reads format {FORMAT}")
+    facts, config = file.facts(), file.config()
+    n_parameter = sum(_product(entry["shape"]) for entry in file.tensors.values())
+    dtypes = tuple(sorted({entry["dtype"] for entry in file.tensors.values()}))
+    return Header(path, config, facts, n_parameter, dtypes)
+
+
+@dataclass(frozen=True)
+class FileHeader:
+    """The header of a sound safetensors file, its length checked, its tensors not read."""
+
+    path: Path
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, Any]
+
+    def config(self) -> GinrConfig:
+        """The configuration in it. Raises CheckpointError without a valid one."""
+        try:
+            return GinrConfig.from_json(self.metadata["ginr.config"])
+        except KeyError:
+            raise self._incomplete() from None
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.path}: {error}") from None
+
+    def facts(self) -> dict[str, Any]:
+        """The facts in it. Raises CheckpointError without any."""
+        try:
+            facts = json.loads(self.metadata["ginr.facts"])
+        except (KeyError, ValueError, RecursionError):
+            raise self._incomplete() from None
+        if not isinstance(facts, dict):
+            raise self._incomplete()
+        return facts
+
+    def _incomplete(self) -> CheckpointError:
+        return CheckpointError(f"{self.path}: incomplete ginr header; use another copy")
+
+
+def read_header(path: Path) -> FileHeader:
+    """The header of a safetensors file. Raises CheckpointError for any other or a damaged one."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -120,28 +168,20 @@ def peek(name_or_path: str | Path) -> Header:
     except (ValueError, RecursionError):
         raise CheckpointError(f"{path}: broken safetensors header; use another copy") from None
     metadata = entries.pop("__metadata__", {}) if isinstance(entries, dict) else {}
-    version = metadata.get("ginr.format") if isinstance(metadata, dict) else None
-    if version != str(FORMAT):
-        found = "is not a ginr checkpoint" if version is None else f"has format {version}"
-        raise CheckpointError(f"{path}: {found}; this ginr reads format {FORMAT}")
+    if not isinstance(metadata, dict):
+        metadata = {}
     try:
-        facts = json.loads(metadata["ginr.facts"])
-        if not isinstance(facts, dict):
-            raise TypeError("facts are not a JSON object")
-        config = GinrConfig.from_json(metadata["ginr.config"])
         end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        n_parameter = sum(_product(entry["shape"]) for entry in entries.values())
-        dtypes = tuple(sorted({entry["dtype"] for entry in entries.values()}))
-    except (KeyError, TypeError, ValueError, RecursionError):
+        for entry in entries.values():
+            _product(entry["shape"]), str(entry["dtype"])
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, LookupError):
         raise CheckpointError(f"{path}: incomplete ginr header; use another copy") from None
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
     if size != 8 + length + end:
         raise CheckpointError(
             f"{path}: {size} bytes where the header promises {8 + length + end}: "
             "cut short or damaged; copy it again"
         )
-    return Header(path, config, facts, n_parameter, dtypes)
+    return FileHeader(path, metadata, entries)
 
 
 def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ginr.attention import AttentionDecoder
 from ginr.config import GinrConfig
+from ginr.cosine import start_as_transform
 from ginr.decoder import LatticeDecoder
 from ginr.errors import SizeError
 from ginr.field import Field
@@ -25,7 +26,14 @@ class Ginr(nn.Module):
         """The learnable position tokens (N, D), in the order of the sequence."""
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_blocks))
-        self.decoder = (LatticeDecoder if config.decoder == "lattice" else AttentionDecoder)(config)
+        self.decoder: LatticeDecoder | AttentionDecoder
+        if config.decoder == "lattice":
+            self.decoder = LatticeDecoder(config)
+            return
+        self.decoder = AttentionDecoder(config)
+        start = self.start
+        if config.base == "none" and start and start.source is None and start.up == 1:
+            start_as_transform(self.stem, start, self.decoder, config.patch)
 
     def forward(self, pixels: Tensor, coords: Tensor, cells: Tensor) -> Tensor:
         """pixels (B, 3, H, W) in [0, 1], coords and cells (B, Q, 2) -> rgb (B, Q, 3)."""
