@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ginr.picture import Picture, read_picture, write_picture
     from ginr.tiles import upscale
     from ginr.train_config import TrainConfig
+    from ginr.warping import warp
 
 __all__ = [
     "Checkpoint",
@@ -34,6 +35,7 @@ __all__ = [
     "read_picture",
     "save_checkpoint",
     "upscale",
+    "warp",
     "write_picture",
 ]
 
@@ -53,6 +55,7 @@ _HOME = {
     "read_picture": "picture",
     "save_checkpoint": "checkpoint",
     "upscale": "tiles",
+    "warp": "warping",
     "write_picture": "picture",
 }
 

@@ -1,4 +1,4 @@
-"""Warps against enlargements, dense supersampling and scenes that are known: pytest tests/test_warp.py"""
+"""Warps against enlargements, dense supersampling and scenes that are known: pytest tests/test_warping.py"""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import ginr.warp as module
+import ginr.warping as module
 from ginr.checkpoint import load_checkpoint
 from ginr.config import GinrConfig
 from ginr.errors import GinrError, SizeError
@@ -17,7 +17,7 @@ from ginr.maps import Floats, Projective, Table, straightening, turned_frame, tu
 from ginr.model import Ginr
 from ginr.picture import Picture
 from ginr.tiles import upscale
-from ginr.warp import warp
+from ginr.warping import warp
 
 
 @pytest.fixture(scope="module")
