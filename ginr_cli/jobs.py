@@ -3,17 +3,18 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ginr_cli.console import UsageError, say
 
 if TYPE_CHECKING:
-    from ginr.size import Target
+    from ginr.view import View, ViewRule
 
-# What `Target.label` puts behind a stem: photo_x3.7, photo_x2x3, photo_1920x1080.
-_LABELLED = re.compile(r"(.+)_(?:x[\d.]+(?:x[\d.]+)?|\d+x\d+)")
+# What `ViewRule.label` puts behind a stem: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.
+_LABELLED = re.compile(r"(.+)_(?:x[\d.]+(?:x[\d.]+)?|\d+x\d+)(?:_box\d+,\d+,\d+,\d+)?")
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,13 @@ class Job:
     source: Path
     output: Path
     size: tuple[int, int]
-    out_size: tuple[int, int]
+    view: "View"
     done: bool = False
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """Of the output, which may be a part of the whole render."""
+        return self.view.size
 
     @property
     def out_px(self) -> int:
@@ -46,6 +52,20 @@ class Destination:
 
     path: Path | None
     is_folder: bool = False
+    made: list[Path] = field(default_factory=list)
+    """Folders that were made for outputs."""
+
+    def make(self, folder: Path) -> None:
+        """Make a folder for outputs, and those above it. Raises OSError."""
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self.made.extend(reversed(missing))
+
+    def tidy(self) -> None:
+        """Take away what was made and stayed empty."""
+        for folder in reversed(self.made):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,8 @@ class Writing:
     """Of outputs that are not named; None for the input's own."""
     quality: int | None
     overwrite: bool
+    dpi: float | None = None
+    """Resolution to state in the file; None for the input's own."""
 
 
 def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Destination]:
@@ -131,7 +153,7 @@ def find_sources(
 
 def plan(
     source: Source,
-    target: "Target",
+    wanted: "ViewRule",
     destination: Destination,
     writing: Writing,
     *,
@@ -147,8 +169,8 @@ def plan(
 
     header = probe_picture(source.path)
     size = header.height, header.width
-    out_size = target.resolve(*size)
-    output = _output(source, destination, target.label(*size), writing.suffix)
+    view = wanted.resolve(*size)
+    output = _output(source, destination, wanted.label(*size), writing.suffix)
     name = printable(output)
     if os.path.exists(output) and output.samefile(source.path):
         raise PictureError(f"{name} is input and output at once: choose another name")
@@ -156,22 +178,29 @@ def plan(
         if not batch:
             raise PictureError(f"{name} exists: --overwrite replaces it")
         there = probe_picture(output)
-        if (there.height, there.width) == out_size:
-            return Job(source.path, output, size, out_size, done=True)
+        if (there.height, there.width) == view.size:
+            return Job(source.path, output, size, view, done=True)
         raise PictureError(
             f"{name} exists with {there.width}x{there.height} pixels instead of "
-            f"{out_size[1]}x{out_size[0]}: --overwrite replaces it"
+            f"{view.size[1]}x{view.size[0]}: --overwrite replaces it"
         )
     if destination.is_folder:
         try:
-            output.parent.mkdir(parents=True, exist_ok=True)
+            destination.make(output.parent)
         except OSError as error:
             raise PictureError(
                 f"{printable(output.parent)} cannot be created ({error.strerror}): "
                 "choose another output folder"
             ) from None
-    check_target(output, *out_size, overwrite=writing.overwrite, quality=writing.quality)
-    return Job(source.path, output, size, out_size)
+    check_target(
+        output,
+        *view.size,
+        overwrite=writing.overwrite,
+        quality=writing.quality,
+        channels=header.channels,
+        depth=header.depth,
+    )
+    return Job(source.path, output, size, view)
 
 
 def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], None]) -> list[Path]:

@@ -66,7 +66,7 @@ ScaleOption = Annotated[
         "--scale",
         "-s",
         metavar="SCALE",
-        help="3.7, 370%, or 2x3 for width x height; from 1 to 30. 2 unless --size is given.",
+        help="3.7, 370%, or 2x3 for width x height; from 1 to 30. 2 unless a size is given.",
     ),
 ]
 SizeOption = Annotated[
@@ -75,6 +75,29 @@ SizeOption = Annotated[
         "--size",
         metavar="SIZE",
         help="Pixels: 1920x (width), x1080 (height), 1920x1080 (fits inside), 1920x1080! (exact).",
+    ),
+]
+PrintOption = Annotated[
+    str | None,
+    typer.Option(
+        "--print",
+        metavar="PAPER",
+        help="30x20cm, 300x200mm or 12x8in: fits the picture inside at --dpi (300 unless given).",
+    ),
+]
+DpiOption = Annotated[
+    float | None,
+    typer.Option(
+        "--dpi", min=1, max=65535, help="Resolution written into the file; the input's if left out."
+    ),
+]
+BoxOption = Annotated[
+    str | None,
+    typer.Option(
+        "--box",
+        metavar="X,Y,W,H",
+        help="Only this part, the same pixels as in the whole: 100,50,640,480 (input pixels), "
+        "25%,25%,50%,50% or 0.25,0.25,0.5,0.5. --size and --print are then those of the part.",
     ),
 ]
 TileOption = Annotated[

@@ -19,6 +19,8 @@ class Outcome:
     input_height: int | None = None
     width: int | None = None
     height: int | None = None
+    box: tuple[int, int, int, int] | None = None
+    """x, y, width, height of the part of the input that was asked for."""
     seconds: float | None = None
     """Reading, network and writing together."""
     device: str | None = None
@@ -69,6 +71,10 @@ def outcome_of(
     notes: tuple[str, ...] = (),
 ) -> Outcome:
     """What became of a job."""
+    box = None
+    if job.view.source is not None:
+        top, left, bottom, right = job.view.source
+        box = left, top, right - left, bottom - top
     return Outcome(
         input=str(job.source),
         status=status,
@@ -77,6 +83,7 @@ def outcome_of(
         input_height=job.size[0],
         width=job.out_size[1],
         height=job.out_size[0],
+        box=box,
         seconds=seconds,
         device=device,
         checkpoint=checkpoint,

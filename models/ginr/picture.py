@@ -5,8 +5,13 @@ the colour premultiplied, and `quantize` is the way back. Every loss is said: in
 when reading, by `losses` before writing. This module does not load torch.
 """
 
+import struct
+from contextlib import suppress
+from dataclasses import replace
+
 from ginr.picture_formats import FORMATS, READABLE, WRITABLE, check_target, losses, printable
 from ginr.picture_header import MAX_PIXELS
+from ginr.picture_metadata import exif_at_dpi
 from ginr.picture_reader import probe_picture, read_picture
 from ginr.picture_samples import Picture, PictureHeader, quantize
 from ginr.picture_writer import write_bands, write_picture
@@ -17,6 +22,7 @@ __all__ = [
     "WRITABLE",
     "Picture",
     "PictureHeader",
+    "at_dpi",
     "check_target",
     "codecs",
     "losses",
@@ -27,6 +33,15 @@ __all__ = [
     "write_bands",
     "write_picture",
 ]
+
+
+def at_dpi(picture: Picture, dpi: float) -> Picture:
+    """The same picture, stating a resolution of `dpi` dots per inch, in its EXIF block too."""
+    exif = picture.exif
+    if exif is not None:
+        with suppress(ValueError, LookupError, struct.error):  # writing says that it is damaged
+            exif = exif_at_dpi(exif, dpi)
+    return replace(picture, dpi=(dpi, dpi), exif=exif)
 
 
 def codecs() -> dict[str, str]:

@@ -201,6 +201,19 @@ def resized_exif(exif: bytes, height: int, width: int) -> bytes:
     return bytes(block)
 
 
+def exif_at_dpi(exif: bytes, dpi: float) -> bytes:
+    """The block with the resolution, where it states one, set to so many dots per inch."""
+    directories = Directories.of(exif)
+    block = bytearray(exif)
+    for tag, kind, count, position in directories.slots(directories.first):
+        if tag in (_X_RESOLUTION, _Y_RESOLUTION) and (kind, count) == (5, 1):
+            (place,) = struct.unpack_from(directories.order + "I", block, position)
+            struct.pack_into(directories.order + "II", block, place, round(dpi * 10_000), 10_000)
+        elif tag == _RESOLUTION_UNIT:
+            struct.pack_into(directories.order + "HH", block, position, 2, 0)  # inches
+    return bytes(block)
+
+
 def exif_of_tiff(directories: Directories, first: dict[int, Entry]) -> bytes | None:
     """An EXIF block of what a TIFF's first directory says about the picture; None if nothing."""
     kept = {tag: entry for tag, entry in first.items() if tag in _DESCRIPTIVE}

@@ -1,4 +1,4 @@
-"""Which part of a picture to render: the grammar of `--box`, and where that part lies.
+"""What to render of a picture: the grammar of `--box`, and where that part lies in the output.
 
 A view of a picture is a box of its whole render, to the pixel: the same grid, only not all of it.
 Text gives x, y, width, height, as people write them; boxes in code are (top, left, bottom, right).
@@ -89,29 +89,42 @@ def parse_box(text: str) -> BoxRule:
     return rule
 
 
-def view_of(target: Target, height: int, width: int, box: BoxRule | None = None) -> View:
-    """What to render of a picture of height x width pixels.
+@dataclass(frozen=True)
+class ViewRule:
+    """How large to render, and which part of a picture, whatever its size."""
 
-    At a scale, the box holds the pixels of the whole render whose centres lie in it; a size is that
-    of the box, and the whole is as large as makes the box so. Raises `SizeError` as its parts do.
-    """
-    if box is None:
-        size = target.resolve(height, width)
-        return View(size, (0, 0, *size))
-    part = top, left, bottom, right = box.resolve(height, width)
-    if isinstance(target, Scale):
-        whole = target.whole(height, width)
-    else:
-        wanted = target.resolve(bottom - top, right - left)
-        whole = (
-            _whole_side(height, top, bottom, wanted[0]), _whole_side(width, left, right, wanted[1])
-        )  # fmt: skip
-    view = View(whole, output_box(part, (height, width), whole), part)
-    within_limits(*view.size)
-    return view
+    target: Target
+    box: BoxRule | None = None
+
+    def resolve(self, height: int, width: int) -> View:
+        """The view of a picture of height x width pixels; raises `SizeError` as its parts do.
+
+        At a scale, a box holds the pixels of the whole render whose centres lie in it; a size is
+        that of the box, and the whole is as large as makes the box so.
+        """
+        if self.box is None:
+            size = self.target.resolve(height, width)
+            return View(size, (0, 0, *size))
+        part = top, left, bottom, right = self.box.resolve(height, width)
+        if isinstance(self.target, Scale):
+            whole = self.target.whole(height, width)
+        else:
+            rows, columns = self.target.resolve(bottom - top, right - left)
+            whole = _side(height, top, bottom, rows), _side(width, left, right, columns)
+        view = View(whole, output_box(part, (height, width), whole), part)
+        within_limits(*view.size)
+        return view
+
+    def label(self, height: int, width: int) -> str:
+        """What a default file name says: "x8", or "x8_box100,50,640,480" of a part."""
+        if self.box is None:
+            return self.target.label(height, width)
+        top, left, bottom, right = self.box.resolve(height, width)
+        place = f"box{left},{top},{right - left},{bottom - top}"
+        return f"{self.target.label(bottom - top, right - left)}_{place}"
 
 
-def _whole_side(side: int, start: int, stop: int, wanted: int) -> int:
+def _side(side: int, start: int, stop: int, wanted: int) -> int:
     """How long a render of `side` pixels is that has `wanted` pixels between two of its edges."""
     nearest = round_half_up(side * wanted / (stop - start))
     # A render longer by one has at most one pixel more or less there, so that every number occurs.

@@ -33,7 +33,7 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
     parts = {
         "checkpoint": {"load_checkpoint": load, "peek": load},
         "device": {"choose_device": place},
-        "tiles": {"upscale": core.upscale},
+        "tiles": {"upscale": core.upscale, "upscale_bands": core.upscale_bands},
     }
     for name, contents in parts.items():
         module = ModuleType(f"ginr.{name}")

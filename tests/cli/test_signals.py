@@ -93,15 +93,18 @@ def test_a_file_is_written_to_its_end_and_reported(
 ) -> None:
     import ginr.picture
 
-    write = ginr.picture.write_picture
+    write = ginr.picture.write_bands
 
-    def interrupted(*arguments: Any, **options: Any) -> None:
-        send(signal.SIGINT)
-        write(*arguments, **options)
+    def interrupted(bands: Iterator[Any], *arguments: Any, **options: Any) -> None:
+        def to_the_end() -> Iterator[Any]:
+            yield from bands
+            send(signal.SIGINT)
+
+        write(to_the_end(), *arguments, **options)
 
     picture("in/a.png")
     picture("in/b.png")
-    monkeypatch.setattr(ginr.picture, "write_picture", interrupted)
+    monkeypatch.setattr(ginr.picture, "write_bands", interrupted)
     run("upscale", "in", "out")
     assert (run.code, run.out, files("out")) == (130, "out/a.png\n", ["a.png"])
     assert "interrupted\n1 done\n" in run.err
