@@ -16,9 +16,11 @@ from ginr_cli import console
 from ginr_cli.doctor import doctor
 from ginr_cli.evaluate import evaluate
 from ginr_cli.inspect_lps import inspect_lps
+from ginr_cli.reconstruct import reconstruct
 from ginr_cli.signals import unwinding
 from ginr_cli.train import train
 from ginr_cli.upscale import upscale
+from ginr_cli.warp import warp
 
 app = typer.Typer(
     name="ginr",
@@ -28,6 +30,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(upscale)
+app.command()(warp)
+app.command()(reconstruct)
 app.command()(train)
 app.command()(evaluate)
 app.command()(inspect_lps)
