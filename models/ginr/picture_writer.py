@@ -90,7 +90,7 @@ def _checked_file(
         depth=like.depth,
     )
     exif = _sized_exif(like, height, width)
-    with _whole_file(path, overwrite) as file:
+    with whole_file(path, overwrite) as file:
         if format.name == "PNG":
             yield lambda bands: write_png(file, bands, like, height, width, exif)
         elif format.name == "TIFF":
@@ -102,7 +102,7 @@ def _checked_file(
 
 
 @contextmanager
-def _whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
+def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
     """Yields a file that takes the path's name when the block ends well, and vanishes if not."""
     name = printable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
@@ -195,7 +195,7 @@ def _image(picture: Picture, format: Format) -> "Image.Image":
 
     samples = picture.samples
     if picture.depth == 16 or (picture.has_alpha and not format.has_alpha):
-        samples = _by_bands(samples, lambda band: _as_held(band, picture, format))
+        samples = _by_bands(samples, lambda band: as_held(band, picture, format))
     height, width, channels = samples.shape
     mode = _MODES[channels]
     return Image.frombuffer(mode, (width, height), samples, "raw", mode, 0, 1)
@@ -211,7 +211,7 @@ def _by_bands(samples: Samples, convert: Callable[[Samples], Samples]) -> Sample
     return result
 
 
-def _as_held(band: Samples, picture: Picture, format: Format) -> Samples:
+def as_held(band: Samples, picture: Picture, format: Format) -> Samples:
     """(h, w, C) samples as a format of 8 bits holds them."""
     peak = 2**picture.depth - 1
     if picture.has_alpha and not format.has_alpha:
