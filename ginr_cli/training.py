@@ -185,9 +185,11 @@ class Session(Listener):
     def saved(self, progress: "Progress", scores: "Scores") -> None:
         """The run is saved and has new scores."""
         self._scores = scores
+        words = [self._meter.loss] if self._meter.loss else []
+        words += [f"{scores.psnr['x1']:.2f} dB at x1"] if "x1" in scores.psnr else []
         gains = ", ".join(f"{gain:+.2f} dB at {scale}" for scale, gain in scores.gain.items())
-        loss = f"{self._meter.loss}, " if self._meter.loss else ""
-        console.say(f"step {progress.step}: {loss}over bicubic {gains}")
+        words += [f"over bicubic {gains}"] if gains else []
+        console.say(f"step {progress.step}: {', '.join(words)}")
 
     def stop(self) -> bool:
         """Whether Ctrl+C or SIGTERM came."""

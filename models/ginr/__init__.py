@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from ginr.config import GinrConfig
     from ginr.errors import CheckpointError, GinrError, PictureError, SizeError
     from ginr.field import Field
+    from ginr.field_file import load_field, save_field
     from ginr.lps import LpReport
     from ginr.model import Ginr
     from ginr.picture import Picture, read_picture, write_picture
+    from ginr.picture_field import PictureField, encode_picture
     from ginr.tiles import upscale
     from ginr.train_config import TrainConfig
     from ginr.warping import warp
@@ -29,11 +31,15 @@ __all__ = [
     "LpReport",
     "Picture",
     "PictureError",
+    "PictureField",
     "SizeError",
     "TrainConfig",
+    "encode_picture",
     "load_checkpoint",
+    "load_field",
     "read_picture",
     "save_checkpoint",
+    "save_field",
     "upscale",
     "warp",
     "write_picture",
@@ -49,11 +55,15 @@ _HOME = {
     "LpReport": "lps",
     "Picture": "picture",
     "PictureError": "errors",
+    "PictureField": "picture_field",
     "SizeError": "errors",
     "TrainConfig": "train_config",
+    "encode_picture": "picture_field",
     "load_checkpoint": "checkpoint",
+    "load_field": "field_file",
     "read_picture": "picture",
     "save_checkpoint": "checkpoint",
+    "save_field": "field_file",
     "upscale": "tiles",
     "warp": "warping",
     "write_picture": "picture",

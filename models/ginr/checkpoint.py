@@ -4,12 +4,14 @@ The header's metadata holds `ginr.format` (this file's version), `ginr.config` (
 and `ginr.facts` (JSON: how it was trained and what it scores). Nothing is ever unpickled.
 """
 
+import hashlib
 import json
 import os
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,15 @@ class Header:
     @property
     def name(self) -> str:
         return self.path.stem
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file, in hexadecimal. Raises CheckpointError if it cannot be read any more."""
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ginr.attention import AttentionDecoder
 from ginr.mamba import ContentPath, Conv
@@ -123,5 +123,7 @@ def _norm(side: int, k: int) -> float:
 
 
 def _colour(index: int) -> Tensor:
-    colour = torch.tensor(COLOURS[index], dtype=torch.float32)
-    return colour / colour.norm()
+    colour: Tensor = nn.functional.normalize(
+        torch.tensor(COLOURS[index], dtype=torch.float32), dim=0
+    )
+    return colour

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ginr.config import PRESETS, GinrConfig
 from ginr.errors import GinrError
-from ginr.train_config import TrainConfig
+from ginr.train_config import TRAINING, TrainConfig
 
 _NETWORK = "network."
 
@@ -81,6 +81,7 @@ def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
     preset = chosen.pop("preset", "small")
     if preset not in PRESETS:
         raise GinrError(f"preset {preset} is not known: use one of {', '.join(PRESETS)}")
+    chosen = {**TRAINING.get(preset, {}), **chosen}
     network = {k.removeprefix(_NETWORK): v for k, v in chosen.items() if k.startswith(_NETWORK)}
     try:
         config = dataclasses.replace(PRESETS[preset], **network)

@@ -183,7 +183,7 @@ class _Work:
         part = Tile(core, read_box(core, self.size, self.window))
         field = encode_tile(self.picture, self.model, part, self.precision, self.opaque)
         done, total = self.done, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
-        for strip in _strips(place):
+        for strip in cut_strips(place):
             planes = _render(self.picture, field, self.out, strip, self.opaque)
             yield strip[0], strip[1], quantize(planes, self.picture.depth, self.picture.has_alpha)
             done += (strip[2] - strip[0]) * (strip[3] - strip[1])
@@ -235,7 +235,8 @@ def read_box(core: Box, size: tuple[int, int], window: int) -> Box:
     )
 
 
-def _strips(box: Box) -> Iterator[Box]:
+def cut_strips(box: Box) -> Iterator[Box]:
+    """Whole rows of a box of output pixels, `STRIP` pixels or one row at a time."""
     top, left, bottom, right = box
     rows = max(1, STRIP // max(1, right - left))
     for y in range(top, bottom, rows):

@@ -1,9 +1,10 @@
 """How a network is trained: one flat frozen dataclass; what each field means stands below it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ginr.errors import GinrError
 
@@ -114,3 +115,9 @@ class TrainConfig:
             raise GinrError(
                 f"batch is {self.batch}: not a multiple of accumulate, {self.accumulate}"
             )
+
+
+TRAINING: Mapping[str, Mapping[str, Any]] = {
+    "reconstruct": {"crop": 64, "n_query": 1024, "rate": 2e-3, "scales": (1.0, 1.5, 2.0)}
+}
+"""How a preset of `ginr.config.PRESETS` is trained unless told otherwise, where that differs."""

@@ -24,7 +24,7 @@ class Scores:
     """Means over the held-out pictures in dB, by scale: `x2`, `x3.7`."""
 
     gain: dict[str, float]
-    """PSNR-Y over bicubic."""
+    """PSNR-Y over bicubic; not at x1, where bicubic is the picture itself."""
     psnr: dict[str, float]
     """PSNR-Y."""
 
@@ -40,7 +40,9 @@ def validate(model: Ginr, images: Sequence[Image], scales: Sequence[float]) -> S
         if not fit:
             continue
         both = np.array([_psnr_of(model, image, scale) for image in fit]).mean(axis=0)
-        gain[f"x{scale:g}"], psnr[f"x{scale:g}"] = float(both[0] - both[1]), float(both[0])
+        psnr[f"x{scale:g}"] = float(both[0])
+        if scale > 1:
+            gain[f"x{scale:g}"] = float(both[0] - both[1])
     return Scores(gain, psnr)
 
 
