@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ginr.config import SMALL, GinrConfig
+from ginr.config import PRESETS, RECONSTRUCT, SMALL, GinrConfig
 from ginr.errors import GinrError
 from ginr.settings import Layer, read_pair, read_toml, resolve, to_toml
-from ginr.train_config import TrainConfig
+from ginr.train_config import TRAINING, TrainConfig
 
 PLACES = Layer("places", {"folders": ["photos"], "run": "run"})
 
@@ -33,6 +33,14 @@ def test_a_later_layer_wins() -> None:
     assert settings.rate == 2.0 and type(settings.rate) is float
     assert settings.crop == 9
     assert config == replace(SMALL, width=24)
+
+
+def test_a_preset_may_be_trained_in_its_own_way() -> None:
+    config, settings = chosen({"preset": "reconstruct", "rate": 1e-3})
+    assert config == RECONSTRUCT
+    assert (settings.crop, settings.scales) == (64, (1.0, 1.5, 2.0))
+    assert settings.rate == 1e-3  # what is said wins
+    assert all(preset in PRESETS for preset in TRAINING)
 
 
 def test_minutes_and_steps_replace_each_other() -> None:

@@ -37,6 +37,12 @@ def test_a_scale_is_measured_on_the_pictures_that_are_large_enough(silent: Ginr)
     assert alone.psnr["x6"] == scores.psnr["x6"]
 
 
+def test_at_x1_there_is_nothing_to_gain_over_bicubic(silent: Ginr) -> None:
+    scores = validate(silent, [noise(40)], (1.0, 2.0))
+    assert scores.gain.keys() == {"x2"}
+    assert scores.psnr["x1"] == MOST_DB  # a field of nothing on the picture itself
+
+
 def test_flat_pictures_count_as_reproduced(silent: Ginr) -> None:
     flat = np.full((40, 40, 3), 77, np.uint8)
     assert validate(silent, [flat], (2.0,)).psnr == {"x2": MOST_DB}
