@@ -14,12 +14,16 @@ Letters: B batch, h w codes, D width, Q queries, J waves, F = 1 + 2 J numbers pe
 import math
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ginr.config import GinrConfig
 from ginr.field import Cell, bicubic_grid, bicubic_taps
 from ginr.mamba import Pointwise, depth_to_space
+from ginr.scan import LANES
 from ginr.tokens import window_plan
 
 ROWS = 64  # rows of a grid rendered at a time by the plain path
@@ -112,40 +116,52 @@ class LatticeDecoder(nn.Module):
             out = out + level.squeeze(-1) + waves.sum(-1)
         return out.permute(0, 3, 1, 2)
 
+    def render_samples(
+        self,
+        codes: Tensor,
+        base: Tensor | None,
+        rows: Tensor,
+        columns: Tensor,
+        cell: Cell,
+        out: NDArray[np.unsignedinteger[Any]],
+    ) -> None:
+        """The grid of one picture as finished samples: the first three of out (h', w', C).
+
+        Rounded half up from [0, 1] to the range of out's type, what is outside clipped; on the CPU.
+        """
+        from ginr.render_numba import render_samples
+
+        peak = np.float32(np.iinfo(out.dtype).max)
+        render_samples(*self._grid(codes, base, rows, columns, cell), peak, out)
+
     def _render_fused(
         self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
         from ginr.render_numba import render_lattice
 
-        codes = codes.detach().float().contiguous()
+        out = torch.empty(codes.shape[0], 3, len(rows), len(columns))
+        render_lattice(*self._grid(codes, base, rows, columns, cell), out.numpy())
+        return out
+
+    def _grid(
+        self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
+    ) -> list[Any]:
+        """What the fused loops read: codes, base and the tables of both axes."""
+        codes = codes.detach().float()
         y, wy, cos_y, sin_y = self._table(rows, cell, 0, codes)
         x, wx, cos_x, sin_x = self._table(columns, cell, 1, codes)
+        cos_y, sin_y, cos_x, sin_x = (_whole_lanes(v, 1, 0) for v in (cos_y, sin_y, cos_x, sin_x))
         if base is None:
             base = codes.new_zeros(codes.shape[0], 3, 1, 1)
         taps_y, cubic_y = bicubic_taps(rows, base.shape[2])
         taps_x, cubic_x = bicubic_taps(columns, base.shape[3])
-        out = codes.new_empty(codes.shape[0], 3, len(rows), len(columns))
         waves_x = torch.cat([cos_x, sin_x], -1)  # (w', 2, 2 J)
-        tables = (
-            y,
-            wy,
-            cos_y,
-            sin_y,
-            x,
-            wx,
-            waves_x,
-            taps_y,
-            cubic_y.float(),
-            taps_x,
-            cubic_x.float(),
-        )
-        render_lattice(
-            codes.numpy(),
-            base.detach().float().contiguous().numpy(),
-            *(table.detach().contiguous().numpy() for table in tables),
-            out.numpy(),
-        )
-        return out
+        codes, base = _whole_lanes(codes, 2, 1), base.detach().float()
+        along_y = (y, wy, cos_y, sin_y)
+        along_x = (x, wx, waves_x)
+        cubic = (taps_y, cubic_y.float(), taps_x, cubic_x.float())
+        tables = (codes, base, *along_y, *along_x, *cubic)
+        return [table.detach().contiguous().numpy() for table in tables]
 
     def _table(
         self, places: Tensor, cell: Cell, axis: int, like: Tensor
@@ -217,9 +233,13 @@ class _ReadCodes(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         from ginr.render_numba import query_forward
 
-        tensors = [v.detach().contiguous() for v in inputs]
+        codes, index, weight, offset, gain, waves = (v.detach() for v in inputs)
+        ctx.n_wave = waves.shape[0]
+        codes, gain = _whole_lanes(codes, 2, 1), _whole_lanes(gain, 1, 1)
+        waves = _whole_lanes(waves.t(), 1, 0)  # (2, J)
+        tensors = [v.contiguous() for v in (codes, index, weight, offset, gain, waves)]
         ctx.save_for_backward(*tensors)
-        out = tensors[0].new_empty(*tensors[1].shape[:2], 3)
+        out = tensors[0].new_empty(*index.shape[:2], 3)
         query_forward(*(v.numpy() for v in (*tensors, out)))
         return out
 
@@ -232,4 +252,24 @@ class _ReadCodes(torch.autograd.Function):
         grad_waves = waves.new_zeros(codes.shape[0], *waves.shape)
         arrays = (*tensors, grad.contiguous(), grad_codes, grad_gain, grad_waves)
         query_backward(*(v.numpy() for v in arrays))
-        return grad_codes, None, None, None, grad_gain, grad_waves.sum(0)
+        grad_codes = _given_lanes(grad_codes, 2, 1, ctx.n_wave)
+        grad_gain = _given_lanes(grad_gain, 1, 1, ctx.n_wave)
+        grad_waves = _given_lanes(grad_waves, 1, 0, ctx.n_wave)
+        return grad_codes, None, None, None, grad_gain, grad_waves.sum(0).t()
+
+
+def _whole_lanes(x: Tensor, n_part: int, n_first: int) -> Tensor:
+    """x (..., n_first + n_part J) with every part followed by zeros up to a multiple of LANES."""
+    n_wave = (x.shape[-1] - n_first) // n_part
+    if n_wave % LANES == 0:
+        return x
+    parts = F.pad(x[..., n_first:].unflatten(-1, (n_part, n_wave)), (0, -n_wave % LANES))
+    return torch.cat([x[..., :n_first], parts.flatten(-2)], -1)
+
+
+def _given_lanes(x: Tensor, n_part: int, n_first: int, n_wave: int) -> Tensor:
+    """The inverse of `_whole_lanes` for parts of n_wave numbers."""
+    if n_wave % LANES == 0:
+        return x
+    parts = x[..., n_first:].unflatten(-1, (n_part, -1))[..., :n_wave]
+    return torch.cat([x[..., :n_first], parts.flatten(-2)], -1)

@@ -23,6 +23,8 @@ from numba import njit, types
 from numba.core import config
 from numba.extending import intrinsic
 
+SHARED = ("fused.py", "simd_numba.py", "activations_numba.py", "scan_numba.py")
+
 
 class Kernel:
     """A compiled function, run by as many threads as torch is set to use."""
@@ -81,9 +83,13 @@ def take(typing: Any, claim: Any) -> Any:
 
 
 def _folder() -> Path | None:
-    """Where compiled loops are kept, by the content of their sources; None if nowhere is ours."""
-    sources = sorted(Path(__file__).parent.glob("*_numba.py"))
-    name = sha256(b"".join(path.read_bytes() for path in [Path(__file__), *sources])).hexdigest()
+    """Where compiled loops are kept, None if nowhere is ours.
+
+    Numba compiles a kernel anew when its own file has changed; what all kernels are made of has its
+    part in the folder's name.
+    """
+    sources = (Path(__file__).with_name(name).read_bytes() for name in SHARED)
+    name = sha256(b"".join(sources)).hexdigest()
     for parent in (_user_cache(), _private_temporary()):
         if parent is not None:
             folder = parent / "ginr" / "numba" / name[:16]

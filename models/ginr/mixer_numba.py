@@ -4,7 +4,7 @@ Its rows are gathered along the curve and normalised, projected, convolved and s
 normalised, projected and added where they came from; nothing but the sum leaves the thread's cache.
 
 Letters: B batch, W windows, T steps, D width, E inner width, M heads, K channels per head, S state,
-C = E + 2 S packed channels, J taps. D, E and C are multiples of LANES here.
+C = E + 2 S packed channels, J taps. Here D, E and C are multiples of LANES and S is one of STATES.
 """
 
 import numpy as np
@@ -12,59 +12,60 @@ from numba import njit
 
 from ginr.activations_numba import constant, exp, layer_norm, silu, softplus
 from ginr.fused import fused, take
+from ginr.scan_numba import scan_states
 from ginr.simd_numba import COLUMNS, LANES, ROWS, fma, load, product, spread, store, total
 
+TAPS = 4  # `_convolve` has so many at the least
+
 
 @njit
-def _steps(rows, wide, step_at, step_bias, log_decay, head_dim, delta, decay, work):
-    # dt = softplus(step + bias) and exp(dt a) of every step, each head's number once per channel.
+def _steps(rows, wide, first, step_bias, log_decay, head_dim, gained, decay, work):
+    # dt = softplus(step + bias) and exp(dt a) of every step, each head's number once per channel;
+    # what a vector writes beyond its head is written over by the next one.
+    n_step = decay.shape[0] // (head_dim * step_bias.shape[0])  # a vector is left over
     n_head = step_bias.shape[0]
-    n_inner = n_head * head_dim
-    n_step = delta.shape[0]
-    for m in range(n_head):
-        rate = spread(-np.exp(log_decay[m]))
-        for first in range(0, n_step, LANES):
-            some = min(LANES, n_step - first)
+    for start in range(0, n_step, LANES):
+        some = min(LANES, n_step - start)
+        for m in range(n_head):
             for k in range(some):
-                work[k] = rows[(first + k) * wide + step_at + m]
-            dt = softplus(load(work, 0) + spread(step_bias[m]))
-            store(work, 0, dt)
-            store(work, LANES, exp(dt * rate))
-            for k in range(some):
-                for c in range(head_dim):
-                    delta[first + k, m * head_dim + c] = work[k]
-                    decay[first + k, m * head_dim + c] = work[LANES + k]
-    return n_inner
+                work[m, 0, k] = rows[first + (start + k) * wide + m]
+            at = m * 2 * LANES
+            dt = softplus(load(work, at) + spread(step_bias[m]))
+            store(work, at, dt)
+            store(work, at + LANES, exp(dt * spread(-np.exp(log_decay[m]))))
+        for k in range(some):
+            for m in range(n_head):
+                for c in range(0, head_dim, LANES):
+                    at = ((start + k) * n_head + m) * head_dim + c
+                    store(gained, at, spread(work[m, 0, k]))
+                    store(decay, at, spread(work[m, 1, k]))
 
 
 @njit
-def _scan(rows, wide, weight, bias, skip, delta, decay, reverse, n_state, state, mixed, y):
-    # One direction: y (T, E) plus the scan of silu(convolution of rows).
-    n_step, n_inner = delta.shape
+def _convolve(rows, wide, first, n_step, weight, bias, skip, reverse, mixed, gained, y):
+    # mixed (T, C) = silu(convolution of rows); with its x, y += skip x and gained *= x, both (T, E).
     n_tap, n_packed = weight.shape
-    for k in range(0, n_state * n_inner, LANES):
-        store(state, k, constant(0.0))
-    for step in range(n_step):
-        t = n_step - 1 - step if reverse else step
-        for c in range(0, n_packed, LANES):
-            summed = load(bias, c)
-            for j in range(n_tap):
-                back = n_tap - 1 - j
-                if back <= step:
-                    s = t + back if reverse else t - back
-                    summed = fma(load(weight, j * n_packed + c), load(rows, s * wide + c), summed)
-            store(mixed, c, silu(summed))
-        for c in range(0, n_inner, LANES):
-            x = load(mixed, c)
-            gained = x * load(delta, t * n_inner + c)
-            keep = load(decay, t * n_inner + c)
-            answer = fma(x, load(skip, c), load(y, t * n_inner + c))
-            for n in range(n_state):
-                h = gained * spread(mixed[n_inner + n])
-                h = fma(keep, load(state, n * n_inner + c), h)
-                store(state, n * n_inner + c, h)
-                answer = fma(spread(mixed[n_inner + n_state + n]), h, answer)
-            store(y, t * n_inner + c, answer)
+    n_inner = skip.shape[0]
+    back = wide if reverse else -wide
+    for c in range(0, n_packed, LANES):
+        w0, w1 = load(weight, c), load(weight, n_packed + c)
+        w2, w3 = load(weight, 2 * n_packed + c), load(weight, 3 * n_packed + c)
+        shift = load(bias, c)
+        for t in range(n_step):
+            at = first + t * wide + c
+            summed = fma(w0, load(rows, at), shift)
+            summed = fma(w1, load(rows, at + back), summed)
+            summed = fma(w2, load(rows, at + 2 * back), summed)
+            summed = fma(w3, load(rows, at + 3 * back), summed)
+            for j in range(TAPS, n_tap):
+                tap = load(weight, j * n_packed + c)
+                summed = fma(tap, load(rows, at + j * back), summed)
+            x = silu(summed)
+            store(mixed, t * n_packed + c, x)
+            if c < n_inner:
+                at = t * n_inner + c
+                store(y, at, fma(x, load(skip, c), load(y, at)))
+                store(gained, at, x * load(gained, at))
 
 
 @fused
@@ -75,9 +76,9 @@ def mix(
     """out = in + mixer(norm(in)), tokens (B, L, D) and lps (B, N, D) of a whole picture.
 
     order (W T,) indexes tokens, then LPs; scale, shift (D,) of the norm; weight_in (n, D, COLUMNS)
-    gives the packed channels, the gates (E) and the steps (M) in panels; conv_weight (2, J, C),
-    conv_bias (2, C), log_decay and step_bias (2, M), skip (2, E) one number per channel, norm (E,);
-    weight_out (n', E, COLUMNS) in panels.
+    gives the packed channels, the gates (E) and the steps (M) in panels; conv_weight (2, J, C), the
+    present step first, conv_bias (2, C), log_decay and step_bias (2, M), skip (2, E) one number per
+    channel, norm (E,); weight_out (n', E, COLUMNS) in panels.
     """
     n_batch, n_token, depth = tokens.shape
     n_lp = lps.shape[1]
@@ -88,48 +89,49 @@ def mix(
     n_panel, n_last = weight_in.shape[0], weight_out.shape[0]
     wide = n_panel * COLUMNS
     n_row = (n_step + ROWS - 1) // ROWS * ROWS
+    n_tap = conv_weight.shape[1]
     n_task = n_batch * n_window
+    normed = np.empty(n_row * max(depth, n_inner), np.float32)
+    begin = n_tap * wide  # rows of zeros for the convolution on both sides
+    rows = np.zeros(n_row * wide + 2 * begin, np.float32)
+    mixed = np.empty(n_step * n_packed, np.float32)
+    gained = np.empty(n_step * n_inner + LANES, np.float32)
+    decay = np.empty(n_step * n_inner + LANES, np.float32)
+    y = np.empty(n_step * n_inner, np.float32)
+    work = np.zeros((step_bias.shape[1], 2, LANES), np.float32)
+    answer = np.empty(ROWS * COLUMNS, np.float32)
     task = take(claim)
     while task < n_task:
         i, first = task // n_window, task % n_window * n_step
-        normed = np.empty(n_row * max(depth, n_inner), np.float32)
-        rows = np.empty(n_row * wide, np.float32)
-        delta = np.empty((n_step, n_inner), np.float32)
-        decay = np.empty((n_step, n_inner), np.float32)
-        y = np.zeros(n_step * n_inner, np.float32)
-        state = np.empty(n_state * n_inner, np.float32)
-        mixed = np.empty(n_packed, np.float32)
-        work = np.zeros(2 * LANES, np.float32)
-        answer = np.empty(ROWS * COLUMNS, np.float32)
         for t in range(n_step):
             place = order[first + t]
             if place < n_token:
-                layer_norm(
-                    tokens, (i * n_token + place) * depth, scale, shift, normed, t * depth, depth
-                )
+                source = (i * n_token + place) * depth
+                layer_norm(tokens, source, scale, shift, normed, t * depth, depth)
             else:
-                place = (i * n_lp + place - n_token) * depth
-                layer_norm(lps, place, scale, shift, normed, t * depth, depth)
+                source = (i * n_lp + place - n_token) * depth
+                layer_norm(lps, source, scale, shift, normed, t * depth, depth)
         for panel in range(n_panel):
+            weight_at = panel * depth * COLUMNS
             for t in range(0, n_step, ROWS):
-                product(
-                    normed, t * depth, depth, depth,
-                    weight_in, panel * depth * COLUMNS,
-                    rows, t * wide + panel * COLUMNS, wide,
-                )  # fmt: skip
+                at = begin + t * wide + panel * COLUMNS
+                product(normed, t * depth, depth, depth, weight_in, weight_at, rows, at, wide)
+        for k in range(begin + n_step * wide, begin + n_row * wide):
+            rows[k] = np.float32(0.0)
+        for k in range(0, n_step * n_inner, LANES):
+            store(y, k, constant(0.0))
         for direction in range(2):
-            _steps(
-                rows, wide, n_packed + n_inner, step_bias[direction], log_decay[direction],
-                head_dim, delta, decay, work,
-            )  # fmt: skip
-            _scan(
-                rows, wide, conv_weight[direction], conv_bias[direction], skip[direction],
-                delta, decay, direction == 1, n_state, state, mixed, y,
-            )  # fmt: skip
+            reverse = direction == 1
+            bias, rates = step_bias[direction], log_decay[direction]
+            at = begin + n_packed + n_inner
+            _steps(rows, wide, at, bias, rates, head_dim, gained, decay, work)
+            weight, bias, ahead = conv_weight[direction], conv_bias[direction], skip[direction]
+            _convolve(rows, wide, begin, n_step, weight, bias, ahead, reverse, mixed, gained, y)
+            scan_states(mixed, 0, gained, decay, n_step, n_inner, n_packed, reverse, n_state, y, 0)
         for t in range(n_step):
             square = constant(0.0)
             for c in range(0, n_inner, LANES):
-                gate = load(rows, t * wide + n_packed + c)
+                gate = load(rows, begin + t * wide + n_packed + c)
                 level = load(y, t * n_inner + c) * silu(gate) * constant(0.5)
                 store(normed, t * n_inner + c, level)
                 square = fma(level, level, square)
@@ -139,11 +141,10 @@ def mix(
                 store(normed, at, load(normed, at) * spread(factor) * load(norm, c))
         for t in range(0, n_step, ROWS):
             for panel in range(n_last):
+                weight_at = panel * n_inner * COLUMNS
                 product(
-                    normed, t * n_inner, n_inner, n_inner,
-                    weight_out, panel * n_inner * COLUMNS,
-                    answer, 0, COLUMNS,
-                )  # fmt: skip
+                    normed, t * n_inner, n_inner, n_inner, weight_out, weight_at, answer, 0, COLUMNS
+                )
                 columns = min(COLUMNS, depth - panel * COLUMNS)
                 for r in range(min(ROWS, n_step - t)):
                     place = order[first + t + r]

@@ -58,7 +58,7 @@ class Ginr(nn.Module):
         tokens = self.stem(self._whole_windows(pixels) - 0.5)  # (B, h, w, D)
         lps = self._bank(tokens)  # (B, h', w', D)
         if self.start is not None:
-            lps = lps + self.start(tokens)
+            lps = self.start.onto(lps, tokens)
         for index, block in enumerate(self.blocks):
             layout = sequence_layout(
                 self.config,

@@ -1,14 +1,63 @@
-"""The lattice decoder's grid on the CPU: one thread per output row, base and field in one pass.
+"""The lattice decoder on the CPU: a grid with its base in one pass, and queries with gradients.
 
-Letters: B batch, h w codes, J waves, F = 1 + 2 J, h' w' the grid. All arrays are C-contiguous.
+Letters: B batch, h w codes, J waves, F = 1 + 2 J, h' w' the grid, Q queries. All arrays are
+C-contiguous, and J is a multiple of LANES.
 """
-
-import math
 
 import numpy as np
 from numba import njit
 
+from ginr.activations_numba import constant
 from ginr.fused import fused, take
+from ginr.simd_numba import LANES, fma, larger, load, nearest, smaller, spread, store, total
+
+SHARE = 64  # queries that a thread takes at a time
+
+
+@njit
+def _row(
+    i, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x,
+    lo, hi, base_lo, base_hi, tall, mean, line, out,
+):  # fmt: skip
+    # One row of the grid, out (3, w'): first along y into tall, mean and line, then along x.
+    _, height, across, _, n_code = codes.shape
+    n_wave = n_code // 2
+    for k in range(2):
+        r = y[row, k]
+        for place in range(hi - lo):
+            for c in range(3):
+                at = (((i * height + r) * across + lo + place) * 3 + c) * n_code
+                level = wy[row, k] * codes[i, r, lo + place, c, 0]
+                mean[place, c] = level if k == 0 else mean[place, c] + level
+                for j in range(0, n_wave, LANES):
+                    a, b = load(codes, at + 1 + j), load(codes, at + 1 + n_wave + j)
+                    table = (row * 2 + k) * n_wave + j
+                    cosine, sine = load(cos_y, table), load(sin_y, table)
+                    to = (place * 3 + c) * 2 * n_wave + j
+                    even, odd = fma(b, sine, a * cosine), b * cosine - a * sine
+                    if k == 1:
+                        even, odd = even + load(tall, to), odd + load(tall, to + n_wave)
+                    store(tall, to, even)
+                    store(tall, to + n_wave, odd)
+    for c in range(3):
+        for column in range(base_hi - base_lo):
+            level = np.float32(0.0)
+            for k in range(4):
+                level += cubic_y[row, k] * base[i, c, taps_y[row, k], base_lo + column]
+            line[c, column] = level
+    for column in range(out.shape[1]):
+        for c in range(3):
+            level = np.float32(0.0)
+            for k in range(4):
+                level += cubic_x[column, k] * line[c, taps_x[column, k] - base_lo]
+            summed = constant(0.0)
+            for k in range(2):
+                place = x[column, k] - lo
+                level += wx[column, k] * mean[place, c]
+                for j in range(0, 2 * n_wave, LANES):
+                    wave = load(waves_x, (column * 2 + k) * 2 * n_wave + j)
+                    summed = fma(wave, load(tall, (place * 3 + c) * 2 * n_wave + j), summed)
+            out[c, column] = level + total(summed)
 
 
 @fused
@@ -21,68 +70,83 @@ def render_lattice(
     weighted tables; taps_y, cubic_y (h', 4) and taps_x, cubic_x (w', 4) of the base.
     """
     n_batch, _, _, _, n_code = codes.shape
-    n_wave = n_code // 2
     height, width = out.shape[2], out.shape[3]
     lo, hi = x.min(), x.max() + 1
     base_lo, base_hi = taps_x.min(), taps_x.max() + 1
+    tall = np.empty((hi - lo) * 3 * (n_code - 1), np.float32)
+    mean = np.empty((hi - lo, 3), np.float32)
+    line = np.empty((3, base_hi - base_lo), np.float32)
+    answer = np.empty((3, width), np.float32)
     n_task = n_batch * height
     task = take(claim)
     while task < n_task:
         i, row = task // height, task % height
-        tall = np.zeros((hi - lo, 3, 2 * n_wave), np.float32)
-        mean = np.zeros((hi - lo, 3), np.float32)
-        line = np.zeros((3, base_hi - base_lo), np.float32)
-        for k in range(2):
-            r = y[row, k]
-            for column in range(hi - lo):
-                for c in range(3):
-                    mean[column, c] += wy[row, k] * codes[i, r, lo + column, c, 0]
-                    for j in range(n_wave):
-                        a = codes[i, r, lo + column, c, 1 + j]
-                        b = codes[i, r, lo + column, c, 1 + n_wave + j]
-                        tall[column, c, j] += a * cos_y[row, k, j] + b * sin_y[row, k, j]
-                        tall[column, c, n_wave + j] += b * cos_y[row, k, j] - a * sin_y[row, k, j]
-        for k in range(4):
-            for c in range(3):
-                for column in range(base_hi - base_lo):
-                    pixel = base[i, c, taps_y[row, k], base_lo + column]
-                    line[c, column] += cubic_y[row, k] * pixel
-        for column in range(width):
-            for c in range(3):
-                total = np.float32(0.0)
-                for k in range(4):
-                    total += cubic_x[column, k] * line[c, taps_x[column, k] - base_lo]
-                for k in range(2):
-                    place = x[column, k] - lo
-                    total += wx[column, k] * mean[place, c]
-                    for j in range(2 * n_wave):
-                        total += waves_x[column, k, j] * tall[place, c, j]
-                out[i, c, row, column] = total
+        _row(
+            i, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
+            cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
+        )  # fmt: skip
+        for c in range(3):
+            for column in range(width):
+                out[i, c, row, column] = answer[c, column]
         task = take(claim)
 
 
-@njit(inline="always")
+@njit(fastmath=False)
+def _quantize(answer, peak, out):
+    # answer (3, n) to the first three of out (n, C), as `ginr.picture.quantize` rounds.
+    for column in range(answer.shape[1]):
+        for c in range(3):
+            level = min(max(answer[c, column], np.float32(0.0)), np.float32(1.0)) * peak
+            out[column, c] = np.int32(level + np.float32(0.5))
+
+
+@fused
+def render_samples(
+    claim, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x, peak,
+    out,
+):  # fmt: skip
+    """`render_lattice` of one picture as finished samples, out (h', w', C) of integers up to peak."""
+    n_code = codes.shape[4]
+    height, width = out.shape[0], out.shape[1]
+    lo, hi = x.min(), x.max() + 1
+    base_lo, base_hi = taps_x.min(), taps_x.max() + 1
+    tall = np.empty((hi - lo) * 3 * (n_code - 1), np.float32)
+    mean = np.empty((hi - lo, 3), np.float32)
+    line = np.empty((3, base_hi - base_lo), np.float32)
+    answer = np.empty((3, width), np.float32)
+    row = take(claim)
+    while row < height:
+        _row(
+            0, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
+            cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
+        )  # fmt: skip
+        _quantize(answer, peak, out[row])
+        row = take(claim)
+
+
+@njit
 def _sine(turns):
     # sin(2 pi t) for |t| <= 1/4 by its series to the 11th power: error 6e-8
-    x = turns * np.float32(6.283185307179586)
+    x = turns * constant(6.283185307179586)
     q = x * x
-    p = np.float32(-2.5052108e-8) * q + np.float32(2.7557319e-6)
-    p = p * q - np.float32(1.9841270e-4)
-    p = p * q + np.float32(8.3333333e-3)
-    p = p * q - np.float32(1.6666667e-1)
-    return x + x * q * p
+    p = fma(constant(-2.5052108e-8), q, constant(2.7557319e-6))
+    p = fma(p, q, constant(-1.9841270e-4))
+    p = fma(p, q, constant(8.3333333e-3))
+    p = fma(p, q, constant(-1.6666667e-1))
+    return fma(x * q, p, x)
 
 
-@njit(inline="always")
-def _waves_at(offset_y, offset_x, waves, weight, cosine, sine):
-    # weight cos(waves . offset) and weight sin(waves . offset), (J,) each, from waves (J, 2).
-    for j in range(waves.shape[0]):
-        turns = (offset_y * waves[j, 0] + offset_x * waves[j, 1]) * np.float32(0.15915494309189535)
-        turns -= np.floor(turns + np.float32(0.5))  # [-1/2, 1/2)
-        size = abs(turns)
-        folded = min(size, np.float32(0.5) - size)  # sin is the same at 1/2 - t
-        cosine[j] = weight * _sine(np.float32(0.25) - size)
-        sine[j] = weight * math.copysign(np.float32(1.0), turns) * _sine(folded)
+@njit
+def _wave(offset_y, offset_x, waves, j, weight):
+    # weight cos(waves . offset) and weight sin(waves . offset) of LANES waves from (2, J).
+    n_wave = waves.shape[1]
+    turns = spread(offset_y) * load(waves, j) + spread(offset_x) * load(waves, n_wave + j)
+    turns = turns * constant(0.15915494309189535)
+    turns = turns - nearest(turns)  # [-1/2, 1/2]
+    minus = constant(0.0) - turns
+    folded = larger(smaller(turns, constant(0.5) + minus), minus - constant(0.5))
+    scale = spread(weight)
+    return scale * _sine(constant(0.25) - larger(turns, minus)), scale * _sine(folded)
 
 
 @fused
@@ -90,33 +154,43 @@ def query_forward(claim, codes, index, weight, offset, gain, waves, out):
     """Colours out (B, Q, 3) of Q places in each of B pictures.
 
     codes (B, h w, 3, F); index, weight (B, Q, 4) and offset (B, Q, 4, 2) of the four codes around
-    a place; gain (B, Q or 1, 1 + J); waves (J, 2).
+    a place; gain (B, Q or 1, 1 + J); waves (2, J).
     """
     n_batch, n_query, n_near = index.shape
-    n_wave = waves.shape[0]
-    one_gain = gain.shape[1] == 1
-    n_task = n_batch * n_query
+    n_wave = waves.shape[1]
+    n_code = codes.shape[3]
+    n_gain = gain.shape[1]
+    n_share = (n_query + SHARE - 1) // SHARE
+    n_task = n_batch * n_share
     task = take(claim)
     while task < n_task:
-        i, q = task // n_query, task % n_query
-        cosine, sine = np.empty(n_wave, np.float32), np.empty(n_wave, np.float32)
-        left = gain[i, 0 if one_gain else q]
-        for c in range(3):
-            out[i, q, c] = np.float32(0.0)
-        for k in range(n_near):
-            w = weight[i, q, k]
-            _waves_at(offset[i, q, k, 0], offset[i, q, k, 1], waves, w, cosine, sine)
-            for j in range(n_wave):
-                cosine[j] *= left[1 + j]
-                sine[j] *= left[1 + j]
-            code = codes[i, index[i, q, k]]
+        i, first = task // n_share, task % n_share * SHARE
+        for q in range(first, min(first + SHARE, n_query)):
+            g = i * n_gain + (0 if n_gain == 1 else q)
+            red = green = blue = constant(0.0)
             for c in range(3):
-                total = w * left[0] * code[c, 0]
-                for j in range(n_wave):
-                    total += cosine[j] * code[c, 1 + j]
-                for j in range(n_wave):
-                    total += sine[j] * code[c, 1 + n_wave + j]
-                out[i, q, c] += total
+                out[i, q, c] = np.float32(0.0)
+            for k in range(n_near):
+                w = weight[i, q, k]
+                at = (i * codes.shape[1] + index[i, q, k]) * 3 * n_code
+                for c in range(3):
+                    out[i, q, c] += (
+                        w * gain[i, 0 if n_gain == 1 else q, 0] * codes[i, index[i, q, k], c, 0]
+                    )
+                for j in range(0, n_wave, LANES):
+                    cosine, sine = _wave(offset[i, q, k, 0], offset[i, q, k, 1], waves, j, w)
+                    left = load(gain, g * (1 + n_wave) + 1 + j)
+                    cosine, sine = cosine * left, sine * left
+                    at_cosine, at_sine = at + 1 + j, at + 1 + n_wave + j
+                    red = fma(cosine, load(codes, at_cosine), red)
+                    red = fma(sine, load(codes, at_sine), red)
+                    green = fma(cosine, load(codes, at_cosine + n_code), green)
+                    green = fma(sine, load(codes, at_sine + n_code), green)
+                    blue = fma(cosine, load(codes, at_cosine + 2 * n_code), blue)
+                    blue = fma(sine, load(codes, at_sine + 2 * n_code), blue)
+            out[i, q, 0] += total(red)
+            out[i, q, 1] += total(green)
+            out[i, q, 2] += total(blue)
         task = take(claim)
 
 
@@ -124,42 +198,41 @@ def query_forward(claim, codes, index, weight, offset, gain, waves, out):
 def query_backward(
     claim, codes, index, weight, offset, gain, waves, grad, grad_codes, grad_gain, grad_waves
 ):
-    """Gradients of `query_forward`; all come zeroed, grad_waves (B, J, 2) is per picture."""
+    """Gradients of `query_forward`; all come zeroed, grad_waves (B, 2, J) is per picture."""
     n_batch, n_query, n_near = index.shape
-    n_wave = waves.shape[0]
-    one_gain = gain.shape[1] == 1
-    n_task = n_batch
+    n_wave = waves.shape[1]
+    n_code = codes.shape[3]
+    n_gain = gain.shape[1]
     i = take(claim)
-    while i < n_task:
-        cosine, sine = np.empty(n_wave, np.float32), np.empty(n_wave, np.float32)
-        to_cosine, to_sine = np.empty(n_wave, np.float32), np.empty(n_wave, np.float32)
+    while i < n_batch:
         for q in range(n_query):
-            g = 0 if one_gain else q
+            g = 0 if n_gain == 1 else q
             for k in range(n_near):
                 place = index[i, q, k]
                 dy, dx = offset[i, q, k, 0], offset[i, q, k, 1]
                 w = weight[i, q, k]
-                _waves_at(dy, dx, waves, w, cosine, sine)
-                for j in range(n_wave):
-                    to_cosine[j] = np.float32(0.0)
-                    to_sine[j] = np.float32(0.0)
                 for c in range(3):
-                    go = grad[i, q, c]
-                    grad_gain[i, g, 0] += go * w * codes[i, place, c, 0]
-                    grad_codes[i, place, c, 0] += go * w * gain[i, g, 0]
-                    for j in range(n_wave):
-                        to_cosine[j] += go * codes[i, place, c, 1 + j]
-                    for j in range(n_wave):
-                        to_sine[j] += go * codes[i, place, c, 1 + n_wave + j]
-                    for j in range(n_wave):
-                        grad_codes[i, place, c, 1 + j] += go * gain[i, g, 1 + j] * cosine[j]
-                    for j in range(n_wave):
-                        grad_codes[i, place, c, 1 + n_wave + j] += go * gain[i, g, 1 + j] * sine[j]
-                for j in range(n_wave):
-                    along = to_cosine[j] * cosine[j] + to_sine[j] * sine[j]
-                    turn = to_sine[j] * cosine[j] - to_cosine[j] * sine[j]
-                    turn *= gain[i, g, 1 + j]
-                    grad_gain[i, g, 1 + j] += along
-                    grad_waves[i, j, 0] += turn * dy
-                    grad_waves[i, j, 1] += turn * dx
+                    grad_gain[i, g, 0] += grad[i, q, c] * w * codes[i, place, c, 0]
+                    grad_codes[i, place, c, 0] += grad[i, q, c] * w * gain[i, g, 0]
+                for j in range(0, n_wave, LANES):
+                    cosine, sine = _wave(dy, dx, waves, j, w)
+                    gain_at = (i * n_gain + g) * (1 + n_wave) + 1 + j
+                    left = load(gain, gain_at)
+                    even, odd = cosine * left, sine * left
+                    to_cosine = to_sine = constant(0.0)
+                    for c in range(3):
+                        go = spread(grad[i, q, c])
+                        at = ((i * codes.shape[1] + place) * 3 + c) * n_code + 1 + j
+                        to_cosine = fma(go, load(codes, at), to_cosine)
+                        to_sine = fma(go, load(codes, at + n_wave), to_sine)
+                        store(grad_codes, at, fma(go, even, load(grad_codes, at)))
+                        at += n_wave
+                        store(grad_codes, at, fma(go, odd, load(grad_codes, at)))
+                    along = fma(to_cosine, cosine, to_sine * sine)
+                    store(grad_gain, gain_at, load(grad_gain, gain_at) + along)
+                    turn = (to_sine * cosine - to_cosine * sine) * left
+                    at = i * 2 * n_wave + j
+                    store(grad_waves, at, fma(turn, spread(dy), load(grad_waves, at)))
+                    at += n_wave
+                    store(grad_waves, at, fma(turn, spread(dx), load(grad_waves, at)))
         i = take(claim)

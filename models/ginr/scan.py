@@ -19,6 +19,8 @@ from torch import Tensor
 
 BACKENDS = ("reference", "chunked", "numba", "mamba_ssm")
 CHUNK = 64  # steps per matrix product of the chunked scan
+LANES = 16  # numbers in a vector of the compiled loops, as in `ginr.simd_numba`
+STATES = 8  # states that `ginr.scan_numba` takes at a time
 
 
 def selective_scan(
@@ -173,48 +175,81 @@ class _NumbaScan(torch.autograd.Function):
         ctx: Any, packed: Tensor, dt: Tensor, a: Tensor, d: Tensor, n_state: int, reverse: bool
     ) -> Tensor:
         # Another memory layout of any input would make numba compile for seconds.
+        ctx.n_inner, ctx.n_state = packed.shape[-1] - 2 * n_state, n_state
+        packed = in_lanes(packed.detach(), ctx.n_inner, n_state)
         packed, dt, a, d = (v.contiguous() for v in (packed, dt, a, d))
-        n_inner = packed.shape[-1] - 2 * n_state
         ctx.save_for_backward(packed, dt, a, d)
-        ctx.n_state, ctx.reverse = n_state, reverse
-        y = packed.new_empty(*packed.shape[:2], n_inner)
-        _kernels().scan_forward(_np(packed), _np(dt), _np(a), _np(d), n_state, reverse, _np(y))
-        return y
+        ctx.sizes = ctx.n_inner // dt.shape[-1], whole(n_state, STATES), reverse
+        y = packed.new_empty(*packed.shape[:2], whole(ctx.n_inner))
+        _kernels().scan_forward(_np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(y))
+        return y[..., : ctx.n_inner]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         packed, dt, a, d = ctx.saved_tensors
+        grad = F.pad(grad, (0, -ctx.n_inner % LANES)).contiguous()
         grad_packed, grad_dt = torch.zeros_like(packed), torch.empty_like(dt)
         grad_a = a.new_zeros(packed.shape[0], a.shape[0])
         grad_d = torch.zeros_like(grad_a)
         _kernels().scan_backward(
-            _np(packed), _np(dt), _np(a), _np(d), ctx.n_state, ctx.reverse, _np(grad.contiguous()),
+            _np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(grad),
             _np(grad_packed), _np(grad_dt), _np(grad_a), _np(grad_d),
         )  # fmt: skip
+        grad_packed = _out_of_lanes(grad_packed, ctx.n_inner, ctx.n_state)
         return grad_packed, grad_dt, grad_a.sum(0), grad_d.sum(0), None, None
 
 
 class _NumbaConvSilu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
-        u, weight, bias = u.contiguous(), weight.contiguous(), bias.contiguous()
+        ctx.n_channel, ctx.reverse = u.shape[-1], reverse
+        more = (0, -u.shape[-1] % LANES)
+        u, weight, bias = (F.pad(v.detach(), more).contiguous() for v in (u, weight, bias))
         ctx.save_for_backward(u, weight, bias)
-        ctx.reverse = reverse
         out = torch.empty_like(u)
         _kernels().conv_silu_forward(_np(u), _np(weight), _np(bias), reverse, _np(out))
-        return out
+        return out[..., : ctx.n_channel]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         u, weight, bias = ctx.saved_tensors
-        grad_u = torch.zeros_like(u)
-        grad_weight = weight.new_zeros(u.shape[0], *weight.shape)
-        grad_bias = bias.new_zeros(u.shape[0], bias.shape[0])
+        grad = F.pad(grad, (0, -ctx.n_channel % LANES)).contiguous()
+        grad_u = torch.empty_like(u)
+        grad_weight = weight.new_empty(u.shape[0], *weight.shape)
+        grad_bias = bias.new_empty(u.shape[0], bias.shape[0])
         _kernels().conv_silu_backward(
-            _np(u), _np(weight), _np(bias), ctx.reverse, _np(grad.contiguous()),
+            _np(u), _np(weight), _np(bias), ctx.reverse, _np(grad),
             _np(grad_u), _np(grad_weight), _np(grad_bias),
         )  # fmt: skip
-        return grad_u, grad_weight.sum(0), grad_bias.sum(0), None
+        given = (grad_u, grad_weight.sum(0), grad_bias.sum(0))
+        return *(v[..., : ctx.n_channel] for v in given), None
+
+
+def whole(n: int, unit: int = LANES) -> int:
+    """n rounded up to a multiple of `unit`."""
+    return -(-n // unit) * unit
+
+
+def in_lanes(packed: Tensor, n_inner: int, n_state: int) -> Tensor:
+    """Packed x, B and C (..., E + 2 S) with zeros after each, as the compiled loops read them.
+
+    x is followed by zeros up to whole vectors, B and C up to S' = a multiple of STATES numbers each,
+    and all of it up to whole vectors.
+    """
+    more = -n_state % STATES
+    if not more and n_inner % LANES == 0 and 2 * n_state % LANES == 0:
+        return packed
+    x, b, c = packed.split([n_inner, n_state, n_state], -1)
+    x, b, c = F.pad(x, (0, -n_inner % LANES)), F.pad(b, (0, more)), F.pad(c, (0, more))
+    return torch.cat([x, F.pad(torch.cat([b, c], -1), (0, -2 * (n_state + more) % LANES))], -1)
+
+
+def _out_of_lanes(packed: Tensor, n_inner: int, n_state: int) -> Tensor:
+    begin, step = whole(n_inner), whole(n_state, STATES)
+    if packed.shape[-1] == n_inner + 2 * n_state:
+        return packed
+    places = ((0, n_inner), (begin, n_state), (begin + step, n_state))
+    return torch.cat([packed.narrow(-1, first, n) for first, n in places], -1)
 
 
 def _kernels() -> Any:
