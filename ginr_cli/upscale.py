@@ -164,6 +164,7 @@ def _run_all(jobs: list[Job], network: Network, report: Report, writing: Writing
             (height, width), (out_height, out_width) = job.size, job.out_size
             source, output = printable(job.source), printable(job.output)
             console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}")
+            _warn_of_memory(job)
             meter.begin(job.source.name, before_px)
             before_px += job.out_px
             with ExitStack() as until_reported:
@@ -173,6 +174,20 @@ def _run_all(jobs: list[Job], network: Network, report: Report, writing: Writing
                     report.fail(job.source, problem)
                 else:
                     report.add(outcome)
+
+
+def _warn_of_memory(job: Job) -> None:
+    """Says so when the output takes over half of the free memory, for a format that needs it whole."""
+    import psutil
+
+    from ginr.picture import memory_needed, printable
+
+    needed, free = memory_needed(job.output, *job.out_size), psutil.virtual_memory().available
+    if needed > free / 2:
+        console.say(
+            f"{printable(job.output)} will take about {needed / 2**30:.1f} GiB of the "
+            f"{free / 2**30:.1f} GiB that are free: .png and .tif are written as they are made"
+        )
 
 
 def _run(

@@ -10,8 +10,8 @@ import ginr.tiles as module
 from ginr.errors import GinrError, SizeError
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
-from ginr.size import output_box
-from ginr.tiles import upscale
+from ginr.size import Box, output_box
+from ginr.tiles import upscale, upscale_bands
 
 
 def _random(height: int, width: int, channels: int = 3, dtype: type = np.uint8) -> Picture:
@@ -47,6 +47,47 @@ def test_tiles_equal_the_whole(tiny_model: Ginr, sample_images: Path, scale: flo
     tiled = upscale(picture, tiny_model, height=height, width=width, tile=16).samples
     assert np.abs(whole.astype(int) - tiled).max() <= 1
     assert whole.std() > 10
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_bands_are_the_rows_in_order(
+    tiny_model: Ginr, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    picture = _random(50, 60, channels)
+    expected = upscale(picture, tiny_model, height=131, width=100, tile=1000).samples
+    monkeypatch.setattr(
+        module, "BAND", 24 * 131 * 100 * channels // 50 + 99
+    )  # three windows of 8 rows
+    bands = list(upscale_bands(picture, tiny_model, height=131, width=100, tile=1000))
+    assert [len(band) for band in bands] == [63, 63, 5]
+    assert all(band.flags.c_contiguous and band.shape[1:] == (100, channels) for band in bands)
+    assert np.abs(np.concatenate(bands).astype(int) - expected).max() <= 1
+
+
+def test_a_box_is_the_crop_and_costs_no_more(
+    tiny_model: Ginr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, encoded = _random(200, 220, 4), list[Box]()
+    options = {"height": 540, "width": 660, "tile": 64}
+    whole = upscale(picture, tiny_model, **options).samples
+    encode = module.encode_tile
+
+    def heard(picture: Picture, model: Ginr, tile: module.Tile, *rest: object) -> object:
+        encoded.append(tile.read)
+        return encode(picture, model, tile, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "encode_tile", heard)
+    part = upscale(picture, tiny_model, box=(301, 333, 313, 421), **options).samples
+    assert part.shape == (12, 88, 4)
+    assert np.abs(whole[301:313, 333:421].astype(int) - part).max() <= 1
+    # 301 is in LR row 111, 312 in row 115; 333 in column 111, 420 in column 140
+    assert encoded == [(104 - 32, 104 - 32, 120 + 32, 144 + 32)]
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 5), (5, 5, 4, 9), (0, 0, 19, 18), (-1, 0, 9, 9)])
+def test_a_box_outside_is_refused(tiny_model: Ginr, box: Box) -> None:
+    with pytest.raises(SizeError, match="of 18x18 pixels: give top < bottom"):
+        upscale(_random(9, 9), tiny_model, height=18, width=18, box=box)
 
 
 def test_windows_of_tiles_are_windows_of_the_picture(tiny_model: Ginr) -> None:

@@ -9,7 +9,15 @@ import struct
 from contextlib import suppress
 from dataclasses import replace
 
-from ginr.picture_formats import FORMATS, READABLE, WRITABLE, check_target, losses, printable
+from ginr.picture_formats import (
+    FORMATS,
+    READABLE,
+    WRITABLE,
+    check_target,
+    losses,
+    memory_needed,
+    printable,
+)
 from ginr.picture_header import MAX_PIXELS
 from ginr.picture_metadata import exif_at_dpi
 from ginr.picture_reader import probe_picture, read_picture
@@ -26,6 +34,7 @@ __all__ = [
     "check_target",
     "codecs",
     "losses",
+    "memory_needed",
     "printable",
     "probe_picture",
     "quantize",

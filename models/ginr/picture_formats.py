@@ -29,20 +29,54 @@ class Format:
     quality: int | None = None
     """Default quality, 1 to 100; None where the format is lossless or is so by default."""
     takes_quality: bool = False
+    pixel_bytes: int | None = None
+    """Memory that the encoder takes per pixel besides the samples, as measured; None for one that
+    needs only the rows at hand."""
 
 
 FORMATS = (
     # PNG allows 2^31 - 1, but most readers stop at a million.
     Format("PNG", (".png",), 1_000_000, has_depth_16=True),
     # libjpeg refuses more than 65500, though the format allows 65535.
-    Format("JPEG", (".jpg", ".jpeg"), 65_500, has_alpha=False, quality=95, takes_quality=True),
-    Format("WEBP", (".webp",), 16_383, has_grey=False, has_dpi=False, takes_quality=True),
+    Format(
+        "JPEG",
+        (".jpg", ".jpeg"),
+        65_500,
+        has_alpha=False,
+        quality=95,
+        takes_quality=True,
+        pixel_bytes=7,
+    ),
+    Format(
+        "WEBP",
+        (".webp",),
+        16_383,
+        has_grey=False,
+        has_dpi=False,
+        takes_quality=True,
+        pixel_bytes=23,
+    ),
     Format("TIFF", (".tif", ".tiff"), 2**31 - 1, has_depth_16=True),
     Format(
-        "BMP", (".bmp",), 2**31 - 1, max_bytes=2**32 - 2**10, has_alpha=False, has_metadata=False
+        "BMP",
+        (".bmp",),
+        2**31 - 1,
+        max_bytes=2**32 - 2**10,
+        has_alpha=False,
+        has_metadata=False,
+        pixel_bytes=7,
     ),
     # libavif decodes no more than 32768 a side and 2^28 in all, unless told to.
-    Format("AVIF", (".avif",), 32_768, 2**28, has_dpi=False, quality=90, takes_quality=True),
+    Format(
+        "AVIF",
+        (".avif",),
+        32_768,
+        2**28,
+        has_dpi=False,
+        quality=90,
+        takes_quality=True,
+        pixel_bytes=43,
+    ),
 )
 
 _BY_SUFFIX = {
@@ -110,6 +144,14 @@ def check_target(
             f" 4 GiB: {_roomier(format)}"
         )
     check_place(path, overwrite)
+
+
+def memory_needed(path: Path, height: int, width: int) -> int:
+    """Bytes that writing an 8-bit RGB picture takes at once; 0 where it is written as it is made."""
+    format = output_format(path)
+    if format.pixel_bytes is None:
+        return 0
+    return height * width * (3 + format.pixel_bytes)
 
 
 def _roomier(format: Format) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ginr.errors import GinrError
+
 from .support import Core, Run, files, picture, size
 
 
@@ -53,6 +55,32 @@ def test_outputs_beside_inputs_are_not_inputs(run: Run, core: Core) -> None:
         "scan_x9000_x2.png",
         "scan_x9000_x2x3.png",
     ]
+
+
+def test_folders_made_for_nothing_do_not_stay(run: Run, core: Core) -> None:
+    picture("in/deep/a.png")
+    picture("in/b.png")
+
+    def fail(made: object) -> None:
+        raise GinrError("too hard: use another")
+
+    core.fail = fail
+    Path("there").mkdir()
+    for folder in ("out", "new/out", "there"):
+        assert run("upscale", "in", "-o", folder).code == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["in", "there"]
+    core.fail = lambda made: None
+    picture("in/deep/c.jpg")
+    assert run("upscale", "in", "-o", "out", "--quality", "80").code == 1  # none for PNG
+    assert files("out") == ["deep/c.jpg"]
+
+
+def test_parts_beside_inputs_are_not_inputs(run: Run, core: Core) -> None:
+    picture("in/photo.png", 60, 40)
+    for _ in range(2):
+        run("upscale", "in", "--scale", "3", "--box", "25%,25%,50%,50%")
+    assert files("in") == ["photo.png", "photo_x3_box15,10,30,20.png"]
+    assert size("in/photo_x3_box15,10,30,20.png") == (90, 60)
 
 
 def test_an_output_folder_inside_the_input_is_not_read(run: Run, core: Core) -> None:

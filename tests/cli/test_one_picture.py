@@ -6,6 +6,7 @@ Run: pytest tests/cli/test_one_picture.py
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -36,6 +37,10 @@ def test_scale_two_is_said_when_nothing_is_asked(run: Run, core: Core) -> None:
         (["--size", "60x60"], "a_60x40.png", (60, 40)),
         (["--size", "60x80!"], "a_60x80.png", (60, 80)),
         (["--scale", "150%", "--format", "webp"], "a_x1.5.webp", (9, 6)),
+        (["--scale", "3", "--box", "1,1,4,2"], "a_x3_box1,1,4,2.png", (12, 6)),
+        (["--size", "60x60", "--box", "50%,0%,50%,100%"], "a_45x60_box3,0,3,4.png", (45, 60)),
+        (["--print", "1x1in", "--dpi", "60"], "a_60x40.png", (60, 40)),
+        (["--print", "25.4x10mm"], "a_177x118.png", (177, 118)),
         (["--scale", "2", "-o", "sub/"], "sub/a.png", (12, 8)),
         (["--scale", "2", "-o", "b.tif"], "b.tif", (12, 8)),
         (["--scale", "2", "b.jpg"], "b.jpg", (12, 8)),
@@ -101,6 +106,39 @@ def test_json_is_one_object_per_picture(run: Run, core: Core) -> None:
         "notes": [],
         "error": None,
     }
+
+
+def test_json_names_the_part(run: Run, core: Core) -> None:
+    picture("a.png")
+    (record,) = run("upscale", "a.png", "--box", "1,0,4,2", "--json").records
+    assert (record["box"], record["width"], record["height"]) == ([1, 0, 4, 2], 8, 4)
+    assert core.calls[0]["box"] == (0, 2, 4, 10) and core.calls[0]["height"] == 8
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg", "a.bmp"])
+def test_the_resolution_is_in_the_file(run: Run, core: Core, name: str) -> None:
+    exif = Image.Exif()
+    exif[0x11A], exif[0x11B], exif[0x128] = 72.0, 72.0, 2
+    Image.new("RGB", (6, 4)).save("in.jpg", exif=exif, dpi=(72, 72))
+    for options, dpi in ((["--dpi", "240"], 240), (["--print", "1x1cm"], 300), ([], 72)):
+        assert run("upscale", "in.jpg", name, "--overwrite", *options).code == 0
+        with Image.open(name) as image:
+            assert image.info["dpi"] == pytest.approx((dpi, dpi), rel=0.01)
+            assert image.getexif().get(0x11A, dpi) == dpi
+
+
+def test_a_format_that_needs_much_memory_is_named(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil
+
+    picture("a.png", 1000, 1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2e8))
+    run("upscale", "a.png", "-s", "2", "b.webp")
+    assert run.code == 0 and (
+        "b.webp will take about 0.1 GiB of the 0.2 GiB that are free: .png and .tif" in run.err
+    )
+    assert "free" not in run("upscale", "a.png", "-s", "2", "b.tif").err
 
 
 def test_what_the_output_loses_is_said(run: Run, core: Core) -> None:

@@ -22,6 +22,15 @@ from .support import Core, Run, files, picture, png
         (["a.png", "--scale", "0.5"], "scale '0.5' would shrink"),
         (["a.png", "--size", "0x"], "size '0x'"),
         (["a.png", "--scale", "2", "--size", "9x"], "--scale and --size together"),
+        (["a.png", "--print", "9x9cm", "--size", "9x"], "--size and --print together: give one"),
+        (["a.png", "--print", "9x9cm", "--scale", "2"], "--scale and --print together: give one"),
+        (["a.png", "--print", "9cm"], "print '9cm' is not a size on paper: write 30x20cm"),
+        (["a.png", "--print", "9x9"], "print '9x9' is not a size on paper"),
+        (["a.png", "--print", "0x9cm"], "print '0x9cm' is not a size on paper"),
+        (["a.png", "--dpi", "0"], "--dpi"),
+        (["a.png", "--dpi", "nan"], "--dpi"),
+        (["a.png", "--box", "1,1,2"], "box '1,1,2' is not four numbers: write 100,50,640,480"),
+        (["a.png", "--box", "1,1,2,0"], "box '1,1,2,0' is empty"),
         (["a.png", "--format", "exe"], "--format exe cannot be written: use one of"),
         (["a.png", "b.png", "--format", "jpg"], "--format and the file b.png together"),
         (["a.png", "out"], "out has no suffix: write out.png for a picture, out/ for a folder"),
@@ -52,6 +61,13 @@ def test_sizes_that_do_not_suit_the_picture(run: Run, core: Core) -> None:
     picture("a.png")
     run("upscale", "a.png", "--size", "3x")
     assert run.code == 1 and "ginr: size 3x would shrink 6x4 pixels" in run.err
+
+
+def test_a_box_that_does_not_suit_the_picture(run: Run, core: Core) -> None:
+    picture("a.png")
+    run("upscale", "a.png", "--box", "3,0,4,2")
+    assert (run.code, files()) == (1, ["a.png"])
+    assert run.err == "ginr: box 3,0,4,2 reaches outside the picture's 6x4 pixels\n"
 
 
 @pytest.mark.parametrize(
