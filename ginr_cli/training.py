@@ -29,7 +29,7 @@ _FIRST_STEPS = 20
 
 
 class TrainingMeter(console.Bar):
-    """A bar over a training run: loss, PSNR, LP diversity, steps per second and the time left."""
+    """A bar over a training run: loss, PSNR, effective rank of the LPs, steps per second, time left."""
 
     def __init__(self, progress: "Progress", settings: "TrainConfig") -> None:
         """The run goes on from `progress`."""
@@ -71,7 +71,7 @@ class TrainingMeter(console.Bar):
         done = progress.done(self._settings)
         left = timedelta(seconds=math.ceil(self.seconds_left(done)))
         pace = (
-            f"{self.loss}, {fmean(self._psnr):.2f} dB, diversity {progress.diversity:.2f}, "
+            f"{self.loss}, {fmean(self._psnr):.2f} dB, LP rank {progress.rank:.0f}, "
             f"{self.rate:.1f} it/s, {left} left"
         )
         self.show(done, f"step {progress.step}", pace)
@@ -164,8 +164,12 @@ class Session(Listener):
         self._meter = self._open.enter_context(TrainingMeter(progress, self._settings))
 
     def stepped(self, progress: "Progress") -> None:
-        """Move the bar; say once how long it will take, and once that the LPs are alike."""
-        from ginr.lps import HEALTHY_DIVERSITY
+        """Move the bar; say once how long it will take, and once that the LPs are alike.
+
+        Alike is a low effective rank. Diversity would not tell: a checkpoint's LPs are centred, and
+        centred vectors have a mean cosine similarity near 0 even if all lie on one line.
+        """
+        from ginr.lps import HEALTHY_RANK
 
         self._meter.advance(progress)
         if self._meter.n_step == _FIRST_STEPS:
@@ -175,11 +179,11 @@ class Session(Listener):
                 f"{1000 / self._meter.rate:.0f} ms per step: about "
                 f"{seconds * self._meter.rate:.0f} more steps in {left}"
             )
-        if progress.diversity <= HEALTHY_DIVERSITY and not self._has_warned:
+        if progress.rank < HEALTHY_RANK * progress.most_rank and not self._has_warned:
             self._has_warned = True
             console.say(
-                f"warning: LP diversity is {progress.diversity:.2f} at step {progress.step}, "
-                f"{HEALTHY_DIVERSITY} or less: the LPs have become much alike"
+                f"warning: the LPs have an effective rank of {progress.rank:.1f} at step "
+                f"{progress.step}, of {progress.most_rank} possible: they have become much alike"
             )
 
     def saved(self, progress: "Progress", scores: "Scores") -> None:
@@ -212,6 +216,7 @@ class Session(Listener):
                     "n_training": self._n_pictures[0],
                     "n_held_out": self._n_pictures[1],
                     "lp_diversity": round(progress.diversity, 4),
+                    "lp_effective_rank": round(progress.rank, 2),
                     "waiting_for_data": round(progress.waiting, 4),
                     "gain_over_bicubic_db": self._scores.gain if self._scores else {},
                     "psnr_y_db": self._scores.psnr if self._scores else {},

@@ -22,7 +22,11 @@ class Progress:
     gradient: float = math.nan
     """Norm of the last step's gradient, before it was clipped."""
     diversity: float = math.nan
-    """Of the LPs as a checkpoint holds them; at 0.5 or below they are little more than one vector."""
+    """Of the LPs as a checkpoint holds them: centred, which keeps it near 1 whatever they are like."""
+    rank: float = math.nan
+    """Their effective rank, see `ginr.lps.effective_rank`."""
+    most_rank: int = 0
+    """The largest it could be."""
     waiting: float = 0.0
     """Share of the time since training began or went on that was spent waiting for data."""
     computing: float = 0.0

@@ -12,7 +12,7 @@ from torch import Tensor
 from ginr.config import GinrConfig
 from ginr.data import Collection, collect
 from ginr.errors import CheckpointError, GinrError
-from ginr.lps import diversity
+from ginr.lps import diversity, effective_rank
 from ginr.model import Ginr, centred_lps
 from ginr.picture import printable
 from ginr.picture_store import Image, PictureStore
@@ -51,7 +51,7 @@ def train(
     )
     run.pictures = fingerprint(pictures.training)
     run.folder.compare_pictures(run.pictures if before is None else before, run.pictures)
-    progress.diversity = run.diversity()
+    run.look_at_lps(progress)
     with ExitStack() as open_:
         if run.team.is_main:
             run.folder.prepare()
@@ -77,7 +77,7 @@ def _loop(
         since = max(progress.seconds - began, 1e-9)
         progress.waiting, progress.computing = feed.waited / since, run.computed / since
         if progress.step % settings.log_steps == 0:
-            progress.diversity = run.diversity()
+            run.look_at_lps(progress)
             run.write_metrics(progress)
         watcher.stepped(progress)
         if team.is_main and time.monotonic() - saved > settings.save_minutes * 60:
@@ -186,10 +186,12 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * part
 
-    def diversity(self) -> float:
-        """Of the LPs as a checkpoint of now would hold them."""
+    def look_at_lps(self, progress: Progress) -> None:
+        """Note what the LPs are like, as a checkpoint of now would hold them."""
         weights = {name: p.detach().float().cpu() for name, p in self.weights.names.items()}
-        return diversity(centred_lps(weights)["lps"])
+        lps = centred_lps(weights)["lps"]
+        progress.diversity, progress.rank = diversity(lps), effective_rank(lps)
+        progress.most_rank = min(lps.shape)
 
     def save(self, progress: Progress, pictures: Collection) -> Scores:
         """Write state and checkpoint; returns the held-out scores of the averaged weights."""
@@ -230,6 +232,7 @@ class _Run:
             "gradient_norm": progress.gradient,
             "rate": self.optimizer.param_groups[0]["lr"],
             "lp_diversity": progress.diversity,
+            "lp_effective_rank": progress.rank,
             "waiting_for_data": progress.waiting,
             "forward_and_backward": progress.computing,
         }

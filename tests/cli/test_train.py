@@ -70,6 +70,7 @@ def test_json_is_one_object(run: Run, photos: Path) -> None:
     for name in ("gain_over_bicubic_db", "psnr_y_db"):
         assert record.pop(name).keys() == {"x2", "x3", "x3.7", "x4"}
     assert 0.5 < record.pop("lp_diversity") <= 1
+    assert 8 < record.pop("lp_effective_rank") <= 16
     assert 0 <= record.pop("waiting_for_data") <= 1
     assert record == {
         "checkpoint": "run/model.safetensors",
@@ -106,7 +107,7 @@ def test_lps_that_are_alike_are_warned_of_once(
     arguments = [*TINY, "--steps", "3", "--set", "network.content=none"]
     run("train", photos, *arguments, "--init", "alike.safetensors")
     assert run.code == 0
-    assert run.err.count("warning: LP diversity is 0.00 at step 1, 0.5 or less") == 1
+    assert run.err.count("warning: the LPs have an effective rank of 1.0 at step 1, of 16") == 1
 
 
 def test_a_single_picture_is_also_measured_with(run: Run, photos: Path) -> None:

@@ -253,9 +253,10 @@ def test_the_log_has_every_number(tiny_config: GinrConfig, settings: TrainConfig
     for line in training:
         assert line.keys() == {
             "kind", "step", "minutes", "loss", "psnr_db", "gradient_norm", "rate", "lp_diversity",
-            "waiting_for_data", "forward_and_backward",
+            "lp_effective_rank", "waiting_for_data", "forward_and_backward",
         }  # fmt: skip
         assert 0.5 < line["lp_diversity"] <= 1 and 0 <= line["waiting_for_data"] <= 1
+        assert 8 < line["lp_effective_rank"] <= 16
         assert 0 < line["psnr_db"] < 60 and line["gradient_norm"] > 0
     assert validation["kind"] == "validation" and validation["step"] == 6
     assert validation["gain_over_bicubic_db"] == log.scores[-1].gain
