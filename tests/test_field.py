@@ -19,6 +19,7 @@ from ginr.decoder import LatticeDecoder, read_codes, read_codes_plain
 from ginr.errors import SizeError
 from ginr.field import Box, Field, bicubic_at, bicubic_grid
 from ginr.model import Ginr
+from ginr.picture_samples import quantize
 from ginr.resize import resize
 
 LR = (13, 21)
@@ -130,6 +131,25 @@ def test_a_box_is_a_crop(field: Field, box: Box, render: type) -> None:
     if render is fused:
         assert torch.equal(part, whole[:, :, top:bottom, left:right])
     close(part, whole[:, :, top:bottom, left:right])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_finished_samples_are_the_rounded_render(
+    field: Field, kind: type[np.unsignedinteger[Any]], channels: int
+) -> None:
+    assert field.base is not None
+    one = dataclasses.replace(field, features=field.features[:1], base=field.base[:1])
+    assert one.can_render_samples
+    for size, box in ((SIZES["x3.7"], (5, 9, 40, 61)), (SIZES["x1"], (0, 0, *LR))):
+        planes = fused(one, size, box)[0].numpy()
+        assert planes.min() < 0  # some are clipped
+        assert planes.max() > 1
+        expected = quantize(planes, 8 * np.dtype(kind).itemsize, False)
+        out = np.full((*expected.shape[:2], channels), 7, kind)
+        one.render_samples(size, box, out)
+        np.testing.assert_array_equal(out[..., :3], expected)
+        assert (out[..., 3:] == 7).all()
 
 
 def test_many_rows_are_rendered_in_parts(field: Field) -> None:

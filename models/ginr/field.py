@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ginr.coords import pixel_centres, to_lattice
 from ginr.errors import SizeError
+from ginr.picture_samples import Samples
 
 Cell = tuple[float, float]
 """Footprint of an output pixel in LR pixels, y first."""
@@ -74,7 +75,25 @@ class Field:
         Returns (B, 3, h', w'), not clamped; the cost is that of the box. Raises SizeError for a
         size or box that is empty or outside.
         """
-        top, left, bottom, right = box or (0, 0, *size)
+        return self.decoder.render(self.codes, self.base, *self._grid(size, box or (0, 0, *size)))
+
+    def render_samples(self, size: tuple[int, int], box: Box, out: Samples) -> None:
+        """`render` of the one picture there is into the first three of out (h', w', C), finished.
+
+        Clipped to [0, 1] and rounded half up to the range of out's type, in one pass. For a field
+        that `can_render_samples`.
+        """
+        grid = self._grid(size, box)
+        self.decoder.render_samples(self.codes, self.base, *grid, out)  # type: ignore[attr-defined]
+
+    @property
+    def can_render_samples(self) -> bool:
+        """Whether its decoder has a pass that ends in samples: the lattice decoder's on the CPU."""
+        return self.features.device.type == "cpu" and hasattr(self.decoder, "render_samples")
+
+    def _grid(self, size: tuple[int, int], box: Box) -> tuple[Tensor, Tensor, Cell]:
+        """Rows and columns of a box in LR pixels of the encoded part, and the cell of its pixels."""
+        top, left, bottom, right = box
         if min(size) < 1 or not (0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]):
             raise SizeError(
                 f"box ({top}, {left}, {bottom}, {right}) of a {size[1]}x{size[0]} render: "
@@ -82,8 +101,7 @@ class Field:
             )
         rows = to_lattice(pixel_centres(size[0], top, bottom), self.size[0]) - self.origin[0]
         columns = to_lattice(pixel_centres(size[1], left, right), self.size[1]) - self.origin[1]
-        cell = (self.size[0] / size[0], self.size[1] / size[1])
-        return self.decoder.render(self.codes, self.base, rows, columns, cell)
+        return rows, columns, (self.size[0] / size[0], self.size[1] / size[1])
 
 
 def bicubic_taps(position: Tensor, n: int) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ def conv_silu_forward(claim, u, weight, bias, reverse, out):
         i = take(claim)
 
 
-@njit
+@njit(forceinline=True)
 def _tapped(u, first, t, n_step, n_channel, c, weight, bias, reverse):
     # The convolution at step t, LANES channels from c on.
     n_tap = weight.shape[0]
