@@ -21,6 +21,7 @@ from ginr_cli.signals import unwinding
 from ginr_cli.train import train
 from ginr_cli.upscale import upscale
 from ginr_cli.warp import warp
+from ginr_cli.zoom import zoom
 
 app = typer.Typer(
     name="ginr",
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command()(upscale)
 app.command()(warp)
+app.command()(zoom)
 app.command()(reconstruct)
 app.command()(train)
 app.command()(evaluate)
