@@ -184,12 +184,22 @@ class _Work:
         field = encode_tile(self.picture, self.model, part, self.precision, self.opaque)
         done, total = self.done, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
         for strip in cut_strips(place):
-            planes = _render(self.picture, field, self.out, strip, self.opaque)
-            yield strip[0], strip[1], quantize(planes, self.picture.depth, self.picture.has_alpha)
+            yield strip[0], strip[1], self._samples_of(field, strip)
             done += (strip[2] - strip[0]) * (strip[3] - strip[1])
             if self.progress:
                 self.progress(done, total)
         self.done = done
+
+    def _samples_of(self, field: Field, strip: Box) -> Samples:
+        """A strip of the tile's output."""
+        picture = self.picture
+        if self.opaque and not picture.is_grey and field.can_render_samples:
+            samples = canvas(picture, strip[2] - strip[0], strip[3] - strip[1])
+            samples[..., 3:] = np.iinfo(samples.dtype).max
+            field.render_samples(self.out, strip, samples)
+            return samples
+        planes = _render(picture, field, self.out, strip, self.opaque)
+        return quantize(planes, picture.depth, picture.has_alpha)
 
 
 def canvas(
