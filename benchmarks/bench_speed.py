@@ -24,7 +24,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numba
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -124,7 +123,6 @@ def main() -> None:
         parser.error("--turns: a median needs at least 5")
     if options.threads:
         torch.set_num_threads(options.threads)
-        numba.set_num_threads(options.threads)
     torch.manual_seed(0)
     with checkpoint_file(options.checkpoint) as (path, is_random):
         model = load_checkpoint(path).build()

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-import numba
 import numpy as np
 import torch
 from PIL import Image
@@ -90,7 +89,6 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "pictures")
         folder.mkdir()

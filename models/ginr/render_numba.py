@@ -45,19 +45,26 @@ def _row(
             for k in range(4):
                 level += cubic_y[row, k] * base[i, c, taps_y[row, k], base_lo + column]
             line[c, column] = level
+    span = 2 * n_wave
     for column in range(out.shape[1]):
-        for c in range(3):
-            level = np.float32(0.0)
+        red = green = blue = constant(0.0)
+        for k in range(2):
+            at = (x[column, k] - lo) * 3 * span
+            table = (column * 2 + k) * span
+            for j in range(0, span, LANES):
+                wave = load(waves_x, table + j)
+                red = fma(wave, load(tall, at + j), red)
+                green = fma(wave, load(tall, at + span + j), green)
+                blue = fma(wave, load(tall, at + 2 * span + j), blue)
+        out[0, column], out[1, column], out[2, column] = total(red), total(green), total(blue)
+    for c in range(3):
+        for column in range(out.shape[1]):
+            level = out[c, column]
             for k in range(4):
                 level += cubic_x[column, k] * line[c, taps_x[column, k] - base_lo]
-            summed = constant(0.0)
             for k in range(2):
-                place = x[column, k] - lo
-                level += wx[column, k] * mean[place, c]
-                for j in range(0, 2 * n_wave, LANES):
-                    wave = load(waves_x, (column * 2 + k) * 2 * n_wave + j)
-                    summed = fma(wave, load(tall, (place * 3 + c) * 2 * n_wave + j), summed)
-            out[c, column] = level + total(summed)
+                level += wx[column, k] * mean[x[column, k] - lo, c]
+            out[c, column] = level
 
 
 @fused
