@@ -41,7 +41,8 @@ class Core:
         self.fail: Callable[[Picture], None] = lambda picture: None
 
     def upscale(self, picture: Picture, model: Any, **options: Any) -> Picture:
-        return Picture(np.concatenate(list(self.upscale_bands(picture, model, **options))))
+        bands = list(self.upscale_bands(picture, model, **options))
+        return Picture(np.ascontiguousarray(np.concatenate(bands)))
 
     def upscale_bands(
         self, picture: Picture, model: Any, **options: Any
