@@ -1,12 +1,10 @@
-"""Seconds per picture on the CPU, next to a network of EDSR-baseline's size on the same input.
+"""Time and memory of ginr on the CPU, beside interpolation and other networks, and beside the machine's limits.
 
-Run: python benchmarks/bench_speed.py [--checkpoint small] [--side 256] [--json]
+Run: python benchmarks/bench_speed.py [--checkpoint small] [--megapixels 0.25,1,4,16] [--json FILE]
 
-Both networks run in float32 and inference mode, turn by turn in one process, so that whatever else
-the machine does slows both; the row of a part is the median over the turns. The other network is
-the x4 EDSR-baseline (arXiv 1707.02921): 16 residual blocks of 64 channels, a global skip and two
-pixel-shuffle stages, channels-last, with random weights, since its time does not depend on them.
-Start-up is measured in fresh processes whose numba cache is warm.
+Everything in one table takes turns in one process, so that whatever else the machine does slows all
+rows; a row is the median over the turns. The other networks have random weights: their time does not
+depend on them. Whole processes are `ginr upscale` of a PNG in a fresh process, kernels compiled before.
 """
 
 import argparse
@@ -17,26 +15,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from rivals import Edsr, LiifDecoder, Smfa
 
-from ginr.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from ginr.config import PRESETS
-from ginr.errors import CheckpointError
+from ginr.checkpoint import load_checkpoint
+from ginr.config import GinrConfig
 from ginr.model import Ginr
 
 SCALE = 4
-TARGET_RATIO = 1.5  # ours over EDSR's
-TARGET_START = 3.0  # seconds of import and load
+LIIF_SHARE = 16
+"""LIIF's decoder renders one in so many of the rows: all would take minutes. Its time is scaled up."""
+
+Rows = dict[str, float]
+"""Median seconds by what was done."""
 
 START = """
 import json, sys, time
@@ -54,185 +57,205 @@ sys.stdout.write(json.dumps([imported - begin, loaded - imported, first - loaded
 """
 
 
-class ResidualBlock(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
-class Edsr(nn.Module):
-    """EDSR-baseline for x4: 1.5 M parameters, (B, 3, H, W) -> (B, 3, 4 H, 4 W)."""
-
-    def __init__(self, width: int = 64, n_block: int = 16) -> None:
-        super().__init__()
-        self.head = nn.Conv2d(3, width, 3, padding=1)
-        blocks = [ResidualBlock(width) for _ in range(n_block)]
-        self.body = nn.Sequential(*blocks, nn.Conv2d(width, width, 3, padding=1))
-        stage = [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2)]
-        again = [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2)]
-        self.tail = nn.Sequential(*stage, *again, nn.Conv2d(width, 3, 3, padding=1))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        x = self.head(pixels)
-        return self.tail(x + self.body(x))
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of every turn."""
-
-    encode: list[float]
-    render: list[float]
-    edsr: list[float]
-
-    @property
-    def ours(self) -> list[float]:
-        return [a + b for a, b in zip(self.encode, self.render, strict=True)]
-
-    @property
-    def ratio(self) -> float:
-        return median(self.ours) / median(self.edsr)
-
-
-@dataclass(frozen=True)
-class Start:
-    """Medians over fresh processes, seconds."""
-
-    importing: float
-    loading: float
-    first_picture: float
-    """16x16 to 64x64, with the compiled loops read from numba's cache."""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="small", help="a shipped name or a path")
-    parser.add_argument("--side", type=int, default=256, help="side of the square LR picture")
-    parser.add_argument("--turns", type=int, default=7, help="repetitions, at least 5")
+    parser.add_argument("--side", type=int, default=512, help="side of the LR picture in process")
+    parser.add_argument("--megapixels", default="0.25,1,4,16", help="inputs of whole processes")
+    parser.add_argument("--scales", default="2,4", help="scales of whole processes")
+    parser.add_argument("--turns", type=int, default=5, help="repetitions, at least 5")
     parser.add_argument("--threads", type=int, help="threads; all processors unless given")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers there")
     options = parser.parse_args()
     if options.turns < 5:
         parser.error("--turns: a median needs at least 5")
     if options.threads:
         torch.set_num_threads(options.threads)
+    console = Console()
+    model = load_checkpoint(options.checkpoint).build()
     torch.manual_seed(0)
-    with checkpoint_file(options.checkpoint) as (path, is_random):
-        model = load_checkpoint(path).build()
-        edsr = Edsr().eval().to(memory_format=torch.channels_last)
-        times = measure(model, edsr, options.side, options.turns)
-        start = measure_start(path)
-    facts = {
-        "checkpoint": "random weights" if is_random else path.name,
-        "n_parameter": count(model),
-        "edsr_n_parameter": count(edsr),
-        "input": [options.side, options.side],
-        "scale": SCALE,
-        "turns": options.turns,
+    report: dict[str, Any] = {"machine": machine(), "checkpoint": options.checkpoint}
+    console.print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))
+
+    rows = in_process(model, options.side, options.turns)
+    side, edsr = options.side, rows["EDSR-baseline"]
+    title = f"{side}x{side} to x{SCALE}, in process, medians of {options.turns} turns"
+    show(console, title, ["seconds", "of EDSR-baseline"], {
+        name: [f"{seconds:.3f}", f"{seconds / edsr:.3f}"] for name, seconds in rows.items()
+    })  # fmt: skip
+    rate = 2 * encoder_macs(model, side * side) / rows["ginr encode"] / 1e9
+    moved = (SCALE * side) ** 2 * 3 * 4 / rows["ginr render"] / 1e9
+    report |= {"in_process_s": rows, "encode_gflops": rate, "render_gb_per_s": moved}
+    console.print(
+        f"encoding computes {rate:.0f} GFLOP/s, {rate / report['machine']['matmul_gflops']:.0%} of "
+        f"the matrix rate; rendering writes {moved:.2f} GB/s of float32 pixels"
+    )
+    report["start_s"] = start = measure_start(options.checkpoint, options.turns)
+    console.print(", ".join(f"{what} {seconds:.2f} s" for what, seconds in start.items()))
+
+    sizes = [float(text) for text in options.megapixels.split(",")]
+    scales = [float(text) for text in options.scales.split(",")]
+    report["processes"] = whole = processes(options.checkpoint, sizes, scales, options.turns)
+    show(console, "ginr upscale, whole process", ["seconds", "seconds per MP", "peak MiB"], {
+        f"{row['megapixels']:g} MP to x{row['scale']:g}": [
+            f"{row['seconds']:.2f}",
+            f"{row['seconds'] / row['megapixels']:.2f}",
+            f"{row['peak_mib']:.0f}",
+        ]
+        for row in whole
+    })  # fmt: skip
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def show(console: Console, title: str, headings: list[str], rows: dict[str, list[str]]) -> None:
+    table = Table(title=title)
+    for heading in ("", *headings):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def machine() -> dict[str, Any]:
+    """What it is, and what its matrix products and copies reach with the threads in use."""
+    square = torch.rand(2048, 2048)
+    product = median(timed(lambda: square @ square) for _ in range(7))
+    source = torch.rand(1 << 26)
+    target = torch.empty_like(source)
+    copy = median(timed(lambda: target.copy_(source)) for _ in range(7))
+    return {
         "cpu": cpu_name(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "load": [round(n, 2) for n in os.getloadavg()],
+        "load": round(os.getloadavg()[0], 2),
         "torch": torch.__version__,
+        "matmul_gflops": round(2 * 2048**3 / product / 1e9, 1),
+        "copy_gb_per_s": round(2 * 4 * source.numel() / copy / 1e9, 1),
     }
-    if options.json:
-        report = facts | {"seconds": asdict(times) | {"ours": times.ours}, "ratio": times.ratio}
-        sys.stdout.write(json.dumps(report | {"start": asdict(start)}, indent=2) + "\n")
-        return
-    show(facts, times, start)
-
-
-@contextmanager
-def checkpoint_file(name: str) -> Iterator[tuple[Path, bool]]:
-    """The file of a checkpoint, or of the preset with random weights where nothing is shipped."""
-    try:
-        yield find_checkpoint(name), False
-    except CheckpointError as problem:
-        if name not in PRESETS:
-            raise SystemExit(str(problem)) from None
-        Console(stderr=True).print(f"notice: no checkpoint {name}: random weights in its place")
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.safetensors"
-            save_checkpoint(path, PRESETS[name], Ginr(PRESETS[name]).state_dict(), {})
-            yield path, True
 
 
 @torch.inference_mode()
-def measure(model: Ginr, edsr: Edsr, side: int, turns: int) -> Times:
+def in_process(model: Ginr, side: int, turns: int) -> Rows:
+    """Ours, interpolation and the networks, turn by turn."""
     pixels = torch.rand(1, 3, side, side)
-    channels_last = pixels.to(memory_format=torch.channels_last)
-    times = Times([], [], [])
-    for turn in range(-2, turns):  # two turns to warm up
-        encode, field = timed(lambda: model.encode(pixels))
-        # A field without its codes: rendering includes making them, as it does for a user.
-        fresh = replace(field)
-        render, _ = timed(lambda f=fresh: f.render((SCALE * side, SCALE * side)))
-        other, _ = timed(lambda: edsr(channels_last))
-        if turn >= 0:
-            times.encode.append(encode)
-            times.render.append(render)
-            times.edsr.append(other)
-    return times
+    last = pixels.to(memory_format=torch.channels_last)
+    bytes_ = (pixels[0].permute(1, 2, 0) * 255).byte().numpy()
+    picture = Image.fromarray(bytes_)
+    size = (SCALE * side, SCALE * side)
+    edsr, smfa = (net().eval().to(memory_format=torch.channels_last) for net in (Edsr, Smfa))
+    liif = LiifDecoder(model.config.width)
+    kept: dict[str, Any] = {}
+
+    def encode() -> None:
+        kept["field"] = model.encode(pixels)
+
+    def render() -> None:
+        kept["field"] = replace(kept["field"])  # without its codes, as a user's first render
+        kept["field"].render(size)
+
+    things: dict[str, Callable[[], object]] = {
+        "ginr encode": encode,
+        "ginr render": render,
+        "ginr render, another size": lambda: kept["field"].render((3 * side, 3 * side)),
+        "Pillow bicubic": lambda: picture.resize(size, Image.Resampling.BICUBIC),
+        "Pillow Lanczos": lambda: picture.resize(size, Image.Resampling.LANCZOS),
+        "torch bicubic": lambda: F.interpolate(pixels, size, mode="bicubic"),
+        "EDSR-baseline": lambda: edsr(last),
+        "SMFANet": lambda: smfa(last),
+        f"LIIF decoder, 1/{LIIF_SHARE} of the rows": lambda: liif(
+            kept["field"].features, (size[0] // LIIF_SHARE, size[1])
+        ),
+    }
+    if find_spec("cv2") is not None:
+        import cv2
+
+        things["OpenCV cubic"] = lambda: cv2.resize(bytes_, size, interpolation=cv2.INTER_CUBIC)
+    seconds: dict[str, list[float]] = {name: [] for name in things}
+    for turn in range(-1, turns):  # one turn to warm up
+        for name, action in things.items():
+            took = timed(action)
+            if turn >= 0:
+                seconds[name].append(took)
+    rows = {name: median(took) for name, took in seconds.items()}
+    rows["ginr, together"] = rows["ginr encode"] + rows["ginr render"]
+    rows["LIIF decoder, all rows"] = LIIF_SHARE * rows.pop(
+        f"LIIF decoder, 1/{LIIF_SHARE} of the rows"
+    )
+    return rows
 
 
-def timed(action: Callable[[], Any]) -> tuple[float, Any]:
+def timed(action: Callable[[], object]) -> float:
     begin = time.perf_counter()
-    answer = action()
-    return time.perf_counter() - begin, answer
+    action()
+    return time.perf_counter() - begin
 
 
-def measure_start(path: Path, turns: int = 5) -> Start:
+def encoder_macs(model: Ginr, n_pixel: int) -> float:
+    """Multiplications of the encoder for a picture of whole windows: weights times where they apply."""
+    config: GinrConfig = model.config
+    n_token = n_pixel / config.patch**2
+    n_lp = n_pixel * config.n_lp / config.window**2
+    macs = 0.0
+    for name, weight in model.named_parameters():
+        if weight.dim() < 3 or name.startswith("decoder."):
+            continue
+        n_place = n_token + n_lp if "mixer" in name else n_lp if "lp_ff" in name else n_token
+        macs += weight.numel() * n_place
+    n_scan = sum("log_decay" in name for name, _ in model.named_parameters())
+    # Per step and direction the state is decayed, added to and read: three for each number of it.
+    return macs + n_scan * 2 * 3 * (n_token + n_lp) * config.inner * config.n_state
+
+
+def measure_start(checkpoint: str, turns: int) -> dict[str, float]:
     runs = []
     for turn in range(-1, turns):
-        command = [sys.executable, "-c", START, str(path)]
+        command = [sys.executable, "-c", START, checkpoint]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         if turn >= 0:
             runs.append(json.loads(done.stdout))
-    return Start(*(median(part) for part in zip(*runs, strict=True)))
+    names = ("import", "load", "first small picture")
+    return dict(zip(names, (median(part) for part in zip(*runs, strict=True)), strict=True))
 
 
-def show(facts: dict[str, object], times: Times, start: Start) -> None:
-    console = Console()
-    console.print(
-        f"{facts['cpu']}, {facts['threads']} of {facts['processors']} processors, "
-        f"load {facts['load']}, torch {facts['torch']}"
-    )
-    console.print(
-        f"{facts['checkpoint']}: {facts['n_parameter']:,} parameters, "
-        f"EDSR-baseline {facts['edsr_n_parameter']:,}"
-    )
-    side = facts["input"][0]  # type: ignore[index]
-    table = Table(title=f"{side}x{side} to x{SCALE}, seconds over {facts['turns']} turns")
-    for heading in ("", "median", "fastest", "slowest"):
-        table.add_column(heading, justify="right" if heading else "left")
-    rows = {
-        "encode": times.encode,
-        "render": times.render,
-        "encode and render": times.ours,
-        "EDSR-baseline": times.edsr,
-    }
-    for name, row in rows.items():
-        table.add_row(name, *(f"{value:.3f}" for value in (median(row), min(row), max(row))))
-    console.print(table)
-    met = "met" if times.ratio <= TARGET_RATIO else "missed"
-    console.print(f"ours / EDSR-baseline {times.ratio:.2f} (target {TARGET_RATIO}: {met})")
-    total = start.importing + start.loading
-    met = "met" if total < TARGET_START else "missed"
-    console.print(
-        f"import {start.importing:.2f} s, load {start.loading:.2f} s, together {total:.2f} s "
-        f"(target {TARGET_START}: {met}); first small picture {start.first_picture:.2f} s"
-    )
+def processes(
+    checkpoint: str, sizes: list[float], scales: list[float], turns: int
+) -> list[dict[str, float]]:
+    """`ginr upscale` by size and scale: seconds and peak memory; the largest ones run fewer times."""
+    found = []
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for megapixels in sizes:
+            side = round((megapixels * 2**20) ** 0.5)
+            small = random.integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+            source, target = Path(folder) / "in.png", Path(folder) / "out.png"
+            Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(source)
+            for scale in scales:
+                command = [sys.executable, "-m", "ginr_cli", "upscale", str(source), str(target),
+                           "--scale", f"{scale:g}", "--checkpoint", checkpoint, "--overwrite"]  # fmt: skip
+                n_turn = turns if side * side * scale**2 < 2**25 else 1
+                runs = [whole_process(command) for _ in range(n_turn)]
+                seconds, peak = (median(part) for part in zip(*runs, strict=True))
+                found.append(
+                    {
+                        "megapixels": side * side / 2**20,
+                        "scale": scale,
+                        "turns": n_turn,
+                        "seconds": seconds,
+                        "peak_mib": peak,
+                    }  # fmt: skip
+                )
+    return found
 
 
-def count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def whole_process(command: list[str]) -> tuple[float, float]:
+    """Seconds and peak resident MiB of a process."""
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed: {status}")
+    return time.perf_counter() - begin, usage.ru_maxrss / 1024
 
 
 def cpu_name() -> str:
