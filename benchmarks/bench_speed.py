@@ -243,7 +243,7 @@ def processes(
                         "turns": n_turn,
                         "seconds": seconds,
                         "peak_mib": peak,
-                    }  # fmt: skip
+                    }
                 )
     return found
 
