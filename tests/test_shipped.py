@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from ginr.checkpoint import load_checkpoint, shipped_checkpoints
+from ginr.likeness import likeness
 from ginr.lps import lp_report
 from ginr.metrics import psnr_y
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
+from ginr.picture_field import encode_picture
 from ginr.resize import benchmark_pair, bicubic_8bit
 from ginr.tiles import upscale
 
@@ -71,3 +73,17 @@ def test_flat_areas_stay_flat(model: Ginr, colour: tuple[int, int, int]) -> None
 
 def test_position_tokens_are_diverse() -> None:
     assert lp_report(load_checkpoint("small")).diversity > 0.5
+
+
+@pytest.mark.parametrize("kind", ["float16", "8 bits"])
+def test_reconstruction_is_as_close_as_it_claims(sample_images: Path, kind: str) -> None:
+    loaded = load_checkpoint("reconstruct")
+    model, picture = loaded.build(), read_picture(sample_images / "photo_osprey.png")
+    field = encode_picture(picture, model)
+    field = field.quantized() if kind == "8 bits" else field
+    assert field.base_bits == 0  # nothing of the picture but LP features
+    render = field.render(model, height=picture.height, width=picture.width)
+    found = likeness(render, picture)
+    claimed = loaded.facts["sample_reconstruction_db"]["photo_osprey"][kind]
+    assert abs(found.psnr_rgb - claimed["psnr_rgb"]) < 0.02
+    assert abs(found.psnr_y - claimed["psnr_y"]) < 0.02
