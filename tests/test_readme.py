@@ -49,16 +49,18 @@ def test_every_command_of_the_table_runs(
     noise.save(tmp_path / "photos" / "noise.png")
     for name in ("photo.jpg", "scan.tif", "album/one.png"):
         picture.save(tmp_path / name)
+    Image.new("RGB", (480, 640), "white").save(tmp_path / "page.jpg")
     monkeypatch.chdir(tmp_path)
     assert _run(line, monkeypatch) == 0
 
 
-def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert code
     (tmp_path / "sample_images").symlink_to(ROOT / "sample_images")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code[1], "README.md", "exec"), {})
+    exec(compile("".join(code), "README.md", "exec"), {})
+    assert (tmp_path / "osprey.safetensors").exists()
     with Image.open(tmp_path / "osprey_large.png") as image:
         assert image.size == (1243, 932)
 
