@@ -56,6 +56,14 @@ first = time.perf_counter()
 sys.stdout.write(json.dumps([imported - begin, loaded - imported, first - loaded]))
 """
 
+WATCH = """
+import os, sys
+pid = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(pid, 0)
+print(usage.ru_maxrss, flush=True)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -251,11 +259,12 @@ def processes(
 def whole_process(command: list[str]) -> tuple[float, float]:
     """Seconds and peak resident MiB of a process."""
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed: {status}")
-    return time.perf_counter() - begin, usage.ru_maxrss / 1024
+    # By a small process in between: Linux counts what the parent held when it started a child.
+    watched = [sys.executable, "-S", "-c", WATCH, *command]
+    done = subprocess.run(watched, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed: {done.stderr}")
+    return time.perf_counter() - begin, int(done.stdout.splitlines()[-1]) / 1024
 
 
 def cpu_name() -> str:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ginr.checkpoint import load_checkpoint
-from ginr.picture import Picture, read_picture, write_picture
+from ginr.model import Ginr
+from ginr.picture import Picture, quantize, read_picture, write_picture
 from ginr.resize import bicubic_8bit, downscale_8bit
 from ginr.tiles import upscale
 
@@ -18,11 +20,39 @@ CROPS = {  # top, left, side of what is shown, in pixels of the enlarged picture
     "text_ui": (20, 30, 200),
 }
 LABEL = 22
+GAP = 8
+SCALES = (2.0, 3.7, 6.0)
 
 
 def main() -> None:
-    """Write sample_images/before_after.png: rows of input, bicubic, ours and the original."""
+    """Write the pictures into sample_images/."""
     model = load_checkpoint().build()
+    before_after(model)
+    three_scales(model)
+
+
+def three_scales(model: Ginr) -> None:
+    """three_scales.png: one field of a picture of 84x63 pixels, rendered at three scales."""
+    original = read_picture(SAMPLES / "photo_osprey.png").samples[..., :3]
+    small = downscale_8bit(np.ascontiguousarray(original), 4)
+    pixels = torch.from_numpy(small.transpose(2, 0, 1) / np.float32(255))[None]
+    with torch.inference_mode():
+        field = model.encode(pixels)
+        renders = [field.render(tuple(round(n * s) for n in small.shape[:2])) for s in SCALES]
+    shown = [small] + [quantize(render[0].numpy(), 8, False) for render in renders]
+    labels = ("input", *(f"x{scale:g}" for scale in SCALES))
+    width = sum(p.shape[1] + GAP for p in shown) - GAP
+    sheet = Image.new("RGB", (width, shown[-1].shape[0] + LABEL), "white")
+    draw, font, left = ImageDraw.Draw(sheet), ImageFont.load_default(14), 0
+    for picture, label in zip(shown, labels, strict=True):
+        sheet.paste(Image.fromarray(picture), (left, LABEL))
+        draw.text((left + 2, 3), label, "black", font)
+        left += picture.shape[1] + GAP
+    write_picture(Picture(np.asarray(sheet)), SAMPLES / "three_scales.png", overwrite=True)
+
+
+def before_after(model: Ginr) -> None:
+    """before_after.png: rows of input, bicubic, ours and the original."""
     rows = []
     for name, (top, left, side) in CROPS.items():
         original = read_picture(SAMPLES / f"{name}.png").samples[..., :3]

@@ -24,7 +24,7 @@ from ginr.size import output_box
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-TILE = 256  # LR pixels along the side of a core
+TILE = 512  # LR pixels along the side of a core
 MARGIN = 32  # LR pixels around it, at least
 STRIP = 1 << 19  # output pixels rendered at a time
 BAND = 1 << 27  # bytes of output in a band; its tiles are made flatter until it fits
