@@ -172,8 +172,7 @@ def plan(
     view = wanted.resolve(*size)
     output = _output(source, destination, wanted.label(*size), writing.suffix)
     name = printable(output)
-    if os.path.exists(output) and output.samefile(source.path):
-        raise PictureError(f"{name} is input and output at once: choose another name")
+    refuse_own_input(source.path, output)
     if os.path.isfile(output) and not writing.overwrite:
         if not batch:
             raise PictureError(f"{name} exists: --overwrite replaces it")
@@ -201,6 +200,15 @@ def plan(
         depth=header.depth,
     )
     return Job(source.path, output, size, view)
+
+
+def refuse_own_input(source: Path, output: Path) -> None:
+    """Raises PictureError where an output would replace what it is made of, link or not."""
+    from ginr.errors import PictureError
+    from ginr.picture import printable
+
+    if os.path.exists(output) and output.samefile(source):
+        raise PictureError(f"{printable(output)} is input and output at once: choose another name")
 
 
 def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], None]) -> list[Path]:

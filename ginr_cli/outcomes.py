@@ -1,10 +1,15 @@
 """What became of the pictures of a run: a name or a JSON object each, and how many went which way."""
 
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ginr_cli import console
 from ginr_cli.jobs import Job
+
+if TYPE_CHECKING:
+    from ginr_cli.network import Network
 
 
 @dataclass(frozen=True)
@@ -87,5 +92,30 @@ def outcome_of(
         seconds=seconds,
         device=device,
         checkpoint=checkpoint,
+        notes=notes,
+    )
+
+
+def done(
+    source: Path,
+    output: Path,
+    size: tuple[int, int],
+    out_size: tuple[int, int],
+    network: "Network",
+    start: float,
+    notes: tuple[str, ...],
+) -> Outcome:
+    """A single picture that is made; sizes are (height, width), `start` is of `time.perf_counter`."""
+    return Outcome(
+        input=str(source),
+        status="done",
+        output=str(output),
+        input_width=size[1],
+        input_height=size[0],
+        width=out_size[1],
+        height=out_size[0],
+        seconds=round(time.perf_counter() - start, 3),
+        device=network.device,
+        checkpoint=network.checkpoint,
         notes=notes,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ginr_cli import console
+from ginr_cli.jobs import refuse_own_input
 from ginr_cli.network import check_network, load_network
 from ginr_cli.options import (
     DeviceOption,
@@ -254,8 +255,7 @@ def _check_output(
     from ginr.errors import PictureError
     from ginr.picture import check_target, printable
 
-    if output.exists() and output.samefile(source):
-        raise PictureError(f"{printable(output)} is input and output at once: choose another name")
+    refuse_own_input(source, output)
     if output.is_file() and not overwrite:
         raise PictureError(f"{printable(output)} exists: --overwrite replaces it")
     check_target(output, *size, overwrite=overwrite, quality=quality)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ginr_cli import console
+from ginr_cli.jobs import refuse_own_input
 from ginr_cli.network import Network, check_network, load_network
 from ginr_cli.options import (
     CheckpointOption,
@@ -22,7 +23,7 @@ from ginr_cli.options import (
     QualityOption,
     TileOption,
 )
-from ginr_cli.outcomes import Outcome, Report
+from ginr_cli.outcomes import Outcome, Report, done
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
@@ -228,15 +229,13 @@ def _place(
     image: Path, output: Path | None, canvas: Canvas, quality: int | None, overwrite: bool
 ) -> Path:
     """Where the output goes; refused here if it cannot go there."""
-    from ginr.errors import PictureError
-    from ginr.picture import WRITABLE, check_target, printable
+    from ginr.picture import WRITABLE, check_target
 
     if output is None:
         suffix = image.suffix if image.suffix.lower() in WRITABLE else ".png"
         output = image.with_name(f"{image.stem}_warped{suffix}")
     check_target(output, *canvas.size, overwrite=overwrite, quality=quality)
-    if output.exists() and output.samefile(image):
-        raise PictureError(f"{printable(output)} is input and output at once: choose another name")
+    refuse_own_input(image, output)
     return output
 
 
@@ -277,16 +276,5 @@ def _run(
         console.say(f"{printable(image)}: {'; '.join(notes)}")
     with deferred():
         write_picture(result, output, overwrite=overwrite, quality=quality)
-    return Outcome(
-        input=str(image),
-        status="done",
-        output=str(output),
-        input_width=picture.width,
-        input_height=picture.height,
-        width=width,
-        height=height,
-        seconds=round(time.perf_counter() - start, 3),
-        device=network.device,
-        checkpoint=network.checkpoint,
-        notes=notes,
-    )
+    size = picture.height, picture.width
+    return done(image, output, size, canvas.size, network, start, notes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ginr_cli import console
+from ginr_cli.jobs import refuse_own_input
 from ginr_cli.network import Network, check_network, load_network
 from ginr_cli.options import (
     CheckpointOption,
@@ -19,7 +20,7 @@ from ginr_cli.options import (
     PrecisionOption,
     TileOption,
 )
-from ginr_cli.outcomes import Outcome, Report
+from ginr_cli.outcomes import Outcome, Report, done
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
@@ -169,12 +170,9 @@ def _shape_of(height: int, width: int) -> tuple[int, int]:
 
 def _check(image: Path, output: Path, take: Take, overwrite: bool) -> None:
     """Refuses what could not be written in the end."""
-    from ginr.errors import PictureError
     from ginr.film import check_film
-    from ginr.picture import printable
 
-    if output.exists() and output.samefile(image):
-        raise PictureError(f"{printable(output)} is input and output at once: choose another name")
+    refuse_own_input(image, output)
     check_film(output, *take.size, len(take.shots), overwrite=overwrite)
 
 
@@ -205,16 +203,5 @@ def _film(image: Path, output: Path, take: Take, network: Network, overwrite: bo
             progress=meter.advance,
         )
         write_film(frames, picture, output, fps=take.fps, overwrite=overwrite)
-    return Outcome(
-        input=str(image),
-        status="done",
-        output=str(output),
-        input_width=picture.width,
-        input_height=picture.height,
-        width=width,
-        height=height,
-        seconds=round(time.perf_counter() - begin, 3),
-        device=network.device,
-        checkpoint=network.checkpoint,
-        notes=picture.notes,
-    )
+    size = picture.height, picture.width
+    return done(image, output, size, take.size, network, begin, picture.notes)
