@@ -61,7 +61,7 @@ class GinrConfig:
     base: Literal["bicubic", "none"] = "bicubic"
     """What the field is added to."""
     max_scale: float = 4.0
-    """Largest scale trained: the learned part of the footprint holds its value beyond it."""
+    """Largest scale trained: beyond it the lattice decoder keeps the footprint of this one."""
 
     def __post_init__(self) -> None:
         for name in ("patch", "window", "n_lp", "group", "width", "n_blocks", "scan_every",

@@ -66,10 +66,15 @@ class LatticeDecoder(nn.Module):
         return codes
 
     def gain(self, cells: Tensor) -> Tensor:
-        """What a footprint (..., 2) in LR pixels leaves of the mean and of each wave, (..., 1 + J)."""
+        """What a footprint (..., 2) in LR pixels leaves of the mean and of each wave, (..., 1 + J).
+
+        None is taken to be smaller than those of training: finer renders are the field of the
+        finest one, sampled more densely (as LTE does, Lee and Jin 2022).
+        """
+        cells = cells.clamp(min=self.min_cell)
         left = torch.sinc(cells[..., None, :] * self.waves / (2 * math.pi)).prod(-1)  # (..., J)
         left = torch.cat([torch.ones_like(left[..., :1]), left], -1)
-        correction: Tensor = self.footprint(4 * cells.clamp(self.min_cell, 1) - 2)
+        correction: Tensor = self.footprint(4 * cells.clamp(max=1) - 2)
         return left * (1 + correction)
 
     def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
