@@ -10,13 +10,20 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.jobs import Destination, find_sources
-from ginr_cli.options import DeviceOption, JsonOption, OverwriteOption, TileOption
+from ginr_cli.network import Network, check_network, load_network
+from ginr_cli.options import (
+    DeviceOption,
+    EnsembleOption,
+    JsonOption,
+    OverwriteOption,
+    Precision,
+    TileOption,
+)
 from ginr_cli.scores import Report, Row, check_csv
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
     from ginr.metrics import Image
-    from ginr.model import Ginr
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ def evaluate(
     ] = None,
     device: DeviceOption = "auto",
     tile: TileOption = 0,
+    ensemble: EnsembleOption = False,
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Only the first so many pictures of each folder."),
@@ -65,14 +73,23 @@ def evaluate(
     from ginr.evaluate import PROTOCOL
 
     factors = _factors(scales)
-    name = peek(checkpoint).name  # a wrong name is told at once, not after torch
+    check_network(checkpoint, device)  # a wrong name is told at once, not after torch
+    name = peek(checkpoint).name
     if csv_file is not None:
         check_csv(csv_file, overwrite)
     report = Report(as_json)
     tasks = [task for folder in folders for task in _find(folder, factors, limit, report)]
-    facts: Row = {"protocol": PROTOCOL, "checkpoint": name, "device": None, "scales": factors}
+    facts: Row = {
+        "protocol": PROTOCOL,
+        "checkpoint": name,
+        "device": None,
+        "scales": factors,
+        "ensemble": ensemble,
+    }
     if tasks:
-        facts["device"] = _measure_all(tasks, factors, checkpoint, device, tile, report)
+        network = load_network(checkpoint, device, Precision.AUTO, tile, ensemble)
+        facts["device"] = network.device
+        _measure_all(tasks, factors, network, report)
     report.conclude(facts)
     if csv_file is not None:
         report.write_csv(csv_file, overwrite)
@@ -120,8 +137,7 @@ def _find(folder: Path, factors: Sequence[float], limit: int | None, report: Rep
 class Renderer:
     """The network as `ginr.evaluate` calls it, moving the bar along."""
 
-    model: "Ginr"
-    tile: int | None
+    network: Network
     meter: console.Meter
     name: str
     before_px: int
@@ -138,10 +154,10 @@ class Renderer:
         self.before_px += height * width
         result = upscale(
             Picture(lr),
-            self.model,
+            self.network.model,
             height=height,
             width=width,
-            tile=self.tile,
+            tile=self.network.tile,
             progress=self.meter.advance,
             notice=console.say,
         )
@@ -151,36 +167,24 @@ class Renderer:
 def _measure_all(
     tasks: Sequence[Task],
     factors: Sequence[float],
-    checkpoint: str,
-    device: str,
-    tile: int,
+    network: Network,
     report: Report,
-) -> str:
-    """Every picture at every scale; returns the name of the device."""
-    from ginr.checkpoint import load_checkpoint
-    from ginr.device import choose_device
-    from ginr.errors import GinrError
+) -> None:
+    """Every picture at every scale."""
     from ginr.evaluate import PROTOCOL
 
-    try:
-        place, reason = choose_device(device)
-    except GinrError as error:
-        raise console.UsageError(f"--device: {error}") from None
-    loaded = load_checkpoint(checkpoint)
-    console.say(f"{loaded.name} on {place} ({reason})")
     console.say(PROTOCOL)
-    model, done_px = loaded.build(place), 0
+    done_px = 0
     with console.Meter(sum(task.out_px for task in tasks)) as meter:
         for number, task in enumerate(tasks, 1):
             if report.as_json:  # without it the lines of the table tell how far it is
                 console.say(f"{number} of {len(tasks)}: {console.printable(task.path)}")
-            render = Renderer(model, tile or None, meter, task.path.name, done_px)
+            render = Renderer(network, meter, task.path.name, done_px)
             done_px += task.out_px
             try:
                 _measure(task, factors, render, report)
             except Exception as problem:
                 report.fail(task.path, problem)
-    return str(place)
 
 
 def _measure(task: Task, factors: Sequence[float], render: Renderer, report: Report) -> None:

@@ -36,7 +36,9 @@ def check_network(checkpoint: str, device: str) -> None:
     peek(checkpoint)
 
 
-def load_network(checkpoint: str, device: str, precision: Precision, tile: int) -> Network:
+def load_network(
+    checkpoint: str, device: str, precision: Precision, tile: int, ensemble: bool = False
+) -> Network:
     """Builds it and says where it runs; `tile` 0 leaves the side of a tile to the library."""
     from ginr.checkpoint import load_checkpoint
     from ginr.device import choose_device
@@ -44,4 +46,9 @@ def load_network(checkpoint: str, device: str, precision: Precision, tile: int) 
     loaded = load_checkpoint(checkpoint)
     place, reason = choose_device(device)
     console.say(f"{loaded.name} on {place} ({reason})")
-    return Network(loaded.build(place), loaded.name, str(place), tile or None, precision.value)
+    model = loaded.build(place)
+    if ensemble:
+        from ginr.ensemble import Ensemble
+
+        model = Ensemble(model)
+    return Network(model, loaded.name, str(place), tile or None, precision.value)

@@ -106,6 +106,13 @@ TileOption = Annotated[
         "--tile", min=0, help="Side of a tile in input pixels; 0 fits it to the free memory."
     ),
 ]
+EnsembleOption = Annotated[
+    bool,
+    typer.Option(
+        "--ensemble",
+        help="Look at the picture four times, mirrored, and take the mean: better, four times slower.",
+    ),
+]
 FormatOption = Annotated[
     str | None,
     typer.Option(
@@ -156,12 +163,29 @@ MinutesOption = Annotated[
     ),
 ]
 StepsOption = Annotated[int | None, typer.Option("--steps", help="Its length in steps instead.")]
-BatchOption = Annotated[int | None, typer.Option("--batch", help="Crops per step: 8.")]
+StopAfterOption = Annotated[
+    float | None,
+    typer.Option(
+        "--stop-after",
+        metavar="MINUTES",
+        help="Save and leave so long after the start of this call, reading the pictures included; "
+        "the same command goes on. For a machine that is lent for a time.",
+    ),
+]
+BatchOption = Annotated[int | None, typer.Option("--batch", help="Crops per step. Left out: 8.")]
 CropOption = Annotated[
-    int | None, typer.Option("--crop", help="Side of a crop in input pixels: 32.")
+    int | None,
+    typer.Option(
+        "--crop", help="Side of a crop in input pixels. Left out: 32, for the preset reconstruct 64."
+    ),
 ]
 RateOption = Annotated[
-    float | None, typer.Option("--rate", help="Learning rate at its peak: 3e-3.")
+    float | None,
+    typer.Option(
+        "--rate",
+        help="Learning rate at its peak. Left out: 3e-3 for the preset small, 1e-3 for base, 2e-3 "
+        "for reconstruct; with --init a tenth of it.",
+    ),
 ]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Another seed, other crops and weights: 0.")

@@ -17,6 +17,7 @@ from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
     DpiOption,
+    EnsembleOption,
     FormatOption,
     JsonOption,
     OutputOption,
@@ -50,6 +51,7 @@ def upscale(
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
     tile: TileOption = 0,
+    ensemble: EnsembleOption = False,
     picture_format: FormatOption = None,
     quality: QualityOption = None,
     overwrite: OverwriteOption = False,
@@ -71,7 +73,7 @@ def upscale(
         if jobs:
             if scale is None and size is None and paper is None:
                 console.say("no --scale or --size: enlarging x2")
-            network = load_network(checkpoint, device, precision, tile)
+            network = load_network(checkpoint, device, precision, tile, ensemble)
             try:
                 _run_all(jobs, network, report, writing)
             except (KeyboardInterrupt, SystemExit) as end:

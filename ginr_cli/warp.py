@@ -16,6 +16,7 @@ from ginr_cli.network import Network, check_network, load_network
 from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
+    EnsembleOption,
     JsonOption,
     OverwriteOption,
     Precision,
@@ -102,6 +103,7 @@ def warp(
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
     tile: TileOption = 0,
+    ensemble: EnsembleOption = False,
     quality: QualityOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -127,7 +129,7 @@ def warp(
         else:
             canvas = _of_turn(frame, rotate, shifted, keep_size, target)
         output = _place(image, output, canvas, quality, overwrite)
-        network = load_network(checkpoint, device, precision, tile)
+        network = load_network(checkpoint, device, precision, tile, ensemble)
         outcome = _run(image, output, canvas, network, quality, overwrite)
     except console.UsageError:
         raise

@@ -14,6 +14,7 @@ from ginr_cli.network import Network, check_network, load_network
 from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
+    EnsembleOption,
     JsonOption,
     OverwriteOption,
     Precision,
@@ -81,6 +82,7 @@ def zoom(
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
     tile: TileOption = 0,
+    ensemble: EnsembleOption = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,7 +99,7 @@ def zoom(
     try:
         take = _plan(image, boxes, wanted, n_frames, fps)
         _check(image, output, take, overwrite)
-        network = load_network(checkpoint, device, precision, tile)
+        network = load_network(checkpoint, device, precision, tile, ensemble)
         outcome = _film(image, output, take, network, overwrite)
     except console.UsageError:
         raise

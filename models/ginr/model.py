@@ -1,6 +1,7 @@
 """`Ginr`: pixels -> tokens -> tokens and LPs interleaved -> encoder -> LPs taken out -> Field."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from ginr.tokens import sequence_layout, window_plan
 
 class Ginr(nn.Module):
     """The network. It keeps nothing of a picture: `encode` returns a value."""
+
+    n_view: ClassVar[int] = 1
+    """How often it looks at a picture: its fields hold as many features of a pixel."""
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
@@ -55,7 +59,15 @@ class Ginr(nn.Module):
         height, width = pixels.shape[2:]
         if not (pixels.shape[1] == 3 and height and width):
             raise SizeError(f"a picture of shape {tuple(pixels.shape)}: need (B, 3, H, W)")
-        tokens = self.stem(self._whole_windows(pixels) - 0.5)  # (B, h, w, D)
+        lps = self._features(self._whole_windows(pixels))
+        base = pixels if self.config.base == "bicubic" else None
+        return Field(
+            self._crop(lps, height, width), base, size or (height, width), origin, self.decoder
+        )
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        """pixels (B, H', W', 3) of whole windows -> LP features, as `_bank` lays LPs out."""
+        tokens = self.stem(pixels - 0.5)  # (B, h, w, D)
         lps = self._bank(tokens)  # (B, h', w', D)
         if self.start is not None:
             lps = self.start.onto(lps, tokens)
@@ -68,10 +80,7 @@ class Ginr(nn.Module):
                 tokens.device,
             )
             tokens, lps = block(tokens, lps, layout)
-        base = pixels if self.config.base == "bicubic" else None
-        return Field(
-            self._crop(lps, height, width), base, size or (height, width), origin, self.decoder
-        )
+        return lps
 
     def _whole_windows(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) mirrored below and to the right to whole windows, as (B, H', W', 3)."""

@@ -97,7 +97,7 @@ def upscale_bands(
         raise SizeError(
             f"box {box} of {width}x{height} pixels: give top < bottom and left < right inside"
         )
-    side = whole_windows(tile or TILE, model.config.window)
+    side = tile_side(model, tile)
     work = _Work(picture, model, (height, width), box, side, precision, progress, notice)
     top, left, bottom, right = work.area()
     while top < bottom:
@@ -212,6 +212,11 @@ def canvas(
     except (MemoryError, ValueError):
         gib = math.prod(shape) * kind.itemsize / 2**30
         raise GinrError(f"{width}x{height} needs {gib:.1f} GiB: choose a smaller size") from None
+
+
+def tile_side(model: Ginr, tile: int | None) -> int:
+    """The side of a core in whole windows: `tile`, or what fits the memory that `TILE` is meant for."""
+    return whole_windows(tile or TILE // math.isqrt(model.n_view), model.config.window)
 
 
 def whole_windows(length: int, window: int) -> int:

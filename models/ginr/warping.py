@@ -26,7 +26,6 @@ from ginr.maps import Floats, Map
 from ginr.model import Ginr
 from ginr.picture import Picture, quantize
 from ginr.tiles import (
-    TILE,
     Precision,
     Tile,
     canvas,
@@ -36,7 +35,7 @@ from ginr.tiles import (
     planes_of,
     read_box,
     smaller_side,
-    whole_windows,
+    tile_side,
 )
 
 SKEW = 0.1  # LR pixels squared: e^(-SKEW / 12 pi^2 / 2) = 0.96 of a diagonal wave at LR's limit
@@ -69,7 +68,7 @@ def warp(
     if min(height, width) < 1:
         raise SizeError(f"{width}x{height}: a picture needs at least 1x1 pixels")
     window = model.config.window
-    side = whole_windows(tile or TILE, window)
+    side = tile_side(model, tile)
     while True:
         try:
             work = _Work(picture, model, mapping, (height, width), side, precision)

@@ -26,14 +26,13 @@ from ginr.picture_samples import Planes, Samples
 from ginr.resize import cubic
 from ginr.size import MAX_SCALE
 from ginr.tiles import (
-    TILE,
     Precision,
     Tile,
     cut_box,
     encode_tile,
     planes_of,
     read_box,
-    whole_windows,
+    tile_side,
 )
 
 FADED = 2.0
@@ -145,7 +144,7 @@ class _Film:
     ) -> None:
         self.picture, self.model, self.frame, self.precision = picture, model, frame, precision
         self.size, self.opaque = (picture.height, picture.width), picture.is_opaque
-        self.side = whole_windows(tile or TILE, model.config.window)
+        self.side = tile_side(model, tile)
         self.halves: list[Planes] = []
         """The picture at 1/2, 1/4 ... of its size, as far as it was asked for."""
 
