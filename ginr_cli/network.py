@@ -49,6 +49,10 @@ def load_network(
     model = loaded.build(place)
     if ensemble:
         from ginr.ensemble import Ensemble
+        from ginr.errors import GinrError
 
-        model = Ensemble(model)
+        try:
+            model = Ensemble(model)
+        except GinrError as error:
+            raise console.UsageError(f"--ensemble, {loaded.name}: {error}") from None
     return Network(model, loaded.name, str(place), tile or None, precision.value)

@@ -9,14 +9,16 @@ import pytest
 import torch
 
 from ginr.checkpoint import load_checkpoint
-from ginr.config import PRESETS, GinrConfig
+from ginr.config import GinrConfig
 from ginr.ensemble import VIEWS, Ensemble
-from ginr.errors import GinrError
 from ginr.evaluate import score
 from ginr.metrics import Image
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
 from ginr.tiles import upscale
+from ginr_cli.console import UsageError
+from ginr_cli.network import load_network
+from ginr_cli.options import Precision
 
 Make = Callable[[GinrConfig], Ginr]
 
@@ -88,5 +90,5 @@ def test_the_shipped_network_gains_by_it(sample_images: Path) -> None:
 
 
 def test_a_network_without_a_lattice_is_refused() -> None:
-    with pytest.raises(GinrError, match="lattice decoder"):
-        Ensemble(Ginr(PRESETS["reconstruct"]))
+    with pytest.raises(UsageError, match="--ensemble, ginr-reconstruct: .*lattice decoder"):
+        load_network("reconstruct", "cpu", Precision.AUTO, tile=0, ensemble=True)
