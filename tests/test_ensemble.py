@@ -90,5 +90,5 @@ def test_the_shipped_network_gains_by_it(sample_images: Path) -> None:
 
 
 def test_a_network_without_a_lattice_is_refused() -> None:
-    with pytest.raises(UsageError, match="--ensemble, ginr-reconstruct: .*lattice decoder"):
+    with pytest.raises(UsageError, match=r"--ensemble, ginr-reconstruct: .*lattice decoder"):
         load_network("reconstruct", "cpu", Precision.AUTO, tile=0, ensemble=True)
