@@ -27,6 +27,8 @@ class Progress:
     """Their effective rank, see `ginr.lps.effective_rank`."""
     most_rank: int = 0
     """The largest it could be."""
+    cuts_on_device: bool = False
+    """Whether crops are cut by the GPU that trains, the pictures being in its memory."""
     waiting: float = 0.0
     """Share of the time since training began or went on that was spent waiting for data."""
     computing: float = 0.0

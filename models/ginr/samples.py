@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -36,16 +37,34 @@ class Batch:
     """(B, Q, 3) in [0, 1]."""
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device."""
-        if device.type == "cpu":
-            return self
+        """The same batch on a device; nothing waits for the copy."""
         tensors = (self.pixels, self.coords, self.cells, self.target)
-        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
+        return Batch(*(sent(tensor, device) for tensor in tensors))
 
     def split(self, n: int) -> list["Batch"]:
         """n batches of equal size, a divisor of B."""
         tensors = (self.pixels, self.coords, self.cells, self.target)
         return [Batch(*part) for part in zip(*(t.chunk(n) for t in tensors), strict=True)]
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on `device`, from pinned memory, so that the copy takes its turn there."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What is drawn for one sample."""
+
+    image: int
+    """Which picture."""
+    view: Image
+    """The part of it that is cut out (n, n, 3), turned and mirrored, not copied."""
+    y: NDArray[np.intp]
+    """(Q,): the rows of it that are asked for."""
+    x: NDArray[np.intp]
+    random: np.random.Generator
+    """What its degradation is drawn from."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +84,15 @@ class Sampler:
 
         Each has its own scale, uniform in [1, max_scale] as far as its picture is large enough.
         """
-        parts = [self._sample(np.random.default_rng((self.seed, step, k))) for k in places]
+        parts = [self._sample(self.draw(step, k)) for k in places]
         stacked = [torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)]
         return Batch(*stacked)
 
-    def _sample(self, random: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-        image = self.images[int(random.integers(len(self.images)))]
+    def draw(self, step: int, place: int) -> Crop:
+        """The crop at a place of a step's batch, before any of its pixels is read."""
+        random = np.random.default_rng((self.seed, step, place))
+        index = int(random.integers(len(self.images)))
+        image = self.images[index]
         largest = min(self.max_scale, min(image.shape[:2]) / self.crop)
         side = round(self.crop * random.uniform(1, largest))
         top = random.integers(image.shape[0] - side + 1)
@@ -78,10 +100,14 @@ class Sampler:
         turned = np.rot90(image[top : top + side, left : left + side], int(random.integers(4)))
         if random.integers(2):
             turned = turned[:, ::-1]
-        hr = turned.transpose(2, 0, 1).astype(np.float32)  # (3, side, side)
-        lr = degrade(hr, self.crop, random, PRESETS[self.degradation]) / np.float32(255)
         y, x = random.integers(side, size=(2, self.n_query))
-        coords = (2 * np.stack([y, x], -1) + 1) / np.float32(side) - 1
+        return Crop(index, turned, y, x, random)
+
+    def _sample(self, crop: Crop) -> tuple[NDArray[np.float32], ...]:
+        side, y, x = len(crop.view), crop.y, crop.x
+        hr = crop.view.transpose(2, 0, 1).astype(np.float32)  # (3, n, n)
+        lr = degrade(hr, self.crop, crop.random, PRESETS[self.degradation]) / np.float32(255)
+        coords = (2 * np.stack([y, x], -1) + 1) / side - 1
         cells = np.full((1, 2), 2 / side, np.float32)
         target = hr[:, y, x].T / np.float32(255)
         return lr.astype(np.float32), coords.astype(np.float32), cells, target
@@ -90,10 +116,14 @@ class Sampler:
 class Feed:
     """The batches of the steps to come, made while the present one is worked on."""
 
-    def __init__(self, make: Callable[[int], Batch], first: int, n_thread: int) -> None:
-        """`make` gives a step's batch; the first one wanted is that of step `first`."""
+    def __init__(
+        self, make: Callable[[int], Batch], first: int, n_thread: int, device: torch.device
+    ) -> None:
+        """`make` gives a step's batch on `device`; the first one wanted is that of step `first`."""
         self._make, self._next = make, first
-        self._threads = ThreadPoolExecutor(n_thread, thread_name_prefix="ginr-data")
+        # CUDA's current device is each thread's own.
+        start = partial(torch.cuda.set_device, device.index or 0) if device.type == "cuda" else None
+        self._threads = ThreadPoolExecutor(n_thread, "ginr-data", start)
         self._ahead: deque[Future[Batch]] = deque()
         self._n_ahead = n_thread + 1
         self.waited = 0.0

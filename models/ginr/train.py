@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ginr.config import GinrConfig
 from ginr.data import Collection, collect
+from ginr.device_samples import DeviceSampler, fits
 from ginr.errors import CheckpointError, GinrError
 from ginr.lps import diversity, effective_rank
 from ginr.model import Ginr, centred_lps
@@ -26,6 +28,9 @@ from ginr.validation import Scores, comparison, validate
 
 N_SHOWN = 4
 """Held-out pictures that TensorBoard is given."""
+
+LONGEST_WARM_UP = 0.1
+"""Share of a run."""
 
 
 def train(
@@ -58,8 +63,9 @@ def train(
             run.log = open_.enter_context(
                 RunLog(settings.run, progress.step, tensorboard=settings.tensorboard)
             )
+        progress.cuts_on_device = run.cuts_on_device(pictures.training)
         watcher.begin(pictures, progress)
-        feed = open_.enter_context(run.feed(pictures.training, progress.step))
+        feed = open_.enter_context(run.feed(pictures.training, progress))
         _loop(run, feed, progress, pictures, watcher)
     return run.folder.checkpoint
 
@@ -71,7 +77,7 @@ def _loop(
     saved = time.monotonic()
     while progress.done(settings) < 1 and not team.any(watcher.stop()):
         start = time.monotonic()
-        run.step(feed.take().to(team.device), progress)
+        run.step(feed.take(), progress)
         progress.step += 1
         progress.seconds += team.of_main(time.monotonic() - start)
         since = max(progress.seconds - began, 1e-9)
@@ -128,9 +134,13 @@ class _Run:
             )
         return Progress(step, seconds), pictures
 
-    def feed(self, images: Sequence[Image], step: int) -> Feed:
-        """The batches of this process, from the one after `step` steps on."""
-        settings = self.settings
+    def cuts_on_device(self, images: Sequence[Image]) -> bool:
+        """Whether crops are cut on a GPU: it does bicubic alone, and needs room for the pictures."""
+        return self.settings.degradation == "clean" and fits(images, self.team.device)
+
+    def feed(self, images: Sequence[Image], progress: Progress) -> Feed:
+        """The batches of this process, from the next step on."""
+        settings, device = self.settings, self.team.device
         sampler = Sampler(
             images,
             settings.seed,
@@ -140,17 +150,20 @@ class _Run:
             settings.degradation,
         )
         places = self.team.share(settings.batch)
-        return Feed(lambda step: sampler.batch(step, places), step, settings.data_threads)
+        make = DeviceSampler(sampler, device).batch if progress.cuts_on_device else sampler.batch
+        return Feed(
+            lambda step: make(step, places).to(device), progress.step, settings.data_threads, device
+        )
 
     def step(self, batch: Batch, progress: Progress) -> None:
-        """One step of the optimizer; the weights stay as they are if the loss is not finite."""
+        """One step of the optimizer. Raises GinrError if the loss is not finite."""
         settings = self.settings
         self._set_rates(progress)
         self.optimizer.zero_grad(set_to_none=True)
         start = time.monotonic()
         loss = square = torch.zeros((), device=self.team.device)
         for part in batch.split(settings.accumulate):
-            error = self._answer(part).float() - part.target
+            error = self._answer(part) - part.target
             part_loss = loss_of(error, settings.loss) / settings.accumulate
             part_loss.backward()
             loss = loss + part_loss.detach()
@@ -159,6 +172,9 @@ class _Run:
         parameters = list(self.model.parameters())
         self.team.average_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        self.optimizer.step()
+        self.weights.follow(min(settings.ema, (1 + progress.step) / (10 + progress.step)))
+        # A GPU is waited for here and nowhere else, with all of the step handed to it.
         numbers = self.team.total(torch.stack([loss, square])).tolist()
         progress.loss, mean_square = (number / self.team.n for number in numbers)
         progress.psnr = -10 * math.log10(max(mean_square, 1e-10))
@@ -169,20 +185,20 @@ class _Run:
                 f"{progress.gradient}; the last save is sound: start another run from it, "
                 f"--init {printable(self.folder.checkpoint)}, with a lower rate"
             )
-        self.optimizer.step()
-        self.weights.follow(min(settings.ema, (1 + progress.step) / (10 + progress.step)))
 
     def _answer(self, batch: Batch) -> Tensor:
-        """The network's colours (B, Q, 3)."""
+        """The network's colours (B, Q, 3); the field is read in float32 whatever the precision."""
         low = self.settings.precision == "bfloat16"
         with torch.autocast(self.team.device.type, torch.bfloat16, enabled=low):
-            rgb: Tensor = self.model(batch.pixels, batch.coords, batch.cells)
-        return rgb
+            field = self.model.encode(batch.pixels)
+        field = replace(field, features=field.features.float())
+        return field.query(batch.coords, batch.cells)
 
     def _set_rates(self, progress: Progress) -> None:
-        """Warm-up, then a cosine to zero at the end of the run."""
-        warm = min(1.0, (progress.step + 1) / self.settings.warm_up)
-        part = warm * 0.5 * (1 + math.cos(math.pi * progress.done(self.settings)))
+        """Warm-up, over a tenth of the run at the latest; then a cosine to zero at its end."""
+        done = progress.done(self.settings)
+        warm = min(1.0, max((progress.step + 1) / self.settings.warm_up, done / LONGEST_WARM_UP))
+        part = warm * 0.5 * (1 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * part
 

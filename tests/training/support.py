@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ginr.data import Collection
 from ginr.progress import Progress, Watcher
 from ginr.validation import Scores
 
@@ -29,6 +30,10 @@ class Log(Watcher, list[float]):
         super().__init__()
         self.stop_after = stop_after
         self.scores: list[Scores] = []
+        self.cuts_on_device = False
+
+    def begin(self, pictures: Collection, progress: Progress) -> None:
+        self.cuts_on_device = progress.cuts_on_device
 
     def stepped(self, progress: Progress) -> None:
         self.append(progress.loss)

@@ -100,7 +100,7 @@ def test_a_feed_gives_the_steps_in_order(n_thread: int) -> None:
     def make(step: int) -> Batch:
         return sampler.batch(step, range(2))
 
-    with Feed(make, 4, n_thread) as feed:
+    with Feed(make, 4, n_thread, torch.device("cpu")) as feed:
         for step in (4, 5, 6, 7):
             assert torch.equal(feed.take().pixels, make(step).pixels)
         assert feed.waited > 0
@@ -111,5 +111,5 @@ def test_what_fails_in_a_thread_is_raised_where_the_batch_is_taken() -> None:
     def fail(step: int) -> Batch:
         raise OSError(f"step {step}")
 
-    with Feed(fail, 2, 1) as feed, pytest.raises(OSError, match="step 2"):
+    with Feed(fail, 2, 1, torch.device("cpu")) as feed, pytest.raises(OSError, match="step 2"):
         feed.take()

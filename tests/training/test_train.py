@@ -184,6 +184,32 @@ def test_a_group_with_a_rate_of_nearly_nothing_stays(
         assert moved < 1e-9 if name.startswith("decoder.") else moved > 1e-5, name
 
 
+def test_half_of_the_bits_give_nearly_the_same_loss(
+    tiny_config: GinrConfig, settings: TrainConfig
+) -> None:
+    _, whole = weights_after(tiny_config, settings, "whole")
+    _, half = weights_after(tiny_config, settings, "half", precision="bfloat16")
+    assert half != whole
+    assert half == pytest.approx(list(whole), rel=2e-3)
+
+
+def rates_of(config: GinrConfig, settings: TrainConfig, **change: Any) -> list[float]:
+    """The rate of every step over its peak."""
+    weights_after(config, settings, "rates", log_steps=1, **change)
+    log = (settings.run.with_name("rates") / "metrics.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in log]
+    return [line["rate"] / settings.rate for line in lines if line["kind"] == "training"]
+
+
+def test_the_warm_up_takes_a_tenth_of_a_short_run(
+    tiny_config: GinrConfig, settings: TrainConfig
+) -> None:
+    rates = rates_of(tiny_config, settings, steps=40, warm_up=200)
+    cosine = [0.5 * (1 + math.cos(math.pi * step / 40)) for step in range(40)]
+    warm = [1 / 200, 1 / 4, 2 / 4, 3 / 4] + [1.0] * 36
+    assert rates == pytest.approx([c * w for c, w in zip(cosine, warm, strict=True)])
+
+
 def test_losses_by_hand() -> None:
     error = torch.tensor([0.5, -0.1])
     assert loss_of(error, "l1").item() == pytest.approx(0.3)
