@@ -4,7 +4,8 @@ Run: pytest tests/test_scan.py
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -13,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ginr import scan
-from ginr.scan import BACKENDS, CHUNK, backends, causal_conv_silu, default_backend, selective_scan
+from ginr.scan import (
+    BACKENDS,
+    CHUNK,
+    backends,
+    causal_conv_silu,
+    default_backend,
+    selective_scan,
+    slow_reason,
+)
 
 N_STATE = 5
 LENGTHS = (1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17)
@@ -27,8 +36,75 @@ FAST = [
     pytest.param(
         "numba", marks=pytest.mark.skipif(bool(backends()["numba"]), reason=backends()["numba"])
     ),
+    "mamba_ssm",  # on the CPU a stand-in, which holds our calls to the packages' interfaces
 ]
 TRITON = pytest.mark.skipif(bool(backends()["mamba_ssm"]), reason=backends()["mamba_ssm"] or "-")
+
+
+@pytest.fixture(autouse=True)
+def _stand_ins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The CUDA packages as far as they are called, computed by the formulas."""
+    if "cuda" not in request.keywords:
+        triton, extension = ModuleType("ssd_combined"), ModuleType("causal_conv1d")
+        triton.__dict__["mamba_chunk_scan_combined"] = mamba_chunk_scan_combined
+        extension.__dict__["causal_conv1d_fn"] = causal_conv1d_fn
+        monkeypatch.setitem(sys.modules, "mamba_ssm.ops.triton.ssd_combined", triton)
+        monkeypatch.setitem(sys.modules, "causal_conv1d", extension)
+    scan.missing.cache_clear()
+    yield
+    scan.missing.cache_clear()
+
+
+@torch.autocast("cpu", enabled=False)  # as Triton, which knows nothing of it
+def mamba_chunk_scan_combined(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, chunk_size: int,  # noqa: N803
+    D: Tensor | None = None, z: None = None, dt_bias: None = None, initial_states: None = None,  # noqa: N803
+    seq_idx: None = None, cu_seqlens: None = None, dt_softplus: bool = False,
+    dt_limit: tuple[float, float] = (0.0, float("inf")), return_final_states: bool = False,
+    return_varlen_states: bool = False,
+) -> Tensor:  # fmt: skip
+    """As in mamba_ssm 2.2 and 2.3; what it asserts, and the limits of its kernels' grids.
+
+    x (batch, seqlen, nheads, headdim), dt (batch, seqlen, nheads), A (nheads), B and C (batch,
+    seqlen, ngroups, dstate), D (nheads) or (nheads, headdim) -> the shape and dtype of x.
+    """
+    batch, seqlen, nheads, headdim = x.shape
+    ngroups, dstate = B.shape[2:]
+    assert dt.shape == (batch, seqlen, nheads) and A.shape == (nheads,)
+    assert B.shape == C.shape == (batch, seqlen, ngroups, dstate) and nheads % ngroups == 0
+    assert D is None or D.shape in ((nheads,), (nheads, headdim))
+    assert B.dtype == C.dtype == x.dtype
+    assert chunk_size & (chunk_size - 1) == 0
+    assert batch * -(-seqlen // chunk_size) <= scan.GRID and nheads <= 65535
+    b, c = (v.float().repeat_interleave(nheads // ngroups, 2) for v in (B, C))
+    state = x.new_zeros(batch, nheads, headdim, dstate, dtype=torch.float32)
+    steps = []
+    for t in range(seqlen):
+        gained = torch.einsum("bh,bhp,bhn->bhpn", dt[:, t].float(), x[:, t].float(), b[:, t])
+        state = torch.exp(dt[:, t] * A)[..., None, None] * state + gained
+        steps.append(torch.einsum("bhn,bhpn->bhp", c[:, t], state))
+    y = torch.stack(steps, 1)
+    if D is not None:
+        y = y + D.reshape(nheads, -1) * x.float()
+    return y.to(x.dtype)
+
+
+def causal_conv1d_fn(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, seq_idx: None = None,
+    initial_states: None = None, return_final_states: bool = False, final_states_out: None = None,
+    activation: str | None = None,
+) -> Tensor:  # fmt: skip
+    """As in causal_conv1d 1.5 to 1.7: x (batch, dim, seqlen), weight (dim, width), bias (dim)."""
+    dim, width = weight.shape
+    assert x.shape[1] == dim and 2 <= width <= 4 and activation in (None, "silu", "swish")
+    assert x.stride(1) == 1 or x.stride(2) == 1
+    if x.stride(2) > 1:  # channels last
+        assert dim % 8 == 0 and x.stride(0) % 8 == 0 and x.stride(2) % 8 == 0
+    assert bias is None or (bias.shape == (dim,) and bias.dtype == weight.dtype)
+    bias = None if bias is None else bias.float()
+    out = F.conv1d(x.float(), weight.float()[:, None], bias, padding=width - 1, groups=dim)
+    out = out[..., : x.shape[2]]
+    return (F.silu(out) if activation else out).to(x.dtype)
 
 
 class ScanCase(NamedTuple):
@@ -108,6 +184,14 @@ def test_scan_equals_reference(
     actual = value_and_gradients(case, lambda c: c.run(backend, reverse=reverse))
     assert actual[0].dtype == dtype
     assert_close(actual, expected, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_scan_stays_in_float32_under_autocast(backend: str) -> None:
+    case = scan_case(CHUNK + 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        scanned = case.run(backend)
+    assert torch.equal(scanned, case.run(backend))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 1, 5, 16), (1, 4, 24, 16), (2, 2, 33, 1)])
@@ -203,12 +287,13 @@ def test_scan_of_an_expanded_gradient(backend: str) -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("n_step", [1, N_TAP - 2, N_TAP - 1, N_TAP, N_TAP + 1, CHUNK + 1])
+@pytest.mark.parametrize("n_channel", [11, 16])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("backend", FAST)
 def test_convolution_equals_the_formula(
-    backend: str, dtype: torch.dtype, n_step: int, reverse: bool
+    backend: str, dtype: torch.dtype, n_channel: int, n_step: int, reverse: bool
 ) -> None:
-    case = conv_case(n_step, dtype=dtype)
+    case = conv_case(n_step, n_channel=n_channel, dtype=dtype)
     expected = value_and_gradients(case, lambda c: conv_formula(c, reverse))
     actual = value_and_gradients(case, lambda c: c.run(backend, reverse=reverse))
     assert actual[0].dtype == dtype
@@ -262,19 +347,27 @@ def test_backends_say_why_they_are_missing(monkeypatch: pytest.MonkeyPatch) -> N
     assert tuple(backends()) == BACKENDS
     assert backends()["reference"] == backends()["chunked"] == ""
     if not torch.cuda.is_available():
-        assert backends()["mamba_ssm"]
+        assert backends()["mamba_ssm"] == "needs a CUDA device, none was found"
+    assert default_backend(torch.device("cuda")) == "mamba_ssm"
     monkeypatch.setitem(sys.modules, "mamba_ssm.ops.triton.ssd_combined", None)
     monkeypatch.setitem(sys.modules, "ginr.scan_numba", None)
-    scan._missing.cache_clear()
-    try:
-        reasons = backends()
-        assert "import mamba_ssm failed" in reasons["mamba_ssm"]
-        assert "import numba failed" in reasons["numba"]
-        assert all("\n" not in reason for reason in reasons.values())
-        assert default_backend(torch.device("cpu")) == "chunked"
-        assert default_backend(torch.device("cuda")) == "chunked"
-    finally:
-        scan._missing.cache_clear()
+    scan.missing.cache_clear()
+    reasons = backends()
+    assert "import mamba_ssm failed" in reasons["mamba_ssm"]
+    assert "import numba failed" in reasons["numba"]
+    assert all("\n" not in reason for reason in reasons.values())
+    assert default_backend(torch.device("cpu")) == "chunked"
+    assert default_backend(torch.device("cuda")) == "chunked"
+    assert slow_reason(torch.device("cuda")) == reasons["mamba_ssm"]
+    assert slow_reason(torch.device("xpu")) == "no kernels for xpu"
+
+
+def test_more_sequences_than_a_grid_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = scan_case(CHUNK + 1, batch=7)
+    expected = value_and_gradients(case, lambda c: c.run("reference"))
+    monkeypatch.setattr(scan, "GRID", 5)  # two sequences of two chunks
+    actual = value_and_gradients(case, lambda c: c.run("mamba_ssm"))
+    assert_close(actual, expected, TOLERANCE[torch.float32])
 
 
 def test_an_unknown_backend_is_refused() -> None:
@@ -283,31 +376,46 @@ def test_an_unknown_backend_is_refused() -> None:
 
 
 @pytest.mark.cuda
-@TRITON
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("n_step", [1, CHUNK, 3 * CHUNK + 17])
+@pytest.mark.parametrize("n_step", [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_triton_scan_equals_reference(dtype: torch.dtype, n_step: int, reverse: bool) -> None:
-    case = scan_case(n_step, n_head=2, head_dim=32, n_state=16, dtype=dtype)
+@pytest.mark.parametrize("backend", ["chunked", pytest.param("mamba_ssm", marks=TRITON)])
+def test_scan_on_cuda_equals_reference(
+    backend: str, dtype: torch.dtype, n_step: int, reverse: bool
+) -> None:
+    case = scan_case(n_step, n_head=2, head_dim=24, n_state=16, dtype=dtype)
     expected = value_and_gradients(
         case, lambda c: c.run("reference", reverse=reverse, n_state=16), "cuda"
     )
     actual = value_and_gradients(
-        case, lambda c: c.run("mamba_ssm", reverse=reverse, n_state=16), "cuda"
+        case, lambda c: c.run(backend, reverse=reverse, n_state=16), "cuda"
     )
+    assert actual[0].dtype == dtype
     # Tensor cores multiply float32 with ten bits of mantissa.
     assert_close(actual, expected, {torch.float32: 5e-3, torch.bfloat16: 3e-2}[dtype])
 
 
 @pytest.mark.cuda
 @TRITON
+def test_more_sequences_than_a_cuda_grid_holds() -> None:
+    case = scan_case(2 * CHUNK, batch=scan.GRID // 2 + 5, n_head=1, head_dim=8, n_state=16)
+    run = ScanCase(*(v.cuda() for v in case)).run
+    expected = run("chunked", n_state=16)
+    assert_close([run("mamba_ssm", n_state=16)], [expected], 5e-3)
+
+
+@pytest.mark.cuda
 @pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("n_channel", "n_tap"), [(96, 4), (80, 2), (11, 4), (16, 5)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_cuda_convolution_equals_the_formula(dtype: torch.dtype, reverse: bool) -> None:
-    case = conv_case(CHUNK + 1, n_channel=96, dtype=dtype)
+@pytest.mark.parametrize("backend", ["chunked", pytest.param("mamba_ssm", marks=TRITON)])
+def test_convolution_on_cuda_equals_the_formula(
+    backend: str, dtype: torch.dtype, n_channel: int, n_tap: int, reverse: bool
+) -> None:
+    case = conv_case(CHUNK + 1, n_tap=n_tap, n_channel=n_channel, dtype=dtype)
     expected = value_and_gradients(case, lambda c: conv_formula(c, reverse))
-    actual = value_and_gradients(case, lambda c: c.run("mamba_ssm", reverse=reverse), "cuda")
-    assert_close(actual, expected, {torch.float32: 1e-3, torch.bfloat16: 3e-2}[dtype])
+    actual = value_and_gradients(case, lambda c: c.run(backend, reverse=reverse), "cuda")
+    assert_close(actual, expected, {torch.float32: 5e-3, torch.bfloat16: 3e-2}[dtype])
 
 
 def formula_in_float64(case: ScanCase) -> Tensor:

@@ -9,6 +9,7 @@ Four backends compute the same numbers: `reference` (a plain loop, for tests), `
 products, wherever torch runs), `numba` (fused, CPU) and `mamba_ssm` (Triton, CUDA).
 """
 
+import warnings
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -18,7 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BACKENDS = ("reference", "chunked", "numba", "mamba_ssm")
+FASTEST = {"cpu": "numba", "cuda": "mamba_ssm"}  # by the type of the device
 CHUNK = 64  # steps per matrix product of the chunked scan
+GRID = 65535  # blocks along an axis of a CUDA grid, of which a Triton kernel takes one per chunk
 LANES = 16  # numbers in a vector of the compiled loops, as in `ginr.simd_numba`
 STATES = 8  # states that `ginr.scan_numba` takes at a time
 
@@ -49,7 +52,8 @@ def selective_scan(
     if backend == "mamba_ssm":
         y = _mamba_ssm_scan(x, dt, a, b, c, d)
     elif backend == "chunked":
-        y = _chunked_scan(x.float(), dt, a, b.float(), c.float(), d)
+        with torch.autocast(packed.device.type, enabled=False):  # its products would be bfloat16
+            y = _chunked_scan(x.float(), dt, a, b.float(), c.float(), d)
     elif backend == "reference":
         y = _reference_scan(x.float(), dt, a, b.float(), c.float(), d)
     else:
@@ -71,7 +75,9 @@ def causal_conv_silu(
         return out.to(u.dtype)
     rows = (u.flip(1) if reverse else u).transpose(1, 2)  # (B, C, T)
     taps = weight.t().to(u.dtype)  # (C, J)
-    if backend == "mamba_ssm" and not _missing("causal_conv1d"):
+    # The extension takes rows of whole 16-byte loads and two to four taps.
+    fits = u.shape[-1] % 8 == 0 and 2 <= weight.shape[0] <= 4
+    if backend == "mamba_ssm" and fits and not missing("causal_conv1d"):
         conv = import_module("causal_conv1d").causal_conv1d_fn
         mixed = conv(rows, taps.contiguous(), bias.to(u.dtype), activation="silu")
     else:
@@ -83,11 +89,13 @@ def causal_conv_silu(
 
 def default_backend(device: torch.device) -> str:
     """The fastest backend that runs on `device`."""
-    if device.type == "cpu":
-        return "chunked" if _missing("numba") else "numba"
-    if device.type == "cuda" and not _missing("mamba_ssm"):
-        return "mamba_ssm"
-    return "chunked"
+    return "chunked" if slow_reason(device) else FASTEST[device.type]
+
+
+def slow_reason(device: torch.device) -> str:
+    """Why the scan on `device` is the chunked one, empty if there is a faster one."""
+    fastest = FASTEST.get(device.type)
+    return missing(fastest) if fastest else f"no kernels for {device.type}"
 
 
 def backends() -> dict[str, str]:
@@ -96,22 +104,24 @@ def backends() -> dict[str, str]:
     return {
         "reference": "",
         "chunked": "",
-        "numba": _missing("numba"),
-        "mamba_ssm": _missing("mamba_ssm") or cuda,
+        "numba": missing("numba"),
+        "mamba_ssm": missing("mamba_ssm") or cuda,
     }
 
 
 @lru_cache(maxsize=8)
-def _missing(package: str) -> str:
+def missing(package: str) -> str:
     """Why `package` cannot be used, empty if it can."""
     module = {
         "mamba_ssm": "mamba_ssm.ops.triton.ssd_combined",
         "numba": "ginr.scan_numba",
     }.get(package, package)
     try:
-        import_module(module)
+        with warnings.catch_warnings(action="ignore"):  # theirs, of no use to ours
+            import_module(module)
     except Exception as error:  # a broken CUDA build raises anything from ImportError to OSError
-        return f"import {package} failed: {type(error).__name__}: {str(error).splitlines()[0]}"
+        words = str(error).partition("\n")[0]
+        return f"import {package} failed: {type(error).__name__}: {words}"
     return ""
 
 
@@ -162,10 +172,12 @@ def _chunked_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Ten
 
 def _mamba_ssm_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     scan = import_module("mamba_ssm.ops.triton.ssd_combined").mamba_chunk_scan_combined
-    y: Tensor = scan(
-        x.contiguous(), dt.contiguous(), a, b[:, :, None].contiguous(), c[:, :, None].contiguous(),
-        chunk_size=CHUNK, D=d,
-    )  # fmt: skip
+    n_sequence = max(1, GRID // -(-x.shape[1] // CHUNK))
+    parts = [
+        scan(x, dt, a, b[:, :, None], c[:, :, None], chunk_size=CHUNK, D=d)
+        for x, dt, b, c in zip(*(v.split(n_sequence) for v in (x, dt, b, c)), strict=True)
+    ]
+    y: Tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
     return y
 
 
