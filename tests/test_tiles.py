@@ -158,6 +158,8 @@ def test_progress_rises_to_the_end(tiny_model: Ginr, monkeypatch: pytest.MonkeyP
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
         RuntimeError("could not create a primitive"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
     ],
 )
 def test_out_of_memory_halves_the_tiles(
@@ -183,7 +185,8 @@ def test_hopeless_memory_is_an_error(tiny_model: Ginr, monkeypatch: pytest.Monke
         raise MemoryError
 
     monkeypatch.setattr(module, "encode_tile", never)
-    with pytest.raises(GinrError, match="tiles of 8 pixels"):
+    words = "out of memory with tiles of 8 pixels, the smallest: close other programs$"
+    with pytest.raises(GinrError, match=words):
         upscale(_random(50, 60), tiny_model, height=100, width=120)
 
 

@@ -16,11 +16,11 @@ from ginr.config import GinrConfig
 from ginr.decoder import LatticeDecoder
 from ginr.errors import GinrError, SizeError
 from ginr.field import Box, Field
+from ginr.memory import MARGIN, whole_windows
 from ginr.model import Ginr
 from ginr.picture import Picture, quantize
 from ginr.size import output_box
 from ginr.tiles import (
-    MARGIN,
     Precision,
     Tile,
     cut_box,
@@ -28,7 +28,6 @@ from ginr.tiles import (
     encode_tile,
     planes_of,
     read_box,
-    whole_windows,
 )
 from ginr.tokens import window_plan
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ginr.errors import SizeError
 from ginr.field import Box, Field
 from ginr.maps import Floats, Map
+from ginr.memory import is_out_of_memory, smaller_side, tile_side
 from ginr.model import Ginr
 from ginr.picture import Picture, quantize
 from ginr.tiles import (
@@ -31,11 +32,8 @@ from ginr.tiles import (
     canvas,
     cut_box,
     encode_tile,
-    is_out_of_memory,
     planes_of,
     read_box,
-    smaller_side,
-    tile_side,
 )
 
 SKEW = 0.1  # LR pixels squared: e^(-SKEW / 12 pi^2 / 2) = 0.96 of a diagonal wave at LR's limit
@@ -67,7 +65,6 @@ def warp(
     """
     if min(height, width) < 1:
         raise SizeError(f"{width}x{height}: a picture needs at least 1x1 pixels")
-    window = model.config.window
     side = tile_side(model, tile)
     while True:
         try:
@@ -76,7 +73,7 @@ def warp(
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            side = smaller_side(side, window)
+            side = smaller_side(side, model)
         if notice:
             notice(f"out of memory: starting over with tiles of {side} pixels")
 

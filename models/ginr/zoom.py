@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ginr.errors import SizeError
 from ginr.field import Box, Field
 from ginr.maps import Floats
+from ginr.memory import tile_side
 from ginr.model import Ginr
 from ginr.picture import Picture, quantize
 from ginr.picture_samples import Planes, Samples
@@ -32,7 +33,6 @@ from ginr.tiles import (
     encode_tile,
     planes_of,
     read_box,
-    tile_side,
 )
 
 FADED = 2.0

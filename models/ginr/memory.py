@@ -1,0 +1,59 @@
+"""How large tiles are: whole windows, a margin around them, and what fits the memory at hand."""
+
+import math
+
+import torch
+
+from ginr.errors import GinrError
+from ginr.model import Ginr
+
+TILE = 512  # LR pixels along the side of a core
+MARGIN = 32  # LR pixels around it, at least
+LARGEST = 2048  # LR pixels along the side of a core on a GPU, however much memory it has
+ALIVE = 14  # float32 numbers the encoder holds at a time, at most, per step and packed channel
+
+
+def tile_side(model: Ginr, tile: int | None) -> int:
+    """The side of a core in whole windows: `tile`, or what fits the memory at hand.
+
+    On the CPU, whose caches count, that is what `TILE` stands for; a GPU is filled, by half.
+    """
+    device, window = model.lps.device, model.config.window
+    if tile or device.type != "cuda":
+        return whole_windows(tile or TILE // math.isqrt(model.n_view), window)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return fitting_side(model, (torch.cuda.mem_get_info(device)[0] + cached) // 2)
+
+
+def fitting_side(model: Ginr, n_byte: int) -> int:
+    """The largest side of a core, in whole windows, that is encoded in so many bytes."""
+    config = model.config
+    steps = (config.seq_len + config.n_lp) / config.window**2  # per LR pixel
+    per_pixel = 4 * ALIVE * steps * (config.inner + 2 * config.n_state) * model.n_view
+    side = math.isqrt(int(n_byte / per_pixel)) - 2 * whole_windows(MARGIN, config.window)
+    return max(config.window, min(side, LARGEST) // config.window * config.window)
+
+
+def whole_windows(length: int, window: int) -> int:
+    """A length rounded up to whole windows."""
+    return -(-length // window) * window
+
+
+def smaller_side(side: int, model: Ginr) -> int:
+    """Half the side of a tile, in whole windows; raises GinrError where it is one window already."""
+    window, device = model.config.window, model.lps.device
+    if side <= window:
+        place = "" if device.type == "cpu" else f" on {device}, or use --device cpu"
+        raise GinrError(
+            f"out of memory with tiles of {side} pixels, the smallest: close other programs{place}"
+        )
+    return max(window, side // 2 // window * window)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether this is how running out of memory looks."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # Neither torch's CPU allocator nor oneDNN, CUDA, cuBLAS and cuDNN have a class of their own for it.
+    words = ("allocate memory", "could not create a primitive", "out of memory", "ALLOC_FAILED")
+    return any(phrase in str(error) for phrase in words)
