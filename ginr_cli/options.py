@@ -38,6 +38,15 @@ DeviceOption = Annotated[
         help="cpu, cuda or cuda:1 (the second GPU); auto takes CUDA where it works, else the CPU.",
     ),
 ]
+DevicesOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE[,DEVICE]",
+        help="cpu, cuda or cuda:1 (the second GPU); auto takes CUDA where it works, else the CPU. "
+        "Of several, cuda:0,cuda:1, each takes the next picture of a folder.",
+    ),
+]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="auto takes what is faster on the device.")
 ]
@@ -176,7 +185,8 @@ BatchOption = Annotated[int | None, typer.Option("--batch", help="Crops per step
 CropOption = Annotated[
     int | None,
     typer.Option(
-        "--crop", help="Side of a crop in input pixels. Left out: 32, for the preset reconstruct 64."
+        "--crop",
+        help="Side of a crop in input pixels. Left out: 32, for the preset reconstruct 64.",
     ),
 ]
 RateOption = Annotated[
@@ -184,7 +194,7 @@ RateOption = Annotated[
     typer.Option(
         "--rate",
         help="Learning rate at its peak. Left out: 3e-3 for the preset small, 1e-3 for base, 2e-3 "
-        "for reconstruct; with --init a tenth of it.",
+        "for reconstruct.",
     ),
 ]
 SeedOption = Annotated[
@@ -193,7 +203,10 @@ SeedOption = Annotated[
 InitOption = Annotated[
     str | None,
     typer.Option(
-        "--init", metavar="NAME|FILE", help="Start from the weights of a checkpoint like this one."
+        "--init",
+        metavar="NAME|FILE",
+        help="Start from the weights of a checkpoint like this one. The usual rate learns another "
+        "kind of picture or LR soonest; a tenth of it forgets least.",
     ),
 ]
 ConfigOption = Annotated[

@@ -1,6 +1,7 @@
 """`ginr train`: a checkpoint from folders of pictures."""
 
 import os
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from ginr_cli.options import (
     SetOption,
     ShowConfigOption,
     StepsOption,
+    StopAfterOption,
 )
 from ginr_cli.training import Listener, Session
 
@@ -36,6 +38,7 @@ def train(
     preset: PresetOption = None,
     minutes: MinutesOption = None,
     steps: StepsOption = None,
+    stop_after: StopAfterOption = None,
     batch: BatchOption = None,
     crop: CropOption = None,
     rate: RateOption = None,
@@ -51,8 +54,11 @@ def train(
     The run is saved every few minutes, and measured on pictures held out.
     Ctrl+C saves it as well; the same command goes on with it.
     """
+    began = time.monotonic()
     if minutes is not None and steps is not None:
         raise console.UsageError("--minutes and --steps together: give one of them")
+    if stop_after is not None and not stop_after > 0:
+        raise console.UsageError(f"--stop-after is {stop_after}: give a number above 0")
     flags = {
         "folders": folders,
         "run": run,
@@ -76,7 +82,8 @@ def train(
     from ginr.train import train as run_training
 
     team = Team(settings.device)
-    with (Session if team.is_main else Listener)(settings, team.n) as session:
+    deadline = None if stop_after is None else began + 60 * stop_after
+    with (Session if team.is_main else Listener)(settings, team, deadline) as session:
         path = run_training(network, settings, session, team)
     session.sum_up(path, as_json)
 

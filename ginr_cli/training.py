@@ -1,6 +1,7 @@
 """A training run as the terminal shows it: what is there, how it goes, what came of it."""
 
 import math
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from ginr_cli.signals import StopRequest
 if TYPE_CHECKING:
     from ginr.data import Collection
     from ginr.progress import Progress
+    from ginr.team import Team
     from ginr.train_config import TrainConfig
     from ginr.validation import Scores
 
@@ -78,18 +80,18 @@ class TrainingMeter(console.Bar):
 
 
 class Listener:
-    """A process of a run that says nothing, and stops at a signal; the others of several."""
+    """A process of a run that says nothing, and stops at a signal or in time; the others of several."""
 
-    def __init__(self, settings: "TrainConfig", n_process: int) -> None:
-        """`settings` are those of the run, one of `n_process`."""
-        self._settings, self._n_process = settings, n_process
+    def __init__(self, settings: "TrainConfig", team: "Team", deadline: float | None) -> None:
+        """A run with `settings`, stopped when the monotonic clock says `deadline`, if it is given."""
+        self._settings, self._team, self._deadline = settings, team, deadline
         self._request = StopRequest()
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
         """Listen for Ctrl+C."""
         # A launcher repeats a signal that its processes have had already.
-        self._open.enter_context(self._request.listening(patient=self._n_process > 1))
+        self._open.enter_context(self._request.listening(patient=self._team.n > 1))
         return self
 
     def __exit__(
@@ -117,12 +119,14 @@ class Listener:
         """The run is saved."""
 
     def stop(self) -> bool:
-        """Whether Ctrl+C or SIGTERM came."""
-        return self._request.is_made
+        """Whether Ctrl+C or SIGTERM came, or time is up."""
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        return late or self._request.is_made
 
     def sum_up(self, path: Path, as_json: bool) -> None:
-        """Exit code 130 if the run was stopped before its end."""
-        if self._progress.done(self._settings) < 1:
+        """Exit code 130 if the run was stopped before its end, and not in time."""
+        planned = self._deadline is not None and not self._request.is_made
+        if self._progress.done(self._settings) < 1 and not planned:
             raise typer.Exit(130)
 
 
@@ -160,7 +164,9 @@ class Session(Listener):
         self._n_pictures = len(pictures.training), len(pictures.held_out)
         for line in _described(pictures, self._settings):
             console.say(line)
-        console.say(_intention(self._settings, progress, self._n_process))
+        console.say(_intention(self._settings, progress, self._team.n))
+        if self._team.device.type == "cuda":
+            console.say(_where_crops_are_cut(progress))
         self._meter = self._open.enter_context(TrainingMeter(progress, self._settings))
 
     def stepped(self, progress: "Progress") -> None:
@@ -196,11 +202,12 @@ class Session(Listener):
         console.say(f"step {progress.step}: {', '.join(words)}")
 
     def stop(self) -> bool:
-        """Whether Ctrl+C or SIGTERM came."""
-        if self._request.is_made:
-            again = ", once more leaves at once" if self._n_process == 1 else ""
+        """Whether Ctrl+C or SIGTERM came, or time is up."""
+        stops = super().stop()
+        if stops:
+            again = ", once more leaves at once" if self._team.n == 1 else ""
             console.say(f"stopping: the run is saved and measured{again}")
-        return self._request.is_made
+        return stops
 
     def sum_up(self, path: Path, as_json: bool) -> None:
         """The checkpoint's path; exit code 130 if the run was stopped before its end."""
@@ -269,3 +276,12 @@ def _intention(settings: "TrainConfig", progress: "Progress", n_process: int) ->
     if progress.step:
         return f"going on in {run} after {so_far}, up to {length}, with {crops}"
     return f"training for {length} with {crops}, kept in {run}"
+
+
+def _where_crops_are_cut(progress: "Progress") -> str:
+    if progress.cuts_on_device:
+        return "the pictures are in the GPU's memory: crops are cut there"
+    return (
+        "crops are cut on the CPU: the GPU does degradation = clean alone, "
+        "of pictures that take less than half of its free memory"
+    )

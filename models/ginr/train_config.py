@@ -46,7 +46,7 @@ class TrainConfig:
     rate_decoder: float | None = None
     """That of the decoder, where it differs."""
     warm_up: int = 200
-    """Steps from zero to the peak."""
+    """Steps from zero to the peak, a tenth of the run at the most."""
     ema: float = 0.999
     """What the averaged weights keep of themselves at each step, from 0 to less than 1."""
     clip: float = 1.0

@@ -3,6 +3,7 @@
 Run: pytest tests/cli/test_train.py
 """
 
+import json
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from ginr.checkpoint import load_checkpoint, save_checkpoint
 from ginr.config import PRESETS, GinrConfig
 from ginr.model import Ginr
 from ginr.settings import read_toml, resolve
-from ginr.train_config import TrainConfig
+from ginr.train_config import TRAINING, TrainConfig
 from ginr_cli.train import train as options_of_train
 
 from .support import Run, files
@@ -39,6 +40,7 @@ def photos(monkeypatch: pytest.MonkeyPatch, tiny_config: GinrConfig) -> Path:
     return folder
 
 
+SHIPPED_PRESETS = tuple(PRESETS)
 TINY = ["--run", "run", "--preset", "tiny", "--batch", "1", "--crop", "16"]
 
 
@@ -110,6 +112,30 @@ def test_lps_that_are_alike_are_warned_of_once(
     assert run.err.count("warning: the LPs have an effective rank of 1.0 at step 1, of 16") == 1
 
 
+def test_a_run_in_calls_of_limited_time_ends_at_rate_zero(run: Run, photos: Path) -> None:
+    # One to compile, and as many as three seconds of training take; a call reads and saves as well.
+    whole = ["--minutes", "0.05", "--set", "log_steps=1", "--set", "scales=2", "--json"]
+    calls = []
+    while not calls or not calls[-1]["finished"]:
+        assert len(calls) < 30
+        (record,) = run("train", photos, *TINY, *whole, "--stop-after", "0.02").records
+        assert run.code == 0 and record["minutes"] < 0.06
+        calls.append(record)
+    assert len(calls) >= 3
+    assert sorted(record["steps"] for record in calls) == [record["steps"] for record in calls]
+    lines = map(json.loads, Path("run/metrics.jsonl").read_text().splitlines())
+    training = [line for line in lines if line["kind"] == "training"]
+    assert [line["step"] for line in training] == list(range(1, calls[-1]["steps"] + 1))
+    rates = [line["rate"] for line in training]
+    assert rates[-1] < 0.02 * max(rates) and max(rates) > 0.9 * TrainConfig.rate
+
+
+def test_a_call_may_end_before_its_first_step(run: Run, photos: Path) -> None:
+    (record,) = run("train", photos, *TINY, "--stop-after", "1e-9", "--json").records
+    assert (run.code, record["steps"], record["finished"]) == (0, 0, False)
+    assert load_checkpoint("run/model.safetensors").facts["steps"] == 0
+
+
 def test_a_single_picture_is_also_measured_with(run: Run, photos: Path) -> None:
     run("train", photos / "deep", *TINY, "--steps", "1", "--json")
     assert run.code == 0
@@ -137,6 +163,7 @@ def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
         (["photos", "--minutes", "nan"], 2, "minutes is nan"),
         (["photos", "--minutes", "abc"], 2, "--minutes"),
         (["photos", "--minutes", "1", "--steps", "1"], 2, "--minutes and --steps together"),
+        (["photos", "--stop-after", "nan"], 2, "--stop-after is nan: give a number above 0"),
         (["photos", "--steps", "0"], 2, "steps is 0: give 1 or more"),
         (["photos", "--batch", "0"], 2, "batch is 0: give 1 or more"),
         (["photos", "--rate", "inf"], 2, "rate is inf: give a number above 0"),
@@ -192,11 +219,13 @@ def test_a_damaged_state(run: Run, photos: Path, contents: bytes | None) -> None
 
 def test_help_tells_the_defaults() -> None:
     told = get_type_hints(options_of_train, include_extras=True)
-    for field in fields(TrainConfig):
-        if field.name in ("batch", "crop", "rate", "seed"):
-            words = told[field.name].__metadata__[0].help
-            assert float(words.rstrip(".").split()[-1]) == field.default
-    assert {field.name: field.default for field in fields(TrainConfig)}["minutes"] == 60
+    defaults = {field.name: field.default for field in fields(TrainConfig)}
+    for name in ("batch", "crop", "rate", "seed"):
+        words = told[name].__metadata__[0].help
+        numbers = {float(number) for number in re.findall(r"\d[\de.-]*(?<![.])", words)}
+        presets = {TRAINING.get(preset, {}).get(name, defaults[name]) for preset in SHIPPED_PRESETS}
+        assert numbers == presets, name
+    assert defaults["minutes"] == 60
 
 
 def test_settings_come_from_a_file_from_pairs_and_from_flags(run: Run, photos: Path) -> None:
