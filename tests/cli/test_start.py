@@ -43,6 +43,36 @@ def test_help_and_refusals_do_not_wait_for_torch(arguments: list[str], code: int
     assert result.returncode == 0, result.stderr
 
 
+def test_ctrl_c_is_quiet_while_the_commands_load() -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'ginr_cli.app': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from ginr_cli.main import main\n"
+        "main(['--help'])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_what_is_loaded_for_a_picture_is_needed_and_not_searched_for_cycles(
+    tiny_checkpoint: Path,
+) -> None:
+    picture("a.png")
+    script = (
+        "import gc, sys\nfrom ginr_cli.main import main\n"
+        "try: main(['upscale', 'a.png', '-c', 'tiny.safetensors'])\n"
+        "except SystemExit as leave: assert not leave.code, leave\n"
+        "needless = {'torch._dynamo', 'torch._inductor', 'sympy', 'ginr.train'}\n"
+        "assert not needless & set(sys.modules), needless & set(sys.modules)\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_version_is_the_installed_one(run: Run) -> None:
     assert run("--version").code == 0
     assert run.out == f"ginr {importlib.metadata.version('ginr')}\n"
