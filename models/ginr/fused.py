@@ -23,14 +23,13 @@ from numba import njit, types
 from numba.core import config
 from numba.extending import intrinsic
 
-SHARED = ("fused.py", "simd_numba.py", "activations_numba.py", "scan_numba.py")
-
 
 class Kernel:
     """A compiled function, run by as many threads as torch is set to use."""
 
     def __init__(self, function: Callable[..., None]) -> None:
-        options = {"fastmath": True, "nogil": True}
+        # Numbers that are none, and division by zero, are answers: the training loop looks at them.
+        options = {"fastmath": True, "nogil": True, "error_model": "numpy"}
         kept, config.CACHE_DIR = config.CACHE_DIR, config.CACHE_DIR or str(_folder() or "")
         try:
             self.compiled: Any = njit(**options, cache=True)(function)
@@ -85,11 +84,11 @@ def take(typing: Any, claim: Any) -> Any:
 def _folder() -> Path | None:
     """Where compiled loops are kept, None if nowhere is ours.
 
-    Numba compiles a kernel anew when its own file has changed; what all kernels are made of has its
-    part in the folder's name.
+    Numba compiles a kernel anew when its own file has changed; what kernels are made of, each other's
+    files, has its part in the folder's name.
     """
-    sources = (Path(__file__).with_name(name).read_bytes() for name in SHARED)
-    name = sha256(b"".join(sources)).hexdigest()
+    sources = [Path(__file__), *sorted(Path(__file__).parent.glob("*_numba.py"))]
+    name = sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     for parent in (_user_cache(), _private_temporary()):
         if parent is not None:
             folder = parent / "ginr" / "numba" / name[:16]

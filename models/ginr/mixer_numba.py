@@ -15,13 +15,38 @@ from ginr.fused import fused, take
 from ginr.scan_numba import scan_states
 from ginr.simd_numba import COLUMNS, LANES, ROWS, fma, load, product, spread, store, total
 
-TAPS = 4  # `_convolve` has so many at the least
+TAPS = 4  # `convolve` has so many at the least
 
 
 @njit
-def _steps(rows, wide, first, step_bias, log_decay, head_dim, gained, decay, work):
-    # dt = softplus(step + bias) and exp(dt a) of every step, each head's number once per channel;
-    # what a vector writes beyond its head is written over by the next one.
+def gather(tokens, lps, i, order, first, n_step, scale, shift, normed):
+    """The steps of a window of picture i, normalised, (T, D)."""
+    n_token, depth = tokens.shape[1:]
+    for t in range(n_step):
+        place = order[first + t]
+        if place < n_token:
+            source = (i * n_token + place) * depth
+            layer_norm(tokens, source, scale, shift, normed, t * depth, depth)
+        else:
+            source = (i * lps.shape[1] + place - n_token) * depth
+            layer_norm(lps, source, scale, shift, normed, t * depth, depth)
+
+
+@njit
+def project(x, n_step, weight, rows, begin):
+    """x (T, K) times weight in panels (n, K, COLUMNS), into rows of whole panels from `begin` on."""
+    n_panel, n_in = weight.shape[:2]
+    wide = n_panel * COLUMNS
+    for panel in range(n_panel):
+        for t in range(0, n_step, ROWS):
+            at = begin + t * wide + panel * COLUMNS
+            product(x, t * n_in, n_in, n_in, weight, panel * n_in * COLUMNS, rows, at, wide)
+
+
+@njit
+def steps(rows, wide, first, step_bias, log_decay, head_dim, delta, decay, work):
+    """dt = softplus(step + bias) and exp(dt a) of every step, each head's number once per channel."""
+    # What a vector writes beyond its head is written over by the next one.
     n_step = decay.shape[0] // (head_dim * step_bias.shape[0])  # a vector is left over
     n_head = step_bias.shape[0]
     for start in range(0, n_step, LANES):
@@ -37,15 +62,14 @@ def _steps(rows, wide, first, step_bias, log_decay, head_dim, gained, decay, wor
             for m in range(n_head):
                 for c in range(0, head_dim, LANES):
                     at = ((start + k) * n_head + m) * head_dim + c
-                    store(gained, at, spread(work[m, 0, k]))
+                    store(delta, at, spread(work[m, 0, k]))
                     store(decay, at, spread(work[m, 1, k]))
 
 
 @njit
-def _convolve(rows, wide, first, n_step, weight, bias, skip, reverse, mixed, gained, y):
-    # mixed (T, C) = silu(convolution of rows); with its x, y += skip x and gained *= x, both (T, E).
+def convolve(rows, wide, first, n_step, weight, bias, reverse, mixed):
+    """mixed (T, C) = silu(convolution of rows), which are zeros before the first and after the last."""
     n_tap, n_packed = weight.shape
-    n_inner = skip.shape[0]
     back = wide if reverse else -wide
     for c in range(0, n_packed, LANES):
         w0, w1 = load(weight, c), load(weight, n_packed + c)
@@ -60,25 +84,21 @@ def _convolve(rows, wide, first, n_step, weight, bias, skip, reverse, mixed, gai
             for j in range(TAPS, n_tap):
                 tap = load(weight, j * n_packed + c)
                 summed = fma(tap, load(rows, at + j * back), summed)
-            x = silu(summed)
-            store(mixed, t * n_packed + c, x)
-            if c < n_inner:
-                at = t * n_inner + c
-                store(y, at, fma(x, load(skip, c), load(y, at)))
-                store(gained, at, x * load(gained, at))
+            store(mixed, t * n_packed + c, silu(summed))
 
 
 @fused
 def mix(
     claim, tokens, lps, order, n_window, scale, shift, weight_in, n_state, conv_weight, conv_bias,
-    log_decay, step_bias, skip, norm, weight_out, out_tokens, out_lps,
+    log_decay, step_bias, skip, norm, weight_out, kept, starts, out_tokens, out_lps,
 ):  # fmt: skip
     """out = in + mixer(norm(in)), tokens (B, L, D) and lps (B, N, D) of a whole picture.
 
     order (W T,) indexes tokens, then LPs; scale, shift (D,) of the norm; weight_in (n, D, COLUMNS)
     gives the packed channels, the gates (E) and the steps (M) in panels; conv_weight (2, J, C), the
     present step first, conv_bias (2, C), log_decay and step_bias (2, M), skip (2, E) one number per
-    channel, norm (E,); weight_out (n', E, COLUMNS) in panels.
+    channel, norm (E,); weight_out (n', E, COLUMNS) in panels. Unless they are empty, kept (B W, T, E)
+    is given the sum of the scans, and starts (2, B W, E S T / CHUNK) the states that they keep.
     """
     n_batch, n_token, depth = tokens.shape
     n_lp = lps.shape[1]
@@ -103,19 +123,8 @@ def mix(
     task = take(claim)
     while task < n_task:
         i, first = task // n_window, task % n_window * n_step
-        for t in range(n_step):
-            place = order[first + t]
-            if place < n_token:
-                source = (i * n_token + place) * depth
-                layer_norm(tokens, source, scale, shift, normed, t * depth, depth)
-            else:
-                source = (i * n_lp + place - n_token) * depth
-                layer_norm(lps, source, scale, shift, normed, t * depth, depth)
-        for panel in range(n_panel):
-            weight_at = panel * depth * COLUMNS
-            for t in range(0, n_step, ROWS):
-                at = begin + t * wide + panel * COLUMNS
-                product(normed, t * depth, depth, depth, weight_in, weight_at, rows, at, wide)
+        gather(tokens, lps, i, order, first, n_step, scale, shift, normed)
+        project(normed, n_step, weight_in, rows, begin)
         for k in range(begin + n_step * wide, begin + n_row * wide):
             rows[k] = np.float32(0.0)
         for k in range(0, n_step * n_inner, LANES):
@@ -124,10 +133,21 @@ def mix(
             reverse = direction == 1
             bias, rates = step_bias[direction], log_decay[direction]
             at = begin + n_packed + n_inner
-            _steps(rows, wide, at, bias, rates, head_dim, gained, decay, work)
+            steps(rows, wide, at, bias, rates, head_dim, gained, decay, work)
             weight, bias, ahead = conv_weight[direction], conv_bias[direction], skip[direction]
-            _convolve(rows, wide, begin, n_step, weight, bias, ahead, reverse, mixed, gained, y)
-            scan_states(mixed, 0, gained, decay, n_step, n_inner, n_packed, reverse, n_state, y, 0)
+            convolve(rows, wide, begin, n_step, weight, bias, reverse, mixed)
+            for t in range(n_step):
+                for c in range(0, n_inner, LANES):
+                    x, at = load(mixed, t * n_packed + c), t * n_inner + c
+                    store(y, at, fma(x, load(ahead, c), load(y, at)))
+                    store(gained, at, x * load(gained, at))
+            scan_states(
+                mixed, 0, gained, decay, n_step, n_inner, n_packed, reverse, n_state, y, 0,
+                starts, (direction * n_task + task) * starts.shape[2],
+            )  # fmt: skip
+        if kept.size:
+            for k in range(0, n_step * n_inner, LANES):
+                store(kept, task * n_step * n_inner + k, load(y, k))
         for t in range(n_step):
             square = constant(0.0)
             for c in range(0, n_inner, LANES):

@@ -20,10 +20,10 @@ from torch import Tensor
 
 BACKENDS = ("reference", "chunked", "numba", "mamba_ssm")
 FASTEST = {"cpu": "numba", "cuda": "mamba_ssm"}  # by the type of the device
-CHUNK = 64  # steps per matrix product of the chunked scan
+CHUNK = 64  # steps per matrix product of the chunked scan, and between states the fused one keeps
 GRID = 65535  # blocks along an axis of a CUDA grid, of which a Triton kernel takes one per chunk
 LANES = 16  # numbers in a vector of the compiled loops, as in `ginr.simd_numba`
-STATES = 8  # states that `ginr.scan_numba` takes at a time
+STATES = 4  # states that the compiled scan holds in registers, a vector each
 
 
 def selective_scan(
@@ -70,9 +70,6 @@ def causal_conv_silu(
     u (B, T, C); weight (J, C), the last tap on the present step; bias (C,). Returns (B, T, C).
     """
     backend = backend or default_backend(u.device)
-    if backend == "numba":
-        out: Tensor = _NumbaConvSilu.apply(u.float(), weight.float(), bias.float(), reverse)  # type: ignore[no-untyped-call]
-        return out.to(u.dtype)
     rows = (u.flip(1) if reverse else u).transpose(1, 2)  # (B, C, T)
     taps = weight.t().to(u.dtype)  # (C, J)
     # The extension takes rows of whole 16-byte loads and two to four taps.
@@ -83,7 +80,7 @@ def causal_conv_silu(
     else:
         padded = F.pad(rows, (weight.shape[0] - 1, 0))
         mixed = F.silu(F.conv1d(padded, taps[:, None], bias.to(u.dtype), groups=u.shape[-1]))
-    out = mixed.transpose(1, 2)  # (B, T, C)
+    out: Tensor = mixed.transpose(1, 2)  # (B, T, C)
     return out.flip(1) if reverse else out
 
 
@@ -190,51 +187,28 @@ class _NumbaScan(torch.autograd.Function):
         ctx.n_inner, ctx.n_state = packed.shape[-1] - 2 * n_state, n_state
         packed = in_lanes(packed.detach(), ctx.n_inner, n_state)
         packed, dt, a, d = (v.contiguous() for v in (packed, dt, a, d))
-        ctx.save_for_backward(packed, dt, a, d)
         ctx.sizes = ctx.n_inner // dt.shape[-1], whole(n_state, STATES), reverse
-        y = packed.new_empty(*packed.shape[:2], whole(ctx.n_inner))
-        _kernels().scan_forward(_np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(y))
+        n_batch, n_step, _ = packed.shape
+        y = packed.new_empty(n_batch, n_step, whole(ctx.n_inner))
+        starts = y.new_empty(n_batch, -(-n_step // CHUNK), y.shape[2] * ctx.sizes[1])
+        kernels = import_module("ginr.scan_numba")  # compiled code: loaded on the first scan only
+        kernels.scan_forward(_np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(y), _np(starts))
+        ctx.save_for_backward(packed, dt, a, d, starts)
         return y[..., : ctx.n_inner]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        packed, dt, a, d = ctx.saved_tensors
+        packed, dt, a, d, starts = ctx.saved_tensors
         grad = F.pad(grad, (0, -ctx.n_inner % LANES)).contiguous()
         grad_packed, grad_dt = torch.zeros_like(packed), torch.empty_like(dt)
         grad_a = a.new_zeros(packed.shape[0], a.shape[0])
         grad_d = torch.zeros_like(grad_a)
-        _kernels().scan_backward(
-            _np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(grad),
+        import_module("ginr.scan_backward_numba").scan_backward(
+            _np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(starts), _np(grad),
             _np(grad_packed), _np(grad_dt), _np(grad_a), _np(grad_d),
         )  # fmt: skip
         grad_packed = _out_of_lanes(grad_packed, ctx.n_inner, ctx.n_state)
         return grad_packed, grad_dt, grad_a.sum(0), grad_d.sum(0), None, None
-
-
-class _NumbaConvSilu(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, u: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
-        ctx.n_channel, ctx.reverse = u.shape[-1], reverse
-        more = (0, -u.shape[-1] % LANES)
-        u, weight, bias = (F.pad(v.detach(), more).contiguous() for v in (u, weight, bias))
-        ctx.save_for_backward(u, weight, bias)
-        out = torch.empty_like(u)
-        _kernels().conv_silu_forward(_np(u), _np(weight), _np(bias), reverse, _np(out))
-        return out[..., : ctx.n_channel]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        u, weight, bias = ctx.saved_tensors
-        grad = F.pad(grad, (0, -ctx.n_channel % LANES)).contiguous()
-        grad_u = torch.empty_like(u)
-        grad_weight = weight.new_empty(u.shape[0], *weight.shape)
-        grad_bias = bias.new_empty(u.shape[0], bias.shape[0])
-        _kernels().conv_silu_backward(
-            _np(u), _np(weight), _np(bias), ctx.reverse, _np(grad),
-            _np(grad_u), _np(grad_weight), _np(grad_bias),
-        )  # fmt: skip
-        given = (grad_u, grad_weight.sum(0), grad_bias.sum(0))
-        return *(v[..., : ctx.n_channel] for v in given), None
 
 
 def whole(n: int, unit: int = LANES) -> int:
@@ -262,10 +236,6 @@ def _out_of_lanes(packed: Tensor, n_inner: int, n_state: int) -> Tensor:
         return packed
     places = ((0, n_inner), (begin, n_state), (begin + step, n_state))
     return torch.cat([packed.narrow(-1, first, n) for first, n in places], -1)
-
-
-def _kernels() -> Any:
-    return import_module("ginr.scan_numba")  # compiled code: loaded on the first scan only
 
 
 def _np(tensor: Tensor) -> Any:

@@ -7,6 +7,7 @@ an index into all of an array's numbers, whatever its shape.
 """
 
 import operator
+from functools import cache
 
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
@@ -148,8 +149,11 @@ def total(typing, value):
 
 
 @intrinsic
-def totals(typing, v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15):
-    """The sums of LANES vectors as one vector, in a third of the additions of `total` for each."""
+def totals(typing, v0, v1, v2, v3, v4, v5, v6, v7):
+    """The sums of 8 vectors as one vector, each in two parts: of v0 in lanes 0 and 1, of v1 in 2...
+
+    A third of the additions of `total` for each.
+    """
 
     def make(context, builder, signature, arguments):
         vectors, span = list(arguments), LANES
@@ -171,7 +175,7 @@ def totals(typing, v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v
             span = half
         return vectors[0]
 
-    return vector(*[vector] * LANES), make
+    return vector(*[vector] * 8), make
 
 
 @intrinsic
@@ -220,6 +224,64 @@ for _function, _method in (
     _binary(_function, _method)
 
 
+def _product(context, builder, a, a_next, n, weights, weights_step, out, adding):
+    """Sums over n steps of ROWS numbers of `a` times a row of COLUMNS weights, written to `out`.
+
+    a, out: pointers to the first of each row; a_next, weights_step: how far the next step's are.
+    """
+    n_vector = COLUMNS // LANES
+    zero = ir.Constant(_VECTOR, [0.0] * LANES)
+
+    def vectors(pointer):
+        places = (
+            builder.gep(pointer, [_INT(v * LANES)], source_etype=_FLOAT) for v in range(n_vector)
+        )
+        return [builder.bitcast(place, _VECTOR.as_pointer()) for place in places]
+
+    places = [vectors(row) for row in out]
+    starts = [[_load(builder, p, _VECTOR) if adding else zero for p in row] for row in places]
+    before = builder.block
+    loop = builder.append_basic_block("product")
+    after = builder.append_basic_block("product.done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step = builder.phi(_INT)
+    step.add_incoming(_INT(0), before)
+    sums = [[builder.phi(_VECTOR) for _ in range(n_vector)] for _ in range(ROWS)]
+    panel = builder.gep(weights, [builder.mul(step, weights_step)], source_etype=_FLOAT)
+    where = builder.mul(step, a_next)
+
+    @cache
+    def factor(r):
+        number = _load(builder, builder.gep(a[r], [where], source_etype=_FLOAT), _FLOAT)
+        return _spread(builder, number)
+
+    @cache
+    def column(v):
+        return _load(builder, vectors(panel)[v], _VECTOR)
+
+    tile = [(r, v) for v in range(n_vector) for r in range(ROWS)]
+    if n_vector < ROWS:  # registers hold one row or column at a time, and all of the fewer others
+        tile.sort()
+    for r, v in tile:
+        summed = _call(builder, f"llvm.fmuladd.v{LANES}f32", factor(r), column(v), sums[r][v])
+        sums[r][v].add_incoming(starts[r][v], before)
+        sums[r][v].add_incoming(summed, loop)
+        sums[r][v] = summed
+    following = builder.add(step, _INT(1))
+    step.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+    builder.position_at_end(after)
+    for r in range(ROWS):
+        for v in range(n_vector):
+            builder.store(sums[r][v], places[r][v], align=4)
+
+
+def _rows(context, builder, kind, array, at, step):
+    starts = [builder.add(at, builder.mul(step, _INT(r))) for r in range(ROWS)]
+    return [_pointer(context, builder, kind, array, start) for start in starts]
+
+
 @intrinsic
 def product(typing, a, a_at, a_step, n, weights, weights_at, out, out_at, out_step):
     """ROWS x COLUMNS numbers of `out`: rows of a, `n` numbers each, times weights (n, COLUMNS).
@@ -229,52 +291,35 @@ def product(typing, a, a_at, a_step, n, weights, weights_at, out, out_at, out_st
 
     def make(context, builder, signature, arguments):
         a, a_at, a_step, n, weights, weights_at, out, out_at, out_step = arguments
-        a_kind, weights_kind, out_kind = (signature.args[k] for k in (0, 4, 6))
-        n_vector = COLUMNS // LANES
-        zero = ir.Constant(_VECTOR, [0.0] * LANES)
-        starts = [builder.add(a_at, builder.mul(a_step, _INT(r))) for r in range(ROWS)]
-        rows = [_pointer(context, builder, a_kind, a, start) for start in starts]
-        panel = _pointer(context, builder, weights_kind, weights, weights_at)
-        before = builder.block
-        loop = builder.append_basic_block("product")
-        after = builder.append_basic_block("product.done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        step = builder.phi(_INT)
-        step.add_incoming(_INT(0), before)
-        sums = [[builder.phi(_VECTOR) for _ in range(n_vector)] for _ in range(ROWS)]
-        where = builder.mul(step, _INT(COLUMNS))
-        columns = [
-            _load(
-                builder,
-                builder.bitcast(
-                    builder.gep(panel, [builder.add(where, _INT(v * LANES))], source_etype=_FLOAT),
-                    _VECTOR.as_pointer(),
-                ),
-                _VECTOR,
-            )
-            for v in range(n_vector)
-        ]
-        for r in range(ROWS):
-            number = _load(builder, builder.gep(rows[r], [step], source_etype=_FLOAT), _FLOAT)
-            factor = _spread(builder, number)
-            for v in range(n_vector):
-                summed = _call(builder, f"llvm.fmuladd.v{LANES}f32", factor, columns[v], sums[r][v])
-                sums[r][v].add_incoming(zero, before)
-                sums[r][v].add_incoming(summed, loop)
-                sums[r][v] = summed
-        following = builder.add(step, _INT(1))
-        step.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
-        builder.position_at_end(after)
-        for r in range(ROWS):
-            start = builder.add(out_at, builder.mul(out_step, _INT(r)))
-            for v in range(n_vector):
-                at = builder.add(start, _INT(v * LANES))
-                pointer = _pointer(context, builder, out_kind, out, at, _VECTOR)
-                builder.store(sums[r][v], pointer, align=4)
+        kinds = signature.args
+        rows = _rows(context, builder, kinds[0], a, a_at, a_step)
+        panel = _pointer(context, builder, kinds[4], weights, weights_at)
+        places = _rows(context, builder, kinds[6], out, out_at, out_step)
+        _product(context, builder, rows, _INT(1), n, panel, _INT(COLUMNS), places, False)
         return context.get_dummy_value()
 
     index = types.intp
     signature = types.none(a, index, index, index, weights, index, out, index, index)
+    return signature, make
+
+
+@intrinsic
+def add_outer(typing, a, a_at, a_step, n, b, b_at, b_step, out, out_at, out_step):
+    """ROWS x COLUMNS numbers of `out` plus the sum of n outer products, of a row of a and one of b.
+
+    Row k of `a` is the ROWS numbers from a_at + k a_step on, of `b` the COLUMNS from b_at + k b_step;
+    row r of `out` starts at out_at + r out_step.
+    """
+
+    def make(context, builder, signature, arguments):
+        a, a_at, a_step, n, b, b_at, b_step, out, out_at, out_step = arguments
+        kinds = signature.args
+        columns = _rows(context, builder, kinds[0], a, a_at, _INT(1))
+        panel = _pointer(context, builder, kinds[4], b, b_at)
+        places = _rows(context, builder, kinds[7], out, out_at, out_step)
+        _product(context, builder, columns, a_step, n, panel, b_step, places, True)
+        return context.get_dummy_value()
+
+    index = types.intp
+    signature = types.none(a, index, index, index, b, index, index, out, index, index)
     return signature, make
