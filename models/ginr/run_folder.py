@@ -107,6 +107,7 @@ class Weights:
         self.names = dict(model.named_parameters())
         self.average = {name: p.detach().clone() for name, p in self.names.items()}
 
+    @torch.no_grad()  # else the average remembers every step
     def follow(self, keep: float) -> None:
         """Move the average towards the weights; it keeps a part `keep` of itself."""
         torch._foreach_lerp_(list(self.average.values()), list(self.names.values()), 1 - keep)

@@ -19,6 +19,7 @@ from ginr.checkpoint import load_checkpoint
 from ginr.config import GinrConfig
 from ginr.errors import CheckpointError, GinrError
 from ginr.model import Ginr, centred_lps
+from ginr.run_folder import Weights
 from ginr.settings import Layer, read_toml, resolve
 from ginr.train import loss_of, train
 from ginr.train_config import TrainConfig
@@ -52,6 +53,17 @@ def test_stop_and_resume_equal_a_straight_run(
     assert one.facts["held_out_gain_over_bicubic_db"] == two.facts["held_out_gain_over_bicubic_db"]
     for name, weight in one.weights.items():
         assert torch.equal(weight, two.weights[name]), name
+
+
+def test_the_averaged_weights_remember_no_step(tiny_config: GinrConfig) -> None:
+    model = Ginr(tiny_config)
+    weights = Weights(model, torch.optim.Adam(model.parameters()))
+    before = weights.average["lps"].clone()
+    with torch.no_grad():
+        model.lps.add_(1)
+    weights.follow(0.75)
+    torch.testing.assert_close(weights.average["lps"], before + 0.25)
+    assert all(average.grad_fn is None for average in weights.average.values())
 
 
 def test_a_finished_run_is_left_as_it_is(tiny_config: GinrConfig, settings: TrainConfig) -> None:
