@@ -48,8 +48,10 @@ class Batch:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on `device`, from pinned memory, so that the copy takes its turn there."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    """A tensor on `device`, from pinned memory where it is copied, so that nothing waits for it."""
+    if tensor.device.type == device.type:
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,11 @@ def test_a_part_of_a_batch_is_that_part_of_the_whole() -> None:
         assert torch.equal(torch.cat(halves), getattr(whole, name))
 
 
+def test_what_is_on_the_device_is_not_copied() -> None:
+    there = Batch(*(torch.empty(2, device="meta") for _ in range(4)))
+    assert there.to(torch.device("meta", 0)).pixels is there.pixels
+
+
 @pytest.mark.parametrize("n_thread", [1, 3])
 def test_a_feed_gives_the_steps_in_order(n_thread: int) -> None:
     sampler = Sampler([noise(20)], 3, crop=8, n_query=30, max_scale=2.5)
