@@ -1,7 +1,7 @@
 """The network that a command runs: refused early where it cannot be had, then built on its device."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,15 +55,26 @@ def _loading() -> Iterator[None]:
 
 @_loading()
 def load_network(
-    checkpoint: str, device: str, precision: Precision, tile: int, ensemble: bool = False
+    checkpoint: str,
+    device: str,
+    precision: Precision,
+    tile: int,
+    ensemble: bool = False,
+    *,
+    say: Callable[[str], None] = console.say,
 ) -> Network:
     """Builds it and says where it runs; `tile` 0 leaves the side of a tile to the library."""
     from ginr.checkpoint import load_checkpoint
     from ginr.device import choose_device
+    from ginr.scan import slow_reason
 
     loaded = load_checkpoint(checkpoint)
     place, reason = choose_device(device)
-    console.say(f"{loaded.name} on {place} ({reason})")
+    slow = slow_reason(place)  # loads what is fast
+    say(
+        f"{loaded.name} on {place} ({reason})"
+        + (f", scanned by plain torch: {slow}" if slow else "")
+    )
     model = loaded.build(place)
     if ensemble:
         from ginr.ensemble import Ensemble

@@ -57,13 +57,18 @@ class Report:
         """A picture could not be made; with GINR_DEBUG set, that ends the run."""
         if console.debugging():
             raise problem
-        self.add(Outcome(str(path), "failed", error=console.describe(problem)))
+        self.add(failure_of(path, problem))
 
     def sum_up(self) -> None:
         """How many went which way, if there were several."""
         if self.batch:
             counts = [f"{count} {status}" for status, count in self.counts.items() if count]
             console.say(", ".join(counts) or "nothing done")
+
+
+def failure_of(path: Path | str, problem: Exception) -> Outcome:
+    """What became of an input that could not be made."""
+    return Outcome(str(path), "failed", error=console.describe(problem))
 
 
 def outcome_of(

@@ -1,8 +1,6 @@
 """`ginr upscale`: pictures, folders of pictures, larger."""
 
 import os
-import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +8,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console
+from ginr_cli.enlarge import Order, announce, enlarge
 from ginr_cli.jobs import Destination, Job, Writing, find_sources, plan, split_paths
-from ginr_cli.network import Network, check_network, load_network
+from ginr_cli.network import Network, check_network
 from ginr_cli.options import (
     BoxOption,
     CheckpointOption,
-    DeviceOption,
+    DevicesOption,
     DpiOption,
     EnsembleOption,
     FormatOption,
@@ -31,11 +30,9 @@ from ginr_cli.options import (
     SizeOption,
     TileOption,
 )
-from ginr_cli.outcomes import Outcome, Report, outcome_of
-from ginr_cli.signals import deferred
+from ginr_cli.outcomes import Report, outcome_of
 
 if TYPE_CHECKING:
-    from ginr.picture_samples import Samples
     from ginr.view import ViewRule
 
 
@@ -48,7 +45,7 @@ def upscale(
     dpi: DpiOption = None,
     box: BoxOption = None,
     checkpoint: CheckpointOption = "small",
-    device: DeviceOption = "auto",
+    device: DevicesOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
     tile: TileOption = 0,
     ensemble: EnsembleOption = False,
@@ -65,7 +62,9 @@ def upscale(
     if paper is not None and dpi is None:
         dpi = 300.0
     wanted = _wanted(scale, size, paper, dpi, box)
-    check_network(checkpoint, device)  # a wrong name is told at once, not after torch
+    devices = device.split(",")
+    for name in devices:  # a wrong one is told at once, not after torch
+        check_network(checkpoint, name)
     writing = Writing(_suffix(picture_format), quality, overwrite, dpi)
     inputs, destination = split_paths(paths, output)
     try:
@@ -73,9 +72,16 @@ def upscale(
         if jobs:
             if scale is None and size is None and paper is None:
                 console.say("no --scale or --size: enlarging x2")
-            network = load_network(checkpoint, device, precision, tile, ensemble)
+            order = Order(checkpoint, precision, tile, ensemble, writing)
             try:
-                _run_all(jobs, network, report, writing)
+                if len(devices) > 1 and len(jobs) > 1:
+                    from ginr_cli.workers import share_out
+
+                    share_out(jobs, devices, order, report)
+                else:
+                    if len(devices) > 1:
+                        console.say(f"one picture takes one device: {devices[0]}")
+                    _run_all(jobs, order.network(devices[0]), report, writing)
             except (KeyboardInterrupt, SystemExit) as end:
                 console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
                 report.sum_up()
@@ -158,88 +164,19 @@ def _plan_all(
 
 
 def _run_all(jobs: list[Job], network: Network, report: Report, writing: Writing) -> None:
-    from ginr.picture import printable
-
     before_px = 0
     with console.Meter(sum(job.out_px for job in jobs)) as meter:
         for job in jobs:
-            (height, width), (out_height, out_width) = job.size, job.out_size
-            source, output = printable(job.source), printable(job.output)
-            console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}")
-            _warn_of_memory(job)
+            announce(job)
             meter.begin(job.source.name, before_px)
             before_px += job.out_px
             with ExitStack() as until_reported:
                 try:
-                    outcome = _run(job, network, meter, writing, until_reported)
+                    outcome = enlarge(
+                        job, network, writing, until_reported,
+                        say=console.say, progress=meter.advance,
+                    )  # fmt: skip
                 except Exception as problem:
                     report.fail(job.source, problem)
                 else:
                     report.add(outcome)
-
-
-def _warn_of_memory(job: Job) -> None:
-    """Says so when the output takes over half of the free memory, for a format that needs it whole."""
-    import psutil
-
-    from ginr.picture import memory_needed, printable
-
-    needed, free = memory_needed(job.output, *job.out_size), psutil.virtual_memory().available
-    if needed > free / 2:
-        console.say(
-            f"{printable(job.output)} will take about {needed / 2**30:.1f} GiB of the "
-            f"{free / 2**30:.1f} GiB that are free: .png and .tif are written as they are made"
-        )
-
-
-def _run(
-    job: Job,
-    network: Network,
-    meter: console.Meter,
-    writing: Writing,
-    until_reported: ExitStack,
-) -> Outcome:
-    from ginr.picture import at_dpi, losses, printable, read_picture, write_bands
-    from ginr.tiles import upscale_bands
-
-    start = time.perf_counter()
-    with deferred():
-        picture = read_picture(job.source)
-    if writing.dpi is not None:
-        picture = at_dpi(picture, writing.dpi)
-    notes = (*picture.notes, *losses(picture, job.output))
-    if notes:
-        console.say(f"{printable(job.source)}: {'; '.join(notes)}")
-
-    def bands() -> Iterator["Samples"]:
-        yield from upscale_bands(
-            picture,
-            network.model,
-            height=job.view.whole[0],
-            width=job.view.whole[1],
-            box=job.view.box,
-            tile=network.tile,
-            precision=network.precision,
-            progress=meter.advance,
-            notice=console.say,
-        )
-        # The work is done: from here on a signal waits until the file is whole and reported.
-        until_reported.enter_context(deferred())
-
-    write_bands(
-        bands(),
-        picture,
-        *job.out_size,
-        job.output,
-        overwrite=writing.overwrite,
-        quality=writing.quality,
-    )
-    seconds = round(time.perf_counter() - start, 3)
-    return outcome_of(
-        job,
-        "done",
-        seconds=seconds,
-        device=network.device,
-        checkpoint=network.checkpoint,
-        notes=notes,
-    )

@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from ginr.errors import CheckpointError, GinrError
 
@@ -24,10 +25,10 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
             raise CheckpointError(f"{name} is no checkpoint: use small")
         return SimpleNamespace(name=name, build=lambda device: None)
 
-    def place(name: str) -> tuple[str, str]:
+    def place(name: str) -> tuple[torch.device, str]:
         if name == "cuda:7":
             raise GinrError("device 'cuda:7': 1 CUDA devices found; use --device cpu")
-        return ("cpu" if name == "auto" else name), "no CUDA device"
+        return torch.device("cpu" if name == "auto" else name), "no CUDA device"
 
     core = Core()
     parts = {

@@ -71,6 +71,15 @@ def test_devices_have_names(run: Run, core: Core) -> None:
     assert run("upscale", "a.png", "--device", "cuda:1", "--json").records[0]["device"] == "cuda:1"
 
 
+def test_a_slow_scan_is_said_once(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ginr.scan.missing", lambda name: f"import {name} failed: why")
+    picture("in/a.png")
+    picture("in/b.png")
+    run("upscale", "in", "out", "--device", "cuda")
+    words = "small on cuda (no CUDA device), scanned by plain torch: import mamba_ssm failed: why"
+    assert run.code == 0 and run.err.count("plain torch") == run.err.count(words) == 1
+
+
 def test_quality_reaches_the_file(run: Run, core: Core, sample_images: Path) -> None:
     with Image.open(sample_images / "photo_spices.png") as photo:
         photo.crop((0, 0, 60, 40)).save("a.png")
