@@ -22,6 +22,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+import ginr.mamba_cpu
 import ginr.scan
 from ginr.config import PRESETS
 from ginr.progress import Progress, Watcher
@@ -69,13 +70,16 @@ class Clock(Watcher):
 def measure(preset: str, folder: Path, run: Path, scan: str, n_step: int) -> Row:
     """One run with a scan."""
     default = ginr.scan.default_backend
+    named = (ginr.scan, ginr.mamba_cpu)  # the compiled passes ask for it too
     clock = Clock()
     settings = TrainConfig((folder,), run, steps=N_FIRST + n_step, device="cpu", scales=(2.0,))
-    ginr.scan.default_backend = lambda device: scan
+    for module in named:
+        module.default_backend = lambda device: scan
     try:
         train(PRESETS[preset], settings, clock)
     finally:
-        ginr.scan.default_backend = default
+        for module in named:
+            module.default_backend = default
     ms = 1000 * median(clock.seconds[N_FIRST:])
     return Row(scan, ms, clock.share("computing"), clock.share("waiting"))
 

@@ -1,6 +1,7 @@
 """`ginr doctor`: what this installation can do, and why it cannot do the rest."""
 
 import platform
+import shutil
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -17,6 +18,7 @@ def doctor(as_json: JsonOption = False) -> None:
         "versions": _versions,
         "devices": _devices,
         "scan backends": _backends,
+        "to install": _to_install,
         "checkpoints": _checkpoints,
         "formats": _formats,
         "numba cache": _numba_cache,
@@ -26,7 +28,8 @@ def doctor(as_json: JsonOption = False) -> None:
         console.result_json({name.replace(" ", "_"): rows for name, rows in sections.items()})
         return
     for name, rows in sections.items():
-        console.result(name)
+        if rows:
+            console.result(name)
         for key, value in rows.items():
             console.result(f"  {key:<14} {value}")
 
@@ -53,14 +56,34 @@ def _devices() -> Section:
     rows = {"cpu": f"{torch.get_num_threads()} threads"}
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
-        rows[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB"
+        rows[f"cuda:{index}"] = (
+            f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB, "
+            f"compute capability {facts.major}.{facts.minor}"
+        )
     return rows | {"auto": f"{device} ({reason})"}
 
 
 def _backends() -> Section:
-    from ginr.scan import backends
+    from ginr.scan import backends, missing
 
-    return {name: missing or "available" for name, missing in backends().items()}
+    reasons = backends() | {"causal_conv1d": missing("causal_conv1d")}
+    return {name: reason or "available" for name, reason in reasons.items()}
+
+
+def _to_install() -> Section:
+    """What would make this machine faster, and is not there."""
+    import torch
+
+    from ginr.scan import missing
+
+    if not torch.version.cuda and shutil.which("nvidia-smi"):
+        return {"torch": "this one is built without CUDA: choose another at https://pytorch.org"}
+    wanted = {"mamba_ssm": "mamba-ssm>=2.2.4", "causal_conv1d": "causal-conv1d>=1.5"}
+    return {
+        name: f'pip install --no-build-isolation "{package}"'
+        for name, package in wanted.items()
+        if torch.cuda.is_available() and missing(name)
+    }
 
 
 def _checkpoints() -> Section:

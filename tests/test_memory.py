@@ -71,7 +71,7 @@ def test_tiles_on_the_cpu_do_not_depend_on_memory(tiny_model: Any) -> None:
 
 def test_no_tile_below_one_window() -> None:
     assert smaller_side(512, on_cuda()) == 256 and smaller_side(48, on_cuda()) == 16
-    with pytest.raises(GinrError, match="of 16 pixels.* on cuda:0, or use --device cpu"):
+    with pytest.raises(GinrError, match=r"of 16 pixels.* on cuda:0, or use --device cpu"):
         smaller_side(16, on_cuda())
 
 

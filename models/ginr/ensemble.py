@@ -29,7 +29,9 @@ class Ensemble(Ginr):
     def __init__(self, model: Ginr) -> None:
         """Shares its weights with `model`. Raises GinrError unless that has a lattice decoder."""
         if not isinstance(model.decoder, LatticeDecoder):
-            raise GinrError("a network without a lattice decoder has no mirrored views: leave it out")
+            raise GinrError(
+                "a network without a lattice decoder has no mirrored views: leave it out"
+            )
         super().__init__(model.config)
         self.load_state_dict(model.state_dict(), assign=True)
         self.decoder = _MirroredDecoder(model.decoder)

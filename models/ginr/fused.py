@@ -5,6 +5,7 @@ left; several threads run it at once, and `take` gives each task to one of them.
 the system holds up delays its own task only, and every kernel answers the same for any number.
 """
 
+import ctypes
 import os
 import stat
 import sys
@@ -47,16 +48,7 @@ class Kernel:
     def __call__(self, *arguments: Any) -> None:
         """Returns when no task is left."""
         claim = np.zeros(1, np.int64)
-        n_helper = torch.get_num_threads() - 1
-        helpers = [
-            _threads(os.getpid(), n_helper).submit(self.compiled, claim, *arguments)
-            for _ in range(n_helper)
-        ]
-        try:
-            self.compiled(claim, *arguments)
-        finally:  # the arrays are theirs too
-            for helper in helpers:
-                helper.result()
+        _together(lambda: self.compiled(claim, *arguments), torch.get_num_threads())
 
 
 def fused(function: Callable[..., None]) -> Kernel:
@@ -64,10 +56,52 @@ def fused(function: Callable[..., None]) -> Kernel:
     return Kernel(function)
 
 
+def _together(work: Callable[[], None], n: int) -> None:
+    """Call `work` in this thread and n - 1 others, and wait for all of them.
+
+    The others are OpenMP's where torch has that of GCC: after each of its own operations they stay
+    awake for milliseconds to take the next, and threads of ours would find no core free.
+    """
+    problems: list[BaseException] = []
+
+    @_CALLBACK  # type: ignore[untyped-decorator]
+    def run(_: int) -> None:
+        try:
+            work()
+        except BaseException as error:  # an interrupt too: nothing passes through C
+            problems.append(error)
+
+    if n > 1 and _PARALLEL is not None and os.getpid() == _PROCESS:
+        _PARALLEL(run, None, n, 0)
+    else:
+        helpers = [_threads(os.getpid(), n - 1).submit(run, 0) for _ in range(n - 1)]
+        run(0)
+        for helper in helpers:  # the arrays are theirs too
+            helper.result()
+    if problems:
+        raise problems[0]
+
+
 @cache
 def _threads(process: int, n: int) -> ThreadPoolExecutor:
-    """Threads of this process: a child has none of its parent's."""
+    """Threads of this process: a child has none of its parent's, nor OpenMP's."""
     return ThreadPoolExecutor(n, thread_name_prefix="ginr-kernel")
+
+
+def _openmp() -> Any:
+    """GCC's `GOMP_parallel(function, data, n_thread, flags)`, None where torch runs without it."""
+    if os.name != "posix":
+        return None
+    parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    if parallel is not None:
+        parallel.argtypes = (_CALLBACK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+        parallel.restype = None
+    return parallel
+
+
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_PARALLEL = _openmp()
+_PROCESS = os.getpid()
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -50,6 +50,16 @@ def test_two_devices_do_as_one(run: Run, tiny_checkpoint: Path, album: Path) -> 
     assert all(Path("one", n).read_bytes() == Path("out", n).read_bytes() for n in files("one"))
 
 
+@pytest.mark.cuda
+def test_two_processes_on_one_gpu(run: Run, tiny_checkpoint: Path, album: Path) -> None:
+    arguments = ("upscale", "in", "-c", tiny_checkpoint, "--json", "--device")
+    one = run(*arguments, "cuda:0", "-o", "one").records
+    two = run(*arguments, "cuda:0,cuda:0", "-o", "out").records
+    assert run.code == 1 and {row["device"] for row in two if row["output"]} == {"cuda:0"}
+    assert [row["input"] for row in two] == [row["input"] for row in one]
+    assert files("out") == files("one") == ["a.png", "b.png", "d.png", "e.png"]
+
+
 def untimed(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != "seconds"}
 

@@ -5,8 +5,10 @@ Run: pytest tests/cli/test_doctor.py
 
 import importlib.metadata
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from .support import Core, Run
 
@@ -25,3 +27,28 @@ def test_the_doctor_names_what_is_broken(
     assert record["scan_backends"]["reference"] == "available"
     assert "PNG" in record["formats"]
     assert "scan backends\n  reference      available\n" in run("doctor").out
+
+
+def test_a_gpu_and_what_it_lacks(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("doctor", "--json").records[0]["to_install"] == {} or torch.cuda.is_available()
+    facts = SimpleNamespace(name="NVIDIA H100", total_memory=80 * 2**30, major=9, minor=0)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: facts)
+    monkeypatch.setattr("ginr.scan.missing", lambda name: "" if name == "mamba_ssm" else "why")
+    (record,) = run("doctor", "--json").records
+    assert record["devices"]["cuda:0"] == "NVIDIA H100, 80.0 GiB, compute capability 9.0"
+    assert record["scan_backends"]["mamba_ssm"] == "available"
+    assert record["scan_backends"]["causal_conv1d"] == "why"
+    line = 'pip install --no-build-isolation "causal-conv1d>=1.5"'
+    assert record["to_install"] == {"causal_conv1d": line}
+    assert f"to install\n  causal_conv1d  {line}\n" in run("doctor").out
+
+
+def test_a_gpu_and_a_torch_that_cannot_use_it(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert "built without CUDA" in run("doctor", "--json").records[0]["to_install"]["torch"]
