@@ -17,7 +17,7 @@ from ginr.config import GinrConfig
 from ginr.coords import pixel_cell, pixel_centres, pixel_grid, to_lattice
 from ginr.decoder import LatticeDecoder, read_codes, read_codes_plain
 from ginr.errors import SizeError
-from ginr.field import Box, Field, bicubic_at, bicubic_grid
+from ginr.field import Box, Field, bicubic_at, bicubic_at_plain, bicubic_grid
 from ginr.model import Ginr
 from ginr.picture_samples import quantize
 from ginr.resize import resize
@@ -222,6 +222,18 @@ def test_the_base_is_the_bicubic_of_matlab(lr: tuple[int, int], scale: tuple[flo
     places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).flatten(0, 1)
     at = bicubic_at(base, places[None].float())[0].reshape(height, width, 3)
     np.testing.assert_allclose(at.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("lr", [(1, 1), (1, 6), (5, 2), (13, 21)], ids=str)
+def test_the_base_anywhere_equals_its_plain_form(lr: tuple[int, int], dtype: torch.dtype) -> None:
+    base = torch.rand(2, 3, *lr)
+    places = torch.rand(2, 200, 2, dtype=dtype) * 60 - 20  # far outside too
+    places[:, :3] = torch.tensor([0.0, -0.5, lr[0] - 0.5], dtype=dtype)[:, None]
+    close(bicubic_at(base, places), bicubic_at_plain(base, places))
+    values, by_place = torch.ones(2, 200, 3), places.clone().requires_grad_()
+    (bicubic_at(base, by_place) * values).sum().backward()  # what has a slope takes the plain form
+    assert by_place.grad is not None and by_place.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)

@@ -121,7 +121,22 @@ def bicubic_taps(position: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 
 def bicubic_at(base: Tensor, places: Tensor) -> Tensor:
-    """The pixels base (B, 3, H, W) interpolated at places (B, Q, 2): rgb (B, Q, 3)."""
+    """The pixels base (B, 3, H, W) interpolated at places (B, Q, 2): rgb (B, Q, 3).
+
+    On the CPU one fused loop, unless a gradient is asked for.
+    """
+    learning = torch.is_grad_enabled() and (base.requires_grad or places.requires_grad)
+    if learning or base.device.type != "cpu" or base.dtype != torch.float32:
+        return bicubic_at_plain(base, places)
+    from ginr.render_numba import query_base
+
+    out = base.new_empty(*places.shape[:2], 3)
+    query_base(*(v.detach().contiguous().numpy() for v in (base, places)), out.numpy())
+    return out
+
+
+def bicubic_at_plain(base: Tensor, places: Tensor) -> Tensor:
+    """`bicubic_at` in torch."""
     height, width = base.shape[2:]
     y, wy = bicubic_taps(places[..., 0], height)  # (B, Q, 4)
     x, wx = bicubic_taps(places[..., 1], width)

@@ -156,6 +156,47 @@ def _wave(offset_y, offset_x, waves, j, weight):
     return scale * _sine(constant(0.25) - larger(turns, minus)), scale * _sine(folded)
 
 
+@njit
+def _cubic_taps(position, n, index, weight):
+    # Keys' four taps at a position of n mirrored pixels, as `ginr.field.bicubic_taps`
+    first = np.floor(position)
+    t = position - first
+    u = 1.0 - t
+    weight[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
+    weight[1] = ((1.5 * t - 2.5) * t) * t + 1.0
+    weight[2] = ((1.5 * u - 2.5) * u) * u + 1.0
+    weight[3] = ((-0.5 * u + 1.0) * u - 0.5) * u
+    for k in range(4):
+        at = (np.int64(first) - 1 + k) % (2 * n)
+        index[k] = at if at < n else 2 * n - 1 - at
+
+
+@fused
+def query_base(claim, base, places, out):
+    """The pixels base (B, 3, H, W) at places (B, Q, 2), out (B, Q, 3)."""
+    n_batch, n_query = places.shape[:2]
+    height, width = base.shape[2:]
+    y, x = np.empty(4, np.int64), np.empty(4, np.int64)
+    wy, wx = np.empty(4, np.float32), np.empty(4, np.float32)
+    n_share = (n_query + SHARE - 1) // SHARE
+    n_task = n_batch * n_share
+    task = take(claim)
+    while task < n_task:
+        i, first = task // n_share, task % n_share * SHARE
+        for q in range(first, min(first + SHARE, n_query)):
+            _cubic_taps(places[i, q, 0], height, y, wy)
+            _cubic_taps(places[i, q, 1], width, x, wx)
+            for c in range(3):
+                colour = np.float32(0.0)
+                for k in range(4):
+                    along = np.float32(0.0)
+                    for m in range(4):
+                        along += wx[m] * base[i, c, y[k], x[m]]
+                    colour += wy[k] * along
+                out[i, q, c] = colour
+        task = take(claim)
+
+
 @fused
 def query_forward(claim, codes, index, weight, offset, gain, waves, out):
     """Colours out (B, Q, 3) of Q places in each of B pictures.

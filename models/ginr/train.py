@@ -16,6 +16,7 @@ from ginr.device_samples import DeviceSampler, fits
 from ginr.errors import CheckpointError, GinrError
 from ginr.lps import diversity, effective_rank
 from ginr.model import Ginr, centred_lps
+from ginr.muon import Muon
 from ginr.picture import printable
 from ginr.picture_store import Image, PictureStore
 from ginr.progress import Progress, Watcher
@@ -28,6 +29,8 @@ from ginr.validation import Scores, comparison, validate
 
 N_SHOWN = 4
 """Held-out pictures that TensorBoard is given."""
+
+OPTIMIZERS = {"muon": Muon, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 LONGEST_WARM_UP = 0.1
 """Share of a run."""
@@ -265,17 +268,30 @@ def loss_of(error: Tensor, kind: str) -> Tensor:
 
 
 def _optimizer(model: Ginr, settings: TrainConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW with a group each for the encoder, the LPs and the decoder."""
+    """The optimizer of `settings`, with a group each for the encoder, the LPs and the decoder.
+
+    Muon's matrices are the maps and convolutions of the encoder, a group of their own.
+    """
+    matrices: list[torch.nn.Parameter] = []
     encoder: list[torch.nn.Parameter] = []
     decoder: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        if name != "lps":
-            (decoder if name.startswith("decoder.") else encoder).append(parameter)
+        if name.startswith("decoder."):
+            decoder.append(parameter)
+        elif name != "lps":
+            (matrices if parameter.ndim == 4 else encoder).append(parameter)
     parts = (
+        (matrices, settings.rate_encoder),
         (encoder, settings.rate_encoder),
         ([model.lps], settings.rate_lps),
         (decoder, settings.rate_decoder),
     )
-    groups = [{"params": part, "peak": rate or settings.rate} for part, rate in parts]
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=settings.weight_decay)
+    groups = [
+        {"params": part, "peak": rate or settings.rate, "matrices": part is matrices}
+        for part, rate in parts
+    ]
+    decay = settings.weight_decay
+    optimizer: torch.optim.Optimizer = OPTIMIZERS[settings.optimizer](
+        groups, 0.0, betas=(0.9, 0.99), weight_decay=decay, fused=True
+    )
+    return optimizer

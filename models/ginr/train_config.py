@@ -33,10 +33,10 @@ class TrainConfig:
     """Parts that a batch is worked through in, one after another, to save memory."""
     loss: Literal["l1", "charbonnier", "mse"] = "l1"
     """How far a colour is off: absolute, smooth absolute (a corner of 1e-3) or squared."""
-    optimizer: Literal["adam", "adamw"] = "adam"
-    """Adam or AdamW, betas 0.9 and 0.99."""
+    optimizer: Literal["muon", "adam", "adamw"] = "muon"
+    """Muon for the encoder's matrices and AdamW for the rest, or one for all; betas 0.9 and 0.99."""
     weight_decay: float = 0.0
-    """Pull of all weights towards zero; AdamW's is apart from the gradient."""
+    """Pull of all weights towards zero; but for Adam's it is apart from the gradient."""
     rate: float = 3e-3
     """Learning rate at its peak."""
     rate_lps: float | None = None

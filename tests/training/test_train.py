@@ -166,7 +166,8 @@ def weights_after(config: GinrConfig, settings: TrainConfig, name: str, **change
     [
         {"loss": "charbonnier"},
         {"loss": "mse"},
-        {"optimizer": "adamw", "weight_decay": 0.1},
+        {"optimizer": "adam"},
+        {"optimizer": "adamw"},
         {"weight_decay": 0.1},
         {"precision": "bfloat16"},
         {"degradation": "photo"},
