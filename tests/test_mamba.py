@@ -118,6 +118,22 @@ def test_pointwise_is_a_linear_map() -> None:
     torch.testing.assert_close(layer(x[0, 0, 0]), expected[0, 0, 0])
 
 
+@pytest.mark.parametrize("n_row", [1, 7, 8, 9, 512, 513])
+@pytest.mark.parametrize("n_out", [1, 16, 48, 99])
+def test_a_compiled_map_equals_its_plain_form(n_row: int, n_out: int) -> None:
+    layer = Pointwise(32, n_out)
+    nn.init.normal_(layer.bias)
+    x = torch.randn(2, n_row, 32, requires_grad=True)
+    weighting = torch.randn(2, n_row, n_out)
+    inputs = (x, *layer.parameters())
+    answers = []
+    for apply in (layer, lambda x: mamba_cpu.map_rows(layer, x)):
+        out = apply(x)
+        answers.append([out, *torch.autograd.grad((out * weighting).sum(), inputs)])
+    for ours, expected in zip(*answers, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_a_convolution_keeps_the_lattice(kernel: int) -> None:
     layer = Conv(3, 4, kernel)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ginr import mamba_cpu
 from ginr.config import GinrConfig
 from ginr.field import Cell, bicubic_grid, bicubic_taps
 from ginr.mamba import Pointwise, depth_to_space
@@ -62,8 +63,11 @@ class LatticeDecoder(nn.Module):
         """features (B, h', w', D) -> codes (B, h, w, 3, F)."""
         if self.spread is not None:
             features = depth_to_space(self.spread(features), self.expand)
-        codes: Tensor = self.head(features).unflatten(-1, (3, -1))
-        return codes
+        if mamba_cpu.can_run(self.head, features):
+            codes = mamba_cpu.map_rows(self.head, features)
+        else:
+            codes = self.head(features)
+        return codes.unflatten(-1, (3, -1))
 
     def gain(self, cells: Tensor) -> Tensor:
         """What a footprint (..., 2) in LR pixels leaves of the mean and of each wave, (..., 1 + J).

@@ -15,6 +15,7 @@ from ginr.simd_numba import COLUMNS, LANES, ROWS, load, product, store
 from ginr.winograd_numba import SPAN, TILE, tile_in, tile_out
 
 BLOCK = 16  # positions along the side of a thread's share
+SHARE = 512  # rows that a thread takes at a time where there is no lattice
 
 
 @fused
@@ -147,4 +148,35 @@ def add_content(claim, tokens, weight, bias, lps, out):
                             value = load(answer, r * COLUMNS + c)
                             value = value + load(bias, square * depth + begin + c)
                             store(out, place + c, load(lps, place + c) + value)
+        task = take(claim)
+
+
+@fused
+def map_rows(claim, x, weight, bias, out):
+    """out (n, N) = x (n, D) W + b; weight (n', D, COLUMNS) in panels, bias (N,)."""
+    n_row, depth = x.shape
+    n_out = out.shape[1]
+    source = np.empty(ROWS * depth, np.float32)
+    answer = np.empty(ROWS * COLUMNS, np.float32)
+    n_task = (n_row + SHARE - 1) // SHARE
+    task = take(claim)
+    while task < n_task:
+        for first in range(task * SHARE, min((task + 1) * SHARE, n_row), ROWS):
+            some = min(ROWS, n_row - first)
+            for k in range(0, some * depth, LANES):
+                store(source, k, load(x, first * depth + k))
+            for panel in range(weight.shape[0]):
+                product(
+                    source, 0, depth, depth, weight, panel * depth * COLUMNS, answer, 0, COLUMNS
+                )
+                begin = panel * COLUMNS
+                columns = min(COLUMNS, n_out - begin)
+                whole = columns // LANES * LANES
+                for r in range(some):
+                    place = (first + r) * n_out + begin
+                    for c in range(0, whole, LANES):
+                        value = load(answer, r * COLUMNS + c) + load(bias, begin + c)
+                        store(out, place + c, value)
+                    for c in range(whole, columns):
+                        out[first + r, begin + c] = answer[r * COLUMNS + c] + bias[begin + c]
         task = take(claim)

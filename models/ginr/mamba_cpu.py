@@ -185,6 +185,32 @@ class _AddContent(torch.autograd.Function):
         return given, grad, *(g.sum(0) for g in grads)
 
 
+def map_rows(layer: "Pointwise", x: Tensor) -> Tensor:
+    """What `layer` makes of x (..., n_in): (..., n_out)."""
+    packed = _panels(_matrix(layer)), _bias(layer)
+    out: Tensor = _MapRows.apply(x, layer.weight, *packed)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _MapRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, panels: Tensor, bias: Tensor) -> Tensor:
+        out = _empty((*x.shape[:-1], len(bias)))
+        rows = [v.flatten(0, -2) for v in (x, out)]
+        arrays = _arrays(rows[0], panels, bias, rows[1])
+        import_module("ginr.feedforward_numba").map_rows(*arrays)
+        ctx.save_for_backward(x, weight)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        rows, grads = x.flatten(0, -2), grad.flatten(0, -2)
+        given = (grads @ weight[:, :, 0, 0]).view_as(x)
+        return given, (grads.t() @ rows).view_as(weight), None, grads.sum(0)
+
+
 def _matrix(layer: "Pointwise") -> Tensor:
     return layer.weight[:, :, 0, 0].t()  # (n_in, n_out)
 
