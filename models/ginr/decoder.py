@@ -63,11 +63,10 @@ class LatticeDecoder(nn.Module):
         """features (B, h', w', D) -> codes (B, h, w, 3, F)."""
         if self.spread is not None:
             features = depth_to_space(self.spread(features), self.expand)
-        if mamba_cpu.can_run(self.head, features):
-            codes = mamba_cpu.map_rows(self.head, features)
-        else:
-            codes = self.head(features)
-        return codes.unflatten(-1, (3, -1))
+        compiled = mamba_cpu.can_run(self.head, features)
+        rows = mamba_cpu.map_rows(self.head, features) if compiled else self.head(features)
+        codes: Tensor = rows.unflatten(-1, (3, -1))
+        return codes
 
     def gain(self, cells: Tensor) -> Tensor:
         """What a footprint (..., 2) in LR pixels leaves of the mean and of each wave, (..., 1 + J).
