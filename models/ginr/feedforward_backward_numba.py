@@ -10,7 +10,7 @@ from numba import njit
 from ginr.activations_numba import gelu_slope, layer_norm, layer_norm_backward, normal_part
 from ginr.fused import fused, take
 from ginr.simd_numba import COLUMNS, LANES, ROWS, add_outer, load, product, store
-from ginr.winograd_numba import SPAN, TILE, spectrum_back, tile_in, tile_in_back, tile_out_back
+from ginr.winograd_numba import SPAN, TILE, tile_in, tile_in_back, tile_out_back
 
 STRIP = 16  # rows of a lattice whose spectra are held at a time
 
@@ -56,7 +56,7 @@ def feed_forward_backward(
     """grad_x (B, h, w, D), and per lattice, zeroed before, the gradients of all that was packed.
 
     kernel (SPAN^2, n', H', COLUMNS) and weight (n, D', COLUMNS) are transposed here; H' and D' are
-    whole panels. grad_kernel (B, 9, n, D, COLUMNS) is that of the kernel itself, row by row.
+    whole panels. grad_kernel (B, SPAN^2, n, D, COLUMNS) is that of the spectrum.
     """
     n_batch, height, width, depth = x.shape
     hidden = kept.shape[3]
@@ -75,13 +75,11 @@ def feed_forward_backward(
     spectrum = np.empty(SPAN * SPAN * n_tile * depth, np.float32)
     slopes = np.empty(STRIP * slope_row, np.float32)
     coming = np.zeros(SPAN * SPAN * n_tile * wide, np.float32)
-    outer = np.empty((SPAN * SPAN, n_panel * depth * COLUMNS), np.float32)
     going = np.empty(SPAN * SPAN * n_tile * wide_back, np.float32)
     leaving = np.empty((n_strip * STRIP + 2) * row, np.float32)
     i = take(claim)
     while i < n_batch:
         leaving[:] = np.float32(0.0)
-        outer[:] = np.float32(0.0)
         for top in range(0, height, STRIP):
             bottom = min(top + STRIP, height)
             tiles = (bottom - top + TILE - 1) // TILE * across
@@ -114,10 +112,10 @@ def feed_forward_backward(
                 for panel in range(n_panel):
                     first = panel * COLUMNS
                     for c in range(0, depth, ROWS):
-                        out_at = ((f * n_panel + panel) * depth + c) * COLUMNS
+                        out_at = (((i * SPAN * SPAN + f) * n_panel + panel) * depth + c) * COLUMNS
                         add_outer(
                             spectrum, at + c, depth, tiles, coming, coming_at + first, wide,
-                            outer, out_at, COLUMNS,
+                            grad_kernel, out_at, COLUMNS,
                         )  # fmt: skip
                 for panel in range(n_back):
                     first = panel * COLUMNS
@@ -132,7 +130,6 @@ def feed_forward_backward(
                 at, step = tile * wide_back, n_tile * wide_back
                 place = (top + y) * row + z * depth
                 tile_in_back(going, at, step, depth, work, leaving, place, row)
-        spectrum_back(outer, grad_kernel[i])
         for y in range(height):
             for z in range(width):
                 at = ((i * height + y) * width + z) * depth

@@ -114,10 +114,12 @@ def feed_forward(module: "FeedForward", x: Tensor) -> Tensor:
     """What `module` makes of x (B, h, w, D), its convolution 3x3."""
     n_hidden = whole(module.conv.weight.shape[0])
     kernel = module.conv.weight.permute(2, 3, 1, 0).flatten(0, 1)  # (3 3, D, H)
+    generate = torch.from_numpy(import_module("ginr.winograd_numba").GENERATE)  # (SPAN^2, 3 3)
+    spectrum = (generate @ kernel.flatten(1).double()).float().view(-1, *kernel.shape[1:])
     packed = (
         module.norm.weight,
         module.norm.bias,
-        _panels(_padded(kernel, n_hidden)),
+        _panels(_padded(spectrum, n_hidden)),
         _padded(module.conv.bias, n_hidden),
         _panels(_padded(_matrix(module.out).t(), n_hidden).t()),
         _bias(module.out),
@@ -129,11 +131,9 @@ def feed_forward(module: "FeedForward", x: Tensor) -> Tensor:
 class _FeedForward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, learning: bool, x: Tensor, *packed: Tensor) -> Tensor:
-        scale, shift, kernel, kernel_bias, weight, bias = packed
+        scale, shift, spectrum, kernel_bias, weight, bias = packed
         kept = _empty((*x.shape[:3], len(kernel_bias)) if learning else (0, 0, 0, 0))
         x, out = x.contiguous(), _empty(x.shape)
-        generate = torch.from_numpy(import_module("ginr.winograd_numba").GENERATE)
-        spectrum = (generate @ kernel.flatten(1).double()).float().view(-1, *kernel.shape[1:])
         import_module("ginr.feedforward_numba").feed_forward(
             *_arrays(x, scale, shift, spectrum, kernel_bias, weight, bias, kept, out)
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from ginr.activations_numba import constant
-from ginr.simd_numba import LANES, fma, load, spread, store
+from ginr.simd_numba import LANES, fma, load, store
 
 TILE = 4
 SPAN = TILE + 2  # positions that a tile reads, along one side
@@ -25,7 +25,6 @@ _GENERATE = np.array(
 )
 GENERATE = np.kron(_GENERATE, _GENERATE)
 """What makes a kernel (3 3, .) its spectrum (SPAN SPAN, .): G of the paper along both axes."""
-_GATHER = GENERATE.T.astype(np.float32)
 
 
 @njit
@@ -205,15 +204,3 @@ def tile_in_back(spectrum, at, step, width, work, out, out_at, row):
             for x, value in enumerate(t):
                 place = out_at + y * row + x * width + c
                 store(out, place, load(out, place) + value)
-
-
-@njit
-def spectrum_back(grad, out):
-    """Gradients (SPAN SPAN, n) of a kernel's spectrum as those of the kernel, (3 3, n)."""
-    n = grad.shape[1]
-    for k in range(9):
-        for c in range(0, n, LANES):
-            summed = constant(0.0)
-            for f in range(SPAN * SPAN):
-                summed = fma(spread(_GATHER[k, f]), load(grad, f * n + c), summed)
-            store(out, k * n + c, summed)
