@@ -249,30 +249,26 @@ def test_a_silent_network_renders_its_base(tiny_model: Ginr, size: tuple[int, in
         close(picture, expected)
 
 
-def reading_case(n_wave: int, n_gain: int) -> list[Tensor]:
-    n_batch, n_code, n_query = 2, 12, 40
-    return [
-        torch.randn(n_batch, n_code, 3, 1 + 2 * n_wave),
-        torch.randint(n_code, (n_batch, n_query, 4)),
-        torch.rand(n_batch, n_query, 4),
-        torch.randn(n_batch, n_query, 4, 2),
-        torch.randn(n_batch, n_gain, 1 + n_wave),
-        torch.randn(n_wave, 2) * 5,
-    ]
-
-
 @pytest.mark.parametrize("n_gain", [1, 40])
 @pytest.mark.parametrize("n_wave", [1, 3, 16])
-def test_reading_codes_equals_its_plain_form(n_wave: int, n_gain: int) -> None:
-    case = reading_case(n_wave, n_gain)
-    learned = (0, 4, 5)  # codes, gain, waves
+@pytest.mark.parametrize(("size", "pitch"), [((3, 4), 1.0), ((1, 1), 1.0), ((6, 5), 0.5)], ids=str)
+def test_reading_codes_equals_its_plain_form(
+    size: tuple[int, int], pitch: float, n_wave: int, n_gain: int
+) -> None:
+    places = torch.rand(2, 40, 2) * 8 - 2  # some outside
+    places[:, :3] = torch.tensor([0.0, -0.5, 2.5])[:, None]
+    case = [
+        torch.randn(2, *size, 3, 1 + 2 * n_wave),
+        torch.randn(2, n_gain, 1 + n_wave),
+        torch.randn(n_wave, 2),
+    ]
     answers = []
     for read in (read_codes, read_codes_plain):
-        inputs = [v.clone().requires_grad_(k in learned) for k, v in enumerate(case)]
-        rgb = read(*inputs)
+        codes, gain, waves = inputs = [v.clone().requires_grad_() for v in case]
+        rgb = read(codes, places, pitch, gain, waves)
         weighting = torch.randn(rgb.shape, generator=torch.Generator().manual_seed(1))
         (rgb * weighting).sum().backward()
-        answers.append([rgb.detach(), *(inputs[k].grad for k in learned)])
+        answers.append([rgb.detach(), *(v.grad for v in inputs)])
     for ours, expected in zip(*answers, strict=True):
         close(ours, expected)
 

@@ -19,15 +19,20 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ginr import mamba_cpu
 from ginr.config import GinrConfig
+from ginr.device import sent
 from ginr.field import Cell, bicubic_grid, bicubic_taps
 from ginr.mamba import Pointwise, depth_to_space
 from ginr.scan import LANES
 from ginr.tokens import window_plan
 
-ROWS = 64  # rows of a grid rendered at a time by the plain path
+PART = 1 << 22  # waves of pixels of a grid worked out at a time by the plain path
+
+Table = tuple[Tensor, Tensor, Tensor, Tensor]
+"""One axis of a grid: neighbours and their weights (n, 2), weighted cos and sin (n, 2, J)."""
 
 
 class LatticeDecoder(nn.Module):
@@ -82,14 +87,7 @@ class LatticeDecoder(nn.Module):
 
     def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
         """places (B, Q, 2), cells (B, Q or 1, 2) in LR pixels -> rgb (B, Q, 3)."""
-        height, width = codes.shape[1:3]
-        y, wy, dy = self._neighbours(places[..., 0], height)  # (B, Q, 2)
-        x, wx, dx = self._neighbours(places[..., 1], width)
-        index = (y[..., :, None] * width + x[..., None, :]).flatten(2)  # (B, Q, 4)
-        weight = (wy[..., :, None] * wx[..., None, :]).flatten(2)
-        offset = torch.stack(torch.broadcast_tensors(dy[..., :, None], dx[..., None, :]), -1)
-        near = (codes.flatten(1, 2), index, weight, offset.flatten(2, 3))
-        return read_codes(*near, self.gain(cells), self.waves)
+        return read_codes(codes, places, self.pitch, self.gain(cells), self.waves)
 
     def render(
         self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
@@ -98,14 +96,20 @@ class LatticeDecoder(nn.Module):
         learning = torch.is_grad_enabled() and codes.requires_grad
         if codes.device.type == "cpu" and not learning:
             return self._render_fused(codes, base, rows, columns, cell)
-        parts = [self._render_plain(codes, part, columns, cell) for part in rows.split(ROWS)]
-        field = torch.cat(parts, dim=2)
+        rows, columns = sent(rows, codes.device), sent(columns, codes.device)
+        field = self._render_plain(codes, rows, columns, cell)
         return field if base is None else field + bicubic_grid(base, rows, columns)
 
     def _render_plain(self, codes: Tensor, rows: Tensor, columns: Tensor, cell: Cell) -> Tensor:
-        """The same from tables, in torch: first along y, then along x."""
-        n_wave = self.waves.shape[0]
-        table_y, table_x = self._table(rows, cell, 0, codes), self._table(columns, cell, 1, codes)
+        """The field of the same in torch, some rows at a time; nothing waits for the device."""
+        table_x = self._table(columns, cell, 1, codes)
+        n_row = PART // (max(len(columns), codes.shape[2]) * len(self.waves))
+        tables_y = (self._table(part, cell, 0, codes) for part in rows.split(max(1, n_row)))
+        return torch.cat([self._rows(codes, table_y, table_x) for table_y in tables_y], dim=2)
+
+    def _rows(self, codes: Tensor, table_y: Table, table_x: Table) -> Tensor:
+        """A grid from the tables of its axes, (B, 3, h', w'): first along y, then along x."""
+        n_wave = len(self.waves)
         mean, cosine, sine = codes.split([1, n_wave, n_wave], -1)  # (B, h, w, 3, .)
         y, wy, cos_y, sin_y = table_y
         x, wx, cos_x, sin_x = table_x
@@ -171,99 +175,100 @@ class LatticeDecoder(nn.Module):
         tables = (codes, base, *along_y, *along_x, *cubic)
         return [table.detach().contiguous().numpy() for table in tables]
 
-    def _table(
-        self, places: Tensor, cell: Cell, axis: int, like: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One axis of a grid: neighbours and their weights (n, 2), weighted cos and sin (n, 2, J).
+    def _table(self, places: Tensor, cell: Cell, axis: int, like: Tensor) -> Table:
+        """An axis of a grid at places (n,).
 
         The footprint's gain is in the y table; it multiplies the product of the two.
         """
         length = like.shape[1 + axis]
-        index, weight, offset = self._neighbours(places, length)
-        phase = offset[..., None] * self.waves[:, axis].double().cpu()  # (n, 2, J)
-        gain = self.gain(torch.tensor(cell, device=self.waves.device)).cpu()  # (1 + J,)
+        index, weight, offset = neighbours(places, self.pitch, length)
+        phase = offset[..., None] * self.waves[:, axis].double()  # (n, 2, J)
+        gain = self.gain(sent(torch.tensor(cell), self.waves.device))  # (1 + J,)
         wave = weight[..., None] * gain[1:] if axis == 0 else weight[..., None]
         weight = weight * gain[0] if axis == 0 else weight
-        device = like.device
-        cosine, sine = (wave * phase.cos()).to(like), (wave * phase.sin()).to(like)
-        return index.to(device), weight.to(like), cosine, sine
-
-    def _neighbours(self, places: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The two codes beside each place (...): index, weight, offset in LR pixels, (..., 2).
-
-        Outside the outermost codes both are the outermost one, so that nothing is extrapolated.
-        """
-        position = (places + 0.5) / self.pitch - 0.5
-        first = position.floor()
-        both = torch.stack([first, first + 1], -1)
-        weight = 1 - (position[..., None] - both).abs()
-        index = both.clamp(0, length - 1)
-        offset = (position[..., None] - index) * self.pitch
-        return index.long(), weight, offset
+        return index, weight.to(like), (wave * phase.cos()).to(like), (wave * phase.sin()).to(like)
 
 
-def read_codes(
-    codes: Tensor, index: Tensor, weight: Tensor, offset: Tensor, gain: Tensor, waves: Tensor
-) -> Tensor:
-    """Colours (B, Q, 3) from the four codes around each place.
+def neighbours(places: Tensor, pitch: float, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The two codes beside each place (...): index, weight, offset in LR pixels, (..., 2).
 
-    codes (B, h w, 3, F); index, weight (B, Q, 4); offset (B, Q, 4, 2) in LR pixels; gain
-    (B, Q or 1, 1 + J); waves (J, 2). On the CPU one fused loop, since torch would write out every
-    wave of every place several times over.
+    `length` codes are `pitch` LR pixels apart. Outside the outermost ones both are the outermost,
+    so that nothing is extrapolated.
     """
-    by_place = weight.requires_grad or offset.requires_grad  # a slope of the field was asked for
-    if codes.device.type == "cpu" and codes.dtype == torch.float32 and not by_place:
-        out: Tensor = _ReadCodes.apply(  # type: ignore[no-untyped-call]
-            codes, index, weight, offset, gain, waves
-        )
+    position = (places + 0.5) / pitch - 0.5
+    first = position.floor()
+    both = torch.stack([first, first + 1], -1)
+    weight = 1 - (position[..., None] - both).abs()
+    index = both.clamp(0, length - 1)
+    offset = (position[..., None] - index) * pitch
+    return index.long(), weight, offset
+
+
+def read_codes(codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor) -> Tensor:
+    """Colours (B, Q, 3) at places (B, Q, 2) in LR pixels, from the four codes around each.
+
+    codes (B, h, w, 3, F), `pitch` LR pixels apart; gain (B, Q or 1, 1 + J); waves (J, 2). On the CPU
+    one fused loop, since torch would write out every wave of every place several times over.
+    """
+    # A slope of the field, asked for by places that learn, is the plain form's.
+    if codes.device.type == "cpu" and codes.dtype == torch.float32 and not places.requires_grad:
+        out: Tensor = _ReadCodes.apply(codes, places, pitch, gain, waves)  # type: ignore[no-untyped-call]
         return out
-    return read_codes_plain(codes, index, weight, offset, gain, waves)
+    return read_codes_plain(codes, places, pitch, gain, waves)
 
 
 def read_codes_plain(
-    codes: Tensor, index: Tensor, weight: Tensor, offset: Tensor, gain: Tensor, waves: Tensor
+    codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
 ) -> Tensor:
     """`read_codes`, one neighbour at a time."""
-    first = torch.arange(codes.shape[0], device=codes.device)[:, None] * codes.shape[1]
-    rows = codes.flatten(0, 1).flatten(1)  # (B h w, 3 F)
+    n_batch, height, width = codes.shape[:3]
+    y, wy, dy = neighbours(places[..., 0], pitch, height)  # (B, Q, 2)
+    x, wx, dx = neighbours(places[..., 1], pitch, width)
+    rows = codes.flatten(0, 2).flatten(1)  # (B h w, 3 F)
+    picture = torch.arange(n_batch, device=codes.device)[:, None] * height
+    left = torch.cat([gain, gain[..., 1:]], -1)  # (B, Q or 1, F)
     rgb = torch.zeros((), device=codes.device)
-    for k in range(index.shape[-1]):
-        phase = offset[:, :, k] @ waves.t()  # (B, Q, J)
+    for k, m in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        offset = torch.stack([dy[..., k], dx[..., m]], -1)
+        phase = offset @ waves.t()  # (B, Q, J)
         basis = torch.cat([torch.ones_like(phase[..., :1]), phase.cos(), phase.sin()], -1)
-        left = torch.cat([gain, gain[..., 1:]], -1) * weight[:, :, k, None]  # (B, Q, F)
-        code = rows[first + index[..., k]].unflatten(-1, codes.shape[2:])  # (B, Q, 3, F)
-        rgb = rgb + (code * (basis * left)[:, :, None]).sum(-1)
+        basis = basis * left * (wy[..., k] * wx[..., m])[..., None]  # (B, Q, F)
+        code = rows[(picture + y[..., k]) * width + x[..., m]].unflatten(-1, codes.shape[3:])
+        rgb = rgb + (code * basis[:, :, None]).sum(-1)
     return rgb
 
 
 class _ReadCodes(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
+    ) -> Tensor:
         from ginr.render_numba import query_forward
 
-        codes, index, weight, offset, gain, waves = (v.detach() for v in inputs)
-        ctx.n_wave = waves.shape[0]
+        ctx.pitch, ctx.n_wave = pitch, waves.shape[0]
         codes, gain = _whole_lanes(codes, 2, 1), _whole_lanes(gain, 1, 1)
         waves = _whole_lanes(waves.t(), 1, 0)  # (2, J)
-        tensors = [v.contiguous() for v in (codes, index, weight, offset, gain, waves)]
+        tensors = [v.detach().contiguous() for v in (codes, places, gain, waves)]
         ctx.save_for_backward(*tensors)
-        out = tensors[0].new_empty(*index.shape[:2], 3)
-        query_forward(*(v.numpy() for v in (*tensors, out)))
+        out = tensors[0].new_empty(*places.shape[:2], 3)
+        read, where, *rest = (v.numpy() for v in tensors)
+        query_forward(read, where, pitch, *rest, out.numpy())
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         from ginr.render_numba import query_backward
 
-        codes, _, _, _, gain, waves = tensors = ctx.saved_tensors
+        codes, places, gain, waves = ctx.saved_tensors
         grad_codes, grad_gain = torch.zeros_like(codes), torch.zeros_like(gain)
         grad_waves = waves.new_zeros(codes.shape[0], *waves.shape)
-        arrays = (*tensors, grad.contiguous(), grad_codes, grad_gain, grad_waves)
-        query_backward(*(v.numpy() for v in arrays))
+        rest = (gain, waves, grad.contiguous(), grad_codes, grad_gain, grad_waves)
+        query_backward(codes.numpy(), places.numpy(), ctx.pitch, *(v.numpy() for v in rest))
         grad_codes = _given_lanes(grad_codes, 2, 1, ctx.n_wave)
         grad_gain = _given_lanes(grad_gain, 1, 1, ctx.n_wave)
         grad_waves = _given_lanes(grad_waves, 1, 0, ctx.n_wave)
-        return grad_codes, None, None, None, grad_gain, grad_waves.sum(0).t()
+        return grad_codes, None, None, grad_gain, grad_waves.sum(0).t()
 
 
 def _whole_lanes(x: Tensor, n_part: int, n_first: int) -> Tensor:

@@ -197,37 +197,63 @@ def query_base(claim, base, places, out):
         task = take(claim)
 
 
-@fused
-def query_forward(claim, codes, index, weight, offset, gain, waves, out):
-    """Colours out (B, Q, 3) of Q places in each of B pictures.
+@njit
+def _beside(place, pitch, n):
+    # The two of n codes beside a place: index, weight and offset of each, as LatticeDecoder's
+    position = (place + 0.5) / pitch - 0.5
+    first = np.floor(position)
+    after = position - first
+    a = min(max(np.int64(first), 0), n - 1)
+    b = min(max(np.int64(first) + 1, 0), n - 1)
+    return a, b, 1.0 - after, after, (position - a) * pitch, (position - b) * pitch
 
-    codes (B, h w, 3, F); index, weight (B, Q, 4) and offset (B, Q, 4, 2) of the four codes around
-    a place; gain (B, Q or 1, 1 + J); waves (2, J).
+
+@njit
+def _near(place_y, place_x, pitch, height, width, index, weight, offset):
+    # The four codes around a place: index and weight (4,), offset (4, 2)
+    y0, y1, wy0, wy1, dy0, dy1 = _beside(place_y, pitch, height)
+    x0, x1, wx0, wx1, dx0, dx1 = _beside(place_x, pitch, width)
+    for k in range(4):
+        low, left = k < 2, k % 2 == 0
+        index[k] = (y0 if low else y1) * width + (x0 if left else x1)
+        weight[k] = (wy0 if low else wy1) * (wx0 if left else wx1)
+        offset[k, 0] = dy0 if low else dy1
+        offset[k, 1] = dx0 if left else dx1
+
+
+@fused
+def query_forward(claim, codes, places, pitch, gain, waves, out):
+    """Colours out (B, Q, 3) at places (B, Q, 2), in LR pixels, of B pictures.
+
+    codes (B, h, w, 3, F), `pitch` LR pixels apart; gain (B, Q or 1, 1 + J); waves (2, J).
     """
-    n_batch, n_query, n_near = index.shape
+    n_batch, n_query = places.shape[:2]
+    height, width = codes.shape[1:3]
     n_wave = waves.shape[1]
-    n_code = codes.shape[3]
+    n_code = codes.shape[4]
     n_gain = gain.shape[1]
+    index, weight = np.empty(4, np.int64), np.empty(4, np.float32)
+    offset = np.empty((4, 2), np.float32)
     n_share = (n_query + SHARE - 1) // SHARE
     n_task = n_batch * n_share
     task = take(claim)
     while task < n_task:
         i, first = task // n_share, task % n_share * SHARE
         for q in range(first, min(first + SHARE, n_query)):
-            g = i * n_gain + (0 if n_gain == 1 else q)
+            g = 0 if n_gain == 1 else q
+            _near(places[i, q, 0], places[i, q, 1], pitch, height, width, index, weight, offset)
+            mean = gain[i, g, 0]
             red = green = blue = constant(0.0)
             for c in range(3):
                 out[i, q, c] = np.float32(0.0)
-            for k in range(n_near):
-                w = weight[i, q, k]
-                at = (i * codes.shape[1] + index[i, q, k]) * 3 * n_code
+            for k in range(4):
+                y, x = index[k] // width, index[k] % width
+                at = (i * height * width + index[k]) * 3 * n_code
                 for c in range(3):
-                    out[i, q, c] += (
-                        w * gain[i, 0 if n_gain == 1 else q, 0] * codes[i, index[i, q, k], c, 0]
-                    )
+                    out[i, q, c] += weight[k] * mean * codes[i, y, x, c, 0]
                 for j in range(0, n_wave, LANES):
-                    cosine, sine = _wave(offset[i, q, k, 0], offset[i, q, k, 1], waves, j, w)
-                    left = load(gain, g * (1 + n_wave) + 1 + j)
+                    cosine, sine = _wave(offset[k, 0], offset[k, 1], waves, j, weight[k])
+                    left = load(gain, (i * n_gain + g) * (1 + n_wave) + 1 + j)
                     cosine, sine = cosine * left, sine * left
                     at_cosine, at_sine = at + 1 + j, at + 1 + n_wave + j
                     red = fma(cosine, load(codes, at_cosine), red)
@@ -244,24 +270,28 @@ def query_forward(claim, codes, index, weight, offset, gain, waves, out):
 
 @fused
 def query_backward(
-    claim, codes, index, weight, offset, gain, waves, grad, grad_codes, grad_gain, grad_waves
+    claim, codes, places, pitch, gain, waves, grad, grad_codes, grad_gain, grad_waves
 ):
     """Gradients of `query_forward`; all come zeroed, grad_waves (B, 2, J) is per picture."""
-    n_batch, n_query, n_near = index.shape
+    n_batch, n_query = places.shape[:2]
+    height, width = codes.shape[1:3]
     n_wave = waves.shape[1]
-    n_code = codes.shape[3]
+    n_code = codes.shape[4]
     n_gain = gain.shape[1]
+    index, weight = np.empty(4, np.int64), np.empty(4, np.float32)
+    offset = np.empty((4, 2), np.float32)
     i = take(claim)
     while i < n_batch:
         for q in range(n_query):
             g = 0 if n_gain == 1 else q
-            for k in range(n_near):
-                place = index[i, q, k]
-                dy, dx = offset[i, q, k, 0], offset[i, q, k, 1]
-                w = weight[i, q, k]
+            _near(places[i, q, 0], places[i, q, 1], pitch, height, width, index, weight, offset)
+            for k in range(4):
+                y, x = index[k] // width, index[k] % width
+                dy, dx = offset[k, 0], offset[k, 1]
+                w = weight[k]
                 for c in range(3):
-                    grad_gain[i, g, 0] += grad[i, q, c] * w * codes[i, place, c, 0]
-                    grad_codes[i, place, c, 0] += grad[i, q, c] * w * gain[i, g, 0]
+                    grad_gain[i, g, 0] += grad[i, q, c] * w * codes[i, y, x, c, 0]
+                    grad_codes[i, y, x, c, 0] += grad[i, q, c] * w * gain[i, g, 0]
                 for j in range(0, n_wave, LANES):
                     cosine, sine = _wave(dy, dx, waves, j, w)
                     gain_at = (i * n_gain + g) * (1 + n_wave) + 1 + j
@@ -270,7 +300,7 @@ def query_backward(
                     to_cosine = to_sine = constant(0.0)
                     for c in range(3):
                         go = spread(grad[i, q, c])
-                        at = ((i * codes.shape[1] + place) * 3 + c) * n_code + 1 + j
+                        at = ((i * height * width + index[k]) * 3 + c) * n_code + 1 + j
                         to_cosine = fma(go, load(codes, at), to_cosine)
                         to_sine = fma(go, load(codes, at + n_wave), to_sine)
                         store(grad_codes, at, fma(go, even, load(grad_codes, at)))
