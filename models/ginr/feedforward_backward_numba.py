@@ -53,7 +53,7 @@ def feed_forward_backward(
     claim, x, scale, shift, kernel, weight, kept, grad, grad_x,
     grad_scale, grad_shift, grad_kernel, grad_bias, grad_weight, grad_weight_bias,
 ):  # fmt: skip
-    """grad_x (B, h, w, D), and per lattice, zeroed before, the gradients of all that was packed.
+    """grad_x (B, h, w, D), and per lattice the gradients of all that was packed.
 
     kernel (SPAN^2, n', H', COLUMNS) and weight (n, D', COLUMNS) are transposed here; H' and D' are
     whole panels. grad_kernel (B, SPAN^2, n, D, COLUMNS) is that of the spectrum.
@@ -80,6 +80,9 @@ def feed_forward_backward(
     i = take(claim)
     while i < n_batch:
         leaving[:] = np.float32(0.0)
+        for zeroed in (grad_scale, grad_shift, grad_bias, grad_weight_bias):
+            zeroed[i] = np.float32(0.0)
+        grad_kernel[i], grad_weight[i] = np.float32(0.0), np.float32(0.0)
         for top in range(0, height, STRIP):
             bottom = min(top + STRIP, height)
             tiles = (bottom - top + TILE - 1) // TILE * across

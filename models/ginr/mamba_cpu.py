@@ -146,7 +146,7 @@ class _FeedForward(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, spectrum, weight, kept = ctx.saved_tensors
         grad_x = _empty(x.shape)
-        grads = [x.new_zeros(len(x), *shape) for shape in ctx.shapes]
+        grads = [_empty((len(x), *shape)) for shape in ctx.shapes]
         import_module("ginr.feedforward_backward_numba").feed_forward_backward(
             *_arrays(
                 x, scale, shift, _turned(spectrum), _turned(weight), kept, grad, grad_x, *grads
