@@ -1,12 +1,16 @@
-"""Which device to run on."""
+"""Which device to run on, and copies that nothing waits for."""
 
 import re
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from ginr.errors import GinrError
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 
 def choose_device(name: str = "auto") -> tuple["torch.device", str]:
@@ -29,3 +33,39 @@ def choose_device(name: str = "auto") -> tuple["torch.device", str]:
             build = "" if torch.version.cuda else "; this torch was built without CUDA"
             raise GinrError(f"device {name!r}: {count} CUDA devices found{build}; use --device cpu")
     return torch.device(name), "asked for"
+
+
+def sent(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """A tensor of the host on `device`: to a GPU from pinned memory, so that nothing waits for it."""
+    if tensor.device.type == device.type:
+        return tensor
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def fetched(tensor: "torch.Tensor") -> Callable[[], "torch.Tensor"]:
+    """Begins to copy a tensor to the host; the answer is called for it and waits for this copy alone."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu
+    import torch
+
+    host = tensor.to("cpu", non_blocking=True)  # pinned
+    done = torch.cuda.Event()
+    done.record(torch.cuda.current_stream(tensor.device))
+
+    def arrived() -> torch.Tensor:
+        done.synchronize()
+        return host
+
+    return arrived
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same, each handed on once the next has been made, so that a GPU has its work in time."""
+    waiting = deque[T]()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting

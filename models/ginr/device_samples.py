@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ginr.degradation import shrink_matrix
+from ginr.device import sent
 from ginr.picture_store import Image
-from ginr.samples import Batch, Crop, Sampler, sent
+from ginr.samples import Batch, Crop, Sampler
 
 MOST_MEMORY = 0.5
 """Share of the free memory of a GPU that pictures may take."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ginr.coords import pixel_centres, to_lattice
+from ginr.device import sent
 from ginr.errors import SizeError
 from ginr.picture_samples import Samples
 
@@ -148,8 +149,7 @@ def bicubic_at_plain(base: Tensor, places: Tensor) -> Tensor:
 
 def bicubic_grid(base: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The pixels base (B, 3, H, W) at rows (h') x columns (w'): (B, 3, h', w'), axis by axis."""
-    y, wy = bicubic_taps(rows, base.shape[2])  # (h', 4)
-    x, wx = bicubic_taps(columns, base.shape[3])
-    y, x, wy, wx = y.to(base.device), x.to(base.device), wy.to(base), wx.to(base)
-    tall = torch.einsum("bchkw,hk->bchw", base[:, :, y], wy)
-    return torch.einsum("bchwk,wk->bchw", tall[..., x], wx)
+    y, wy = bicubic_taps(sent(rows, base.device), base.shape[2])  # (h', 4)
+    x, wx = bicubic_taps(sent(columns, base.device), base.shape[3])
+    tall = torch.einsum("bchkw,hk->bchw", base[:, :, y], wy.to(base))
+    return torch.einsum("bchwk,wk->bchw", tall[..., x], wx.to(base))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ginr.degradation import PRESETS, degrade
+from ginr.device import sent
 from ginr.picture_store import Image
 
 
@@ -45,13 +46,6 @@ class Batch:
         """n batches of equal size, a divisor of B."""
         tensors = (self.pixels, self.coords, self.cells, self.target)
         return [Batch(*part) for part in zip(*(t.chunk(n) for t in tensors), strict=True)]
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on `device`, from pinned memory where it is copied, so that nothing waits for it."""
-    if tensor.device.type == device.type:
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)

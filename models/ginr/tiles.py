@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ginr.device import fetched, one_ahead, sent
 from ginr.errors import GinrError, SizeError
 from ginr.field import Box, Field
 from ginr.memory import MARGIN, is_out_of_memory, smaller_side, tile_side, whole_windows
@@ -183,23 +184,35 @@ class _Work:
         part = Tile(core, read_box(core, self.size, self.window))
         field = encode_tile(self.picture, self.model, part, self.precision, self.opaque)
         done, total = self.done, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
-        for strip in cut_strips(place):
-            yield strip[0], strip[1], self._samples_of(field, strip)
+        begun = ((strip, self._begin(field, strip)) for strip in cut_strips(place))
+        for strip, finish in one_ahead(begun):
+            yield strip[0], strip[1], finish()
             done += (strip[2] - strip[0]) * (strip[3] - strip[1])
             if self.progress:
                 self.progress(done, total)
         self.done = done
 
-    def _samples_of(self, field: Field, strip: Box) -> Samples:
-        """A strip of the tile's output."""
-        picture = self.picture
-        if self.opaque and not picture.is_grey and field.can_render_samples:
+    def _begin(self, field: Field, strip: Box) -> Callable[[], Samples]:
+        """A strip of the tile's output, to be called for: a GPU begins with it at once."""
+        picture, is_colour = self.picture, self.opaque and not self.picture.is_grey
+        fused = is_colour and field.can_render_samples
+        if not fused:
+            layers = field.render(self.out, strip)  # (1 or 2, 3, h', w')
+            arrived = fetched(levels_of(layers[0], picture.depth) if is_colour else layers)
+
+        def finish() -> Samples:
+            if not is_colour:
+                planes = planes_of(arrived(), picture.is_grey, picture.has_alpha, self.opaque)
+                return quantize(planes, picture.depth, picture.has_alpha)
             samples = canvas(picture, strip[2] - strip[0], strip[3] - strip[1])
             samples[..., 3:] = np.iinfo(samples.dtype).max
-            field.render_samples(self.out, strip, samples)
+            if fused:
+                field.render_samples(self.out, strip, samples)
+            else:
+                samples[..., :3] = arrived().numpy()
             return samples
-        planes = _render(picture, field, self.out, strip, self.opaque)
-        return quantize(planes, picture.depth, picture.has_alpha)
+
+        return finish
 
 
 def canvas(
@@ -264,7 +277,7 @@ def encode_tile(
         layers.append(planes[-1:])
     fields, low = [], in_bfloat16(model, precision)
     for layer in layers:  # one after the other: together they would need twice the memory
-        pixels = torch.from_numpy(layer).expand(3, -1, -1)[None].to(model.lps.device)
+        pixels = sent(torch.from_numpy(layer), model.lps.device).expand(3, -1, -1)[None]
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=low):
             fields.append(
                 model.encode(pixels, origin=tile.read[:2], size=(picture.height, picture.width))
@@ -277,12 +290,10 @@ def encode_tile(
     )
 
 
-def _render(
-    picture: Picture, field: Field, size: tuple[int, int], box: Box, opaque: bool
-) -> NDArray[np.float32]:
-    """The box as planes (C, h', w') with premultiplied colour, ready for `quantize`."""
-    layers = field.render(size, box).cpu()  # (1 or 2, 3, h', w')
-    return planes_of(layers, picture.is_grey, picture.has_alpha, opaque)
+def levels_of(colour: torch.Tensor, depth: int) -> torch.Tensor:
+    """Opaque colour (3, h, w) as `quantize` rounds it, on its own device: (h, w, 3) integers."""
+    peak, kind = (255, torch.uint8) if depth == 8 else (65535, torch.uint16)
+    return (colour.permute(1, 2, 0).contiguous().clamp(0, 1) * peak + 0.5).to(kind)
 
 
 def planes_of(

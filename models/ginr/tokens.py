@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ginr.config import GinrConfig, Order, Placement
+from ginr.device import sent
 
 Index = NDArray[np.intp]
 Floats = NDArray[np.float64]
@@ -206,7 +207,7 @@ class SequenceLayout:
         return tokens.unflatten(1, self.token_shape), lps.unflatten(1, self.lp_shape)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # of large tiles each takes some 80 MB of a GPU
 @torch.inference_mode(False)  # kept for later calls, which may be training
 def sequence_layout(
     config: GinrConfig, height: int, width: int, transposed: bool, device: torch.device
@@ -225,14 +226,15 @@ def sequence_layout(
         lps = np.arange(down * across * config.n_lp).reshape(-1, config.n_lp)
         lp_shape = (down * across, config.n_lp)
     rows = [torch.as_tensor(index)[..., None] for index in (tokens, n_token + lps)]
-    order = window.plan.interleave(*rows).flatten()  # (W T,)
+    order = sent(window.plan.interleave(*rows).flatten(), device)  # (W T,)
+    inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=device))
     return SequenceLayout(
         down * across,
         n_token,
         token_shape,
         lp_shape,
-        order.to(device),
-        order.argsort().to(device),
+        order,
+        inverse,
     )
 
 
