@@ -3,13 +3,19 @@
 Run: pytest tests/test_device.py
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from ginr.config import PRESETS, GinrConfig
+from ginr import decoder
+from ginr.config import GinrConfig
 from ginr.device import choose_device, fetched, one_ahead, sent
 from ginr.ensemble import Ensemble
 from ginr.errors import GinrError
@@ -46,18 +52,73 @@ def test_the_second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("cuda:1")[0] == torch.device("cuda:1")
 
 
-@pytest.mark.parametrize("ensemble", [False, True])
-@pytest.mark.parametrize("low", [False, True])
-def test_nothing_waits_for_the_device(tiny_config: GinrConfig, low: bool, ensemble: bool) -> None:
-    # A meta tensor has a device of its own and no values: to mix devices or to read one is an error.
-    model = Ginr(tiny_config)
-    if ensemble:
-        model = Ensemble(model)
-    model, pixels = model.to("meta"), torch.rand(1, 3, 20, 28, device="meta")
-    with torch.inference_mode():
-        # No autocast for meta: weights in bfloat16 take the same way.
-        field = (model.bfloat16() if low else model).encode(pixels.bfloat16() if low else pixels)
+class _OneDevice(TorchDispatchMode):
+    """Raises where an operation takes tensors of two devices; meta itself overlooks indices."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        tensors = [
+            v for v in tree_leaves((args, kwargs)) if isinstance(v, torch.Tensor) and v.dim()
+        ]
+        assert "copy" in func.name() or len({v.device for v in tensors}) < 2, func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("view", [lambda model: model, Ensemble])
+def test_one_device_does_it_all(
+    tiny_config: GinrConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    view: Callable[[Ginr], Ginr],
+    kind: torch.dtype,
+) -> None:
+    # Meta tensors have a device of their own and no values: reading one is an error.
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # has none for meta
+    monkeypatch.setattr(decoder, "PART", 5000)  # some rows at a time
+    model = view(Ginr(tiny_config)).to("meta", kind)
+    with torch.inference_mode(), _OneDevice():
+        field = model.encode(torch.empty(1, 3, 20, 28, device="meta", dtype=kind))
+        assert field.features.dtype == kind
+        model.float()
+        field = replace(field, features=field.features.float())
         made = field.render((37, 91), (2, 3, 37, 80))
         levels = levels_of(made[0], 16)
-    assert made.device.type == "meta" and made.shape == (1, 3, 35, 77)
+    assert made.device.type == levels.device.type == "meta" and made.shape == (1, 3, 35, 77)
     assert levels.shape == (35, 77, 3) and levels.dtype == torch.uint16
+
+
+def test_a_copy_of_the_host_is_itself() -> None:
+    tensor = torch.rand(3)
+    assert sent(tensor, torch.device("cpu")) is tensor and torch.equal(fetched(tensor)(), tensor)
+
+
+def test_a_copy_from_a_gpu_is_waited_for_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    happened = list[str]()
+    event = SimpleNamespace(
+        record=lambda stream: happened.append(f"recorded on {stream}"),
+        synchronize=lambda: happened.append("waited"),
+    )
+    monkeypatch.setattr(torch.cuda, "Event", lambda: event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"a stream of {device}")
+    tensor = SimpleNamespace(
+        device=torch.device("cuda:1"), to=lambda to, non_blocking: f"{to}, {non_blocking}"
+    )
+    arrived = fetched(tensor)  # type: ignore[arg-type]
+    assert happened == ["recorded on a stream of cuda:1"]
+    assert arrived() == "cpu, True" and happened[1:] == ["waited"]  # type: ignore[comparison-overlap]
+
+
+def test_one_ahead() -> None:
+    happened = list[str]()
+
+    def made() -> Iterator[int]:
+        for k in range(3):
+            happened.append(f"made {k}")
+            yield k
+
+    happened.extend(f"used {k}" for k in one_ahead(made()))
+    assert " ".join(happened) == "made 0 made 1 used 0 made 2 used 1 used 2"
+    assert list(one_ahead([])) == []

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ginr import decoder
 from ginr.config import GinrConfig
 from ginr.coords import pixel_cell, pixel_centres, pixel_grid, to_lattice
 from ginr.decoder import LatticeDecoder, read_codes, read_codes_plain
@@ -152,9 +153,12 @@ def test_finished_samples_are_the_rounded_render(
         assert (out[..., 3:] == 7).all()
 
 
-def test_many_rows_are_rendered_in_parts(field: Field) -> None:
-    size = (150, 20)  # more rows than the plain path takes at a time
-    close(plain(field, size), fused(field, size))
+@pytest.mark.parametrize("part", [1, 5000])  # a row at a time, some rows
+def test_many_rows_are_rendered_in_parts(
+    field: Field, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    monkeypatch.setattr(decoder, "PART", part)
+    close(plain(field, (150, 20)), fused(field, (150, 20)))
 
 
 @pytest.mark.parametrize("tile", [(0, 0, 6, 9), (3, 5, 13, 21), (2, 4, 11, 16)])

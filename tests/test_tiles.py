@@ -1,6 +1,7 @@
 """Tiles, sizes, channels and memory of whole pictures: pytest tests/test_tiles.py"""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 import ginr.tiles as module
 from ginr.errors import GinrError, SizeError
+from ginr.field import Field
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
 from ginr.size import Box, output_box
@@ -178,6 +180,50 @@ def test_out_of_memory_halves_the_tiles(
     out = upscale(picture, tiny_model, height=100, width=120, tile=64, notice=said.append)
     assert np.array_equal(out.samples, expected)
     assert said == [f"out of memory: going on with tiles of {n} pixels" for n in (32, 16)]
+
+
+def test_memory_that_runs_out_while_a_tile_is_rendered(
+    tiny_model: Ginr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, progress, n_render = _random(50, 60), list[int](), 0
+    expected = upscale(picture, tiny_model, height=100, width=120, tile=16).samples
+    render = Field.render
+
+    def limited(field: Field, *rest: Any) -> torch.Tensor:
+        nonlocal n_render
+        n_render += 1
+        if n_render == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return render(field, *rest)
+
+    monkeypatch.setattr(module, "STRIP", 480)
+    monkeypatch.setattr(Field, "can_render_samples", False)
+    monkeypatch.setattr(Field, "render", limited)
+    out = upscale(
+        picture, tiny_model, height=100, width=120, tile=32,
+        progress=lambda done, _: progress.append(done),
+    )  # fmt: skip
+    assert np.abs(out.samples.astype(int) - expected).max() <= 1
+    assert progress[-1] == 12000 and n_render > 20
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("opaque", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_way_of_a_gpu_is_that_of_the_cpu(
+    tiny_model: Ginr,
+    monkeypatch: pytest.MonkeyPatch,
+    channels: int,
+    opaque: bool,
+    dtype: type[np.unsignedinteger[Any]],
+) -> None:
+    picture = _random(20, 24, channels, dtype)
+    if opaque and picture.has_alpha:
+        picture.samples[..., -1] = np.iinfo(dtype).max
+    expected = upscale(picture, tiny_model, height=50, width=70).samples
+    monkeypatch.setattr(Field, "can_render_samples", False)
+    monkeypatch.setattr(module, "STRIP", 1000)
+    assert np.array_equal(upscale(picture, tiny_model, height=50, width=70).samples, expected)
 
 
 def test_hopeless_memory_is_an_error(tiny_model: Ginr, monkeypatch: pytest.MonkeyPatch) -> None:
