@@ -10,7 +10,6 @@ depend on them. Whole processes are `ginr upscale` of a PNG in a fresh process, 
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -25,13 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import copy_gb_per_s, cpu_name, encoder_macs, matmul_gflops, show, timed
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 from rivals import Edsr, LiifDecoder, Smfa
 
 from ginr.checkpoint import load_checkpoint
-from ginr.config import GinrConfig
 from ginr.model import Ginr
 
 SCALE = 4
@@ -116,30 +114,16 @@ def main() -> None:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def show(console: Console, title: str, headings: list[str], rows: dict[str, list[str]]) -> None:
-    table = Table(title=title)
-    for heading in ("", *headings):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, cells in rows.items():
-        table.add_row(name, *cells)
-    console.print(table)
-
-
 def machine() -> dict[str, Any]:
     """What it is, and what its matrix products and copies reach with the threads in use."""
-    square = torch.rand(2048, 2048)
-    product = median(timed(lambda: square @ square) for _ in range(7))
-    source = torch.rand(1 << 26)
-    target = torch.empty_like(source)
-    copy = median(timed(lambda: target.copy_(source)) for _ in range(7))
     return {
         "cpu": cpu_name(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2),
         "torch": torch.__version__,
-        "matmul_gflops": round(2 * 2048**3 / product / 1e9, 1),
-        "copy_gb_per_s": round(2 * 4 * source.numel() / copy / 1e9, 1),
+        "matmul_gflops": matmul_gflops(),
+        "copy_gb_per_s": copy_gb_per_s(),
     }
 
 
@@ -193,28 +177,6 @@ def in_process(model: Ginr, side: int, turns: int) -> Rows:
     return rows
 
 
-def timed(action: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    action()
-    return time.perf_counter() - begin
-
-
-def encoder_macs(model: Ginr, n_pixel: int) -> float:
-    """Multiplications of the encoder for a picture of whole windows: weights times where they apply."""
-    config: GinrConfig = model.config
-    n_token = n_pixel / config.patch**2
-    n_lp = n_pixel * config.n_lp / config.window**2
-    macs = 0.0
-    for name, weight in model.named_parameters():
-        if weight.dim() < 3 or name.startswith("decoder."):
-            continue
-        n_place = n_token + n_lp if "mixer" in name else n_lp if "lp_ff" in name else n_token
-        macs += weight.numel() * n_place
-    n_scan = sum("log_decay" in name for name, _ in model.named_parameters())
-    # Per step and direction the state is decayed, added to and read: three for each number of it.
-    return macs + n_scan * 2 * 3 * (n_token + n_lp) * config.inner * config.n_state
-
-
 def measure_start(checkpoint: str, turns: int) -> dict[str, float]:
     runs = []
     for turn in range(-1, turns):
@@ -265,16 +227,6 @@ def whole_process(command: list[str]) -> tuple[float, float]:
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed: {done.stderr}")
     return time.perf_counter() - begin, int(done.stdout.splitlines()[-1]) / 1024
-
-
-def cpu_name() -> str:
-    """The processor as Linux names it, or whatever the platform says."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,347 @@
+"""Speed and memory of ginr on a GPU, beside what its memory and its matrix units reach.
+
+Run: python benchmarks/bench_cuda.py [--checkpoint small] [--memory-gib 8] [--json FILE]
+     python benchmarks/bench_cuda.py --device cpu --megapixels 0.02 --precisions float32,bfloat16
+
+A picture in memory becomes samples in memory, as `ginr upscale` does it but for the files: a row is
+the median over the turns after one to warm up. `encode` and `render` are the device's own time
+between events around `Ginr.encode` and `Field.render`; `rest` is what the whole took beyond them:
+pixels made ready, samples copied and gathered. The rates count what must be computed or moved at
+the least, so that a share of the machine's rate says how much a better kernel could gain. The
+convolutions of float32 run in TF32 where torch's defaults are kept.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from measure import copy_gb_per_s, cpu_name, encoder_macs, finish, matmul_gflops, show, timed
+from rich.console import Console
+
+from ginr.checkpoint import load_checkpoint
+from ginr.decoder import LatticeDecoder
+from ginr.device import choose_device
+from ginr.errors import GinrError
+from ginr.field import Field
+from ginr.memory import fitting_side
+from ginr.model import Ginr
+from ginr.picture import Picture, read_picture
+from ginr.scan import default_backend, missing, slow_reason
+from ginr.tiles import Precision, in_bfloat16, upscale, upscale_bands
+
+PHOTO = Path(__file__).parent.parent / "sample_images" / "photo_spices.png"
+TARGET = 100
+"""Output megapixels per second at x4 with `small`."""
+MEGA = 2**20
+
+
+@dataclass
+class Row:
+    """A size, a scale and a precision."""
+
+    megapixels: float
+    scale: float
+    precision: str
+    """As asked for; `bfloat16` says what it came to."""
+    bfloat16: bool
+    seconds: float
+    encode_s: float
+    render_s: float
+    rest_s: float
+    output_mp_per_s: float
+    encode_gflops: float
+    encode_share: float
+    """Of the matrix products in the same number format."""
+    render_gb_per_s: float
+    """Float32 pixels written, codes and base read once."""
+    render_share: float
+    """Of a copy."""
+    peak_mib: float | None
+    """Held by tensors at a time; the limit is on what torch has taken from the GPU for them."""
+    taken_mib: float | None
+
+
+class Stopwatch:
+    """Seconds that a device spends in functions, without making anybody wait for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.marks: list[tuple[Any, Any]] = []
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed_function(*args: Any, **options: Any) -> Any:
+            begin = self._mark()
+            answer = function(*args, **options)
+            self.marks.append((begin, self._mark()))
+            return answer
+
+        return timed_function
+
+    def seconds(self) -> float:
+        """All of them since the last call."""
+        finish(self.device)
+        marks, self.marks = self.marks, []
+        if self.device.type == "cuda":
+            return float(sum(begin.elapsed_time(end) for begin, end in marks)) / 1000
+        return float(sum(end - begin for begin, end in marks))
+
+    def _mark(self) -> Any:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--checkpoint", default="small", help="a shipped name or a path")
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:1; cpu to try the script")
+    parser.add_argument("--megapixels", default="0.25,1,4,16", help="inputs")
+    parser.add_argument("--scales", default="2,4")
+    parser.add_argument("--precisions", default="float32,auto")
+    parser.add_argument("--turns", type=int, default=5, help="repetitions, at least 5")
+    parser.add_argument("--memory-gib", type=float, help="do with so much of the GPU's memory")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers there")
+    options = parser.parse_args()
+    if options.turns < 5:
+        parser.error("--turns: a median needs at least 5")
+    try:
+        device, _ = choose_device(options.device)
+    except GinrError as error:
+        parser.error(str(error))
+    console = Console()
+    model = load_checkpoint(options.checkpoint).build(device)
+    device = model.lps.device  # with its number
+    tile = limited(model, device, options.memory_gib)
+    report: dict[str, Any] = {"machine": machine(device), "checkpoint": options.checkpoint}
+    report |= {"memory_gib": options.memory_gib, "tile": tile, "target_mp_per_s": TARGET}
+    for key, value in report["machine"].items():
+        console.print(f"{key} {value}", highlight=False)
+
+    sizes = [float(text) for text in options.megapixels.split(",")]
+    scales = [float(text) for text in options.scales.split(",")]
+    precisions = options.precisions.split(",")
+    rows = [
+        whole(model, photo(megapixels), scale, precision, tile, options.turns, report["machine"])
+        for megapixels in sizes
+        for scale in scales
+        for precision in precisions
+    ]
+    report["rows"] = [asdict(row) for row in rows]
+    show(
+        console,
+        f"{options.checkpoint} in memory, medians of {options.turns} turns: seconds, output MP per second,\n"
+        "encoding of the matrix rate, rendering of a copy's, peak MiB",
+        ["s", "encode", "render", "rest", "MP/s", "of matrix", "of copy", "MiB"],
+        {title(row): cells(row) for row in rows},
+    )  # fmt: skip
+    console.print(f"* in bfloat16; target: {TARGET} MP/s at x4 with small", highlight=False)
+    report["decibels"] = likeness(model, min(sizes), scales, precisions, tile)
+    for name, decibels in report["decibels"].items():
+        console.print(f"{name}: {decibels:.1f} dB", highlight=False)
+    if isinstance(model.decoder, LatticeDecoder):
+        report["plain"] = plain = plain_render(model, photo(min(sizes)), options.turns)
+        copied = report["machine"]["copy_gb_per_s"]
+        console.print(
+            f"rendering x4 in plain torch: {plain['seconds'] * 1000:.2f} ms for "
+            f"{plain['least_bytes'] / MEGA:.1f} MiB that must be moved, {plain['gb_per_s']:.1f} GB/s; "
+            f"a kernel at the rate of a copy would be {copied / plain['gb_per_s']:.1f} times as fast",
+            highlight=False,
+        )
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def title(row: Row) -> str:
+    return f"{row.megapixels:.2g} MP x{row.scale:g} {row.precision}" + "*" * row.bfloat16
+
+
+def cells(row: Row) -> list[str]:
+    return [
+        *(f"{v:.3f}" for v in (row.seconds, row.encode_s, row.render_s, row.rest_s)),
+        f"{row.output_mp_per_s:.1f}",
+        f"{row.encode_share:.1%}",
+        f"{row.render_share:.1%}",
+        "-" if row.peak_mib is None else f"{row.peak_mib:.0f}",
+    ]
+
+
+def limited(model: Ginr, device: torch.device, memory_gib: float | None) -> int | None:
+    """The side of tiles that a GPU of so much memory would choose, to which the process is then held."""
+    if memory_gib is None or device.type != "cuda":
+        return None
+    n_byte = int(memory_gib * 2**30)
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, n_byte / total), device)
+    return fitting_side(model, n_byte // 2)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What it is, what scans, and what matrix products and copies reach."""
+    facts: dict[str, Any] = {"device": cpu_name(), "torch": torch.__version__}
+    if device.type == "cuda":
+        card = torch.cuda.get_device_properties(device)
+        facts |= {
+            "device": card.name,
+            "gib": round(card.total_memory / 2**30, 1),
+            "capability": f"{card.major}.{card.minor}",
+            "cuda": torch.version.cuda,
+            "tf32 in convolutions": torch.backends.cudnn.allow_tf32,
+        }
+    scan, reason = default_backend(device), slow_reason(device)
+    return facts | {
+        "scan": f"{scan}: {reason}" if reason else scan,
+        "convolution": missing("causal_conv1d") or "causal_conv1d",
+        "matmul_gflops": matmul_gflops(device),
+        "matmul_gflops_bfloat16": matmul_gflops(device, torch.bfloat16),
+        "copy_gb_per_s": copy_gb_per_s(device),
+    }
+
+
+def photo(megapixels: float) -> Picture:
+    """A square of so many pixels, the photograph and its mirror images side by side."""
+    side, samples = round((megapixels * MEGA) ** 0.5), read_picture(PHOTO).samples
+    more = [(0, max(0, side - n)) for n in samples.shape[:2]]
+    wide = np.pad(samples, (*more, (0, 0)), mode="symmetric")
+    return Picture(np.ascontiguousarray(wide[:side, :side]))
+
+
+def whole(
+    model: Ginr,
+    picture: Picture,
+    scale: float,
+    precision: Precision,
+    tile: int | None,
+    turns: int,
+    facts: dict[str, Any],
+) -> Row:
+    """One row of the table."""
+    device, low = model.lps.device, in_bfloat16(model, precision)
+    size = round(picture.height * scale), round(picture.width * scale)
+    takes = []
+
+    def run() -> None:
+        bands = upscale_bands(
+            picture, model, height=size[0], width=size[1], tile=tile, precision=precision
+        )
+        for _ in bands:
+            pass
+
+    with watched(device) as (encoding, rendering, seen):
+        for turn in range(-1, turns):
+            seen.clear()
+            if device.type == "cuda" and turn == 0:
+                torch.cuda.reset_peak_memory_stats(device)
+            took, encode_s, render_s = timed(run, device), encoding.seconds(), rendering.seconds()
+            takes.append((took, encode_s, render_s, took - encode_s - render_s))
+    seconds, encode_s, render_s, rest_s = (median(v) for v in zip(*takes[1:], strict=True))
+    gflops = 2 * sum(encoder_macs(model, n) for n, _ in seen) / encode_s / 1e9
+    moved = (12 * size[0] * size[1] + sum(n_byte for _, n_byte in seen)) / render_s / 1e9
+    on_gpu = device.type == "cuda"
+    return Row(
+        megapixels=picture.height * picture.width / MEGA,
+        scale=scale,
+        precision=precision,
+        bfloat16=low,
+        seconds=seconds,
+        encode_s=encode_s,
+        render_s=render_s,
+        rest_s=rest_s,
+        output_mp_per_s=size[0] * size[1] / MEGA / seconds,
+        encode_gflops=gflops,
+        encode_share=gflops / facts["matmul_gflops_bfloat16" if low else "matmul_gflops"],
+        render_gb_per_s=moved,
+        render_share=moved / facts["copy_gb_per_s"],
+        peak_mib=torch.cuda.max_memory_allocated(device) / MEGA if on_gpu else None,
+        taken_mib=torch.cuda.max_memory_reserved(device) / MEGA if on_gpu else None,
+    )
+
+
+@contextmanager
+def watched(
+    device: torch.device,
+) -> Iterator[tuple[Stopwatch, Stopwatch, list[tuple[int, int]]]]:
+    """Within it encoding and rendering are timed, and each encoded tile leaves its pixels and bytes."""
+    encoding, rendering, seen = Stopwatch(device), Stopwatch(device), list[tuple[int, int]]()
+    encode, render, samples = Ginr.encode, Field.render, Field.render_samples
+    clocked = encoding.around(encode)
+
+    def heard(model: Ginr, pixels: torch.Tensor, **options: Any) -> Field:
+        field: Field = clocked(model, pixels, **options)
+        window = model.config.window
+        n_row, n_column = (-(-n // window) * window for n in pixels.shape[2:])
+        seen.append((n_row * n_column, least_bytes(field)))
+        return field
+
+    Ginr.encode = heard  # type: ignore[assignment, method-assign]
+    Field.render = rendering.around(render)  # type: ignore[method-assign]
+    Field.render_samples = rendering.around(samples)  # type: ignore[method-assign]
+    try:
+        yield encoding, rendering, seen
+    finally:
+        Ginr.encode, Field.render = encode, render  # type: ignore[method-assign]
+        Field.render_samples = samples  # type: ignore[method-assign]
+
+
+def least_bytes(field: Field) -> int:
+    """What a render must read of a field, each number once: its codes, or its features, and the base."""
+    n_base = 0 if field.base is None else field.base.numel()
+    if not isinstance(decoder := field.decoder, LatticeDecoder):
+        return 4 * (field.features.numel() + n_base)
+    n_code = field.features.shape[1] * field.features.shape[2] * decoder.expand**2
+    return 4 * (n_code * 3 * (1 + 2 * len(decoder.waves)) + n_base)
+
+
+def likeness(
+    model: Ginr, megapixels: float, scales: list[float], precisions: list[Precision], tile: int | None
+) -> dict[str, float]:  # fmt: skip
+    """PSNR between the samples of every precision and those of the first one."""
+    picture, found = photo(megapixels), {}
+    for scale in scales:
+        made = {}
+        for precision in precisions:
+            height, width = round(picture.height * scale), round(picture.width * scale)
+            large = upscale(
+                picture, model, height=height, width=width, tile=tile, precision=precision
+            )
+            made[precision] = large.samples.astype(np.float64)
+        first = made[precisions[0]]
+        for precision in precisions[1:]:
+            error = max(float(np.square(made[precision] - first).mean()), 1e-6)  # equal: 108 dB
+            found[f"{precision} beside {precisions[0]}, x{scale:g}"] = float(
+                10 * np.log10(255**2 / error)
+            )
+    return found
+
+
+@torch.inference_mode()
+def plain_render(model: Ginr, picture: Picture, turns: int) -> dict[str, float]:
+    """The plane waves of a field at x4 in plain torch, beside the bytes that must be moved."""
+    device, decoder = model.lps.device, model.decoder
+    assert isinstance(decoder, LatticeDecoder)
+    planes = picture.pixels(0, 0, min(512, picture.height), min(512, picture.width))
+    field = model.encode(torch.from_numpy(planes)[None].to(device))
+    codes, cell = field.codes, (0.25, 0.25)
+    rows, columns = (
+        ((torch.arange(4 * n, dtype=torch.float64) + 0.5) / 4 - 0.5).to(device)
+        for n in planes.shape[1:]
+    )
+    takes = [
+        timed(lambda: decoder._render_plain(codes, rows, columns, cell), device)
+        for _ in range(turns + 1)
+    ]
+    seconds, n_byte = median(takes[1:]), 4 * (codes.numel() + 3 * len(rows) * len(columns))
+    return {"seconds": seconds, "least_bytes": n_byte, "gb_per_s": n_byte / seconds / 1e9}
+
+
+if __name__ == "__main__":
+    main()

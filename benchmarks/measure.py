@@ -1,0 +1,83 @@
+"""What the benchmarks share: clocks, what a machine reaches at best, what an encoder computes, tables."""
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ginr.config import GinrConfig
+from ginr.model import Ginr
+
+CPU = torch.device("cpu")
+
+
+def show(console: Console, title: str, headings: list[str], rows: dict[str, list[str]]) -> None:
+    table = Table(title=title)
+    for heading in ("", *headings):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def timed(action: Callable[[], object], device: torch.device = CPU) -> float:
+    """Seconds until the action is done, on a GPU too."""
+    finish(device)
+    begin = time.perf_counter()
+    action()
+    finish(device)
+    return time.perf_counter() - begin
+
+
+def finish(device: torch.device) -> None:
+    """Wait for what a GPU has at hand."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matmul_gflops(device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
+    """GFLOP/s of matrix products, with the threads in use."""
+    few = 2048 if dtype == torch.float32 else 256  # many processors have no products of bfloat16
+    n = 8192 if device.type == "cuda" else few
+    square = torch.rand(n, n, device=device).to(dtype)
+    seconds = median(timed(lambda: square @ square, device) for _ in range(7))
+    return round(2 * n**3 / seconds / 1e9, 1)
+
+
+def copy_gb_per_s(device: torch.device = CPU) -> float:
+    """Bytes read and written by a copy within the memory of the device."""
+    source = torch.rand(1 << (26 if device.type == "cpu" else 28), device=device)
+    target = torch.empty_like(source)
+    seconds = median(timed(lambda: target.copy_(source), device) for _ in range(7))
+    return round(2 * 4 * source.numel() / seconds / 1e9, 1)
+
+
+def encoder_macs(model: Ginr, n_pixel: int) -> float:
+    """Multiplications of the encoder for a picture of whole windows: weights times where they apply."""
+    config: GinrConfig = model.config
+    n_token = n_pixel / config.patch**2
+    n_lp = n_pixel * config.n_lp / config.window**2
+    macs = 0.0
+    for name, weight in model.named_parameters():
+        if weight.dim() < 3 or name.startswith("decoder."):
+            continue
+        n_place = n_token + n_lp if "mixer" in name else n_lp if "lp_ff" in name else n_token
+        macs += weight.numel() * n_place
+    n_scan = sum("log_decay" in name for name, _ in model.named_parameters())
+    # Per step and direction the state is decayed, added to and read: three for each number of it.
+    return macs + n_scan * 2 * 3 * (n_token + n_lp) * config.inner * config.n_state
+
+
+def cpu_name() -> str:
+    """The processor as Linux names it, or whatever the platform says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
