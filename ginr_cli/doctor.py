@@ -60,7 +60,20 @@ def _devices() -> Section:
             f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB, "
             f"compute capability {facts.major}.{facts.minor}"
         )
+    if torch.version.cuda and not torch.cuda.is_available():
+        rows["cuda"] = _cuda_problem()
     return rows | {"auto": f"{device} ({reason})"}
+
+
+def _cuda_problem() -> str:
+    """Why a torch that is built with CUDA finds no device, in the driver's words."""
+    import torch
+
+    try:
+        torch.cuda.init()
+    except Exception as problem:
+        return console.describe(problem)
+    return "no device was found"
 
 
 def _backends() -> Section:

@@ -64,6 +64,32 @@ def test_grey_and_alpha(photo: Picture, channels: int) -> None:
     assert away.max() <= (1 if channels == 1 else 2)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bits(photo: Picture, channels: int) -> None:
+    levels = photo.samples.astype(np.uint16) * 257
+    opaque = np.full((*levels.shape[:2], 1), 65535, np.uint16)
+    picture = Picture(np.ascontiguousarray(np.concatenate([levels, opaque], -1)[..., :channels]))
+    size = {"height": 2 * photo.height, "width": 2 * photo.width}
+    made = upscale(picture, on("cuda"), precision="float32", **size)
+    assert made.samples.dtype == np.uint16
+    assert difference(made, upscale(picture, on("cpu"), **size)) <= 257
+
+
+def test_many_tiles_keep_their_place(photo: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Strips are copied while the next ones are rendered: none may be read before it is there.
+    monkeypatch.setattr(tiles, "STRIP", 4000)
+    size = {"height": 4 * photo.height, "width": 4 * photo.width}
+    made = upscale(photo, on("cuda"), tile=96, precision="float32", **size)
+    assert difference(made, upscale(photo, on("cpu"), tile=96, **size)) <= 1
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_the_second_gpu_makes_the_picture_of_the_first(photo: Picture) -> None:
+    size = {"height": 2 * photo.height, "width": 2 * photo.width}
+    made = upscale(photo, on("cuda:1"), **size)
+    assert difference(made, upscale(photo, on("cuda:0"), **size)) == 0
+
+
 def test_reconstruct_makes_the_picture_of_the_cpu(photo: Picture) -> None:
     size = {"height": photo.height, "width": photo.width}
     expected = upscale(photo, on("cpu", "reconstruct"), **size)

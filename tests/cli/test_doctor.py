@@ -46,6 +46,20 @@ def test_a_gpu_and_what_it_lacks(run: Run, core: Core, monkeypatch: pytest.Monke
     assert f"to install\n  causal_conv1d  {line}\n" in run("doctor").out
 
 
+def test_a_gpu_whose_driver_is_in_the_way(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old")
+
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", broken)
+    devices = run("doctor", "--json").records[0]["devices"]
+    assert "driver on your system is too old" in devices["cuda"]
+    assert devices["auto"].startswith("cpu")
+
+
 def test_a_gpu_and_a_torch_that_cannot_use_it(
     run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
