@@ -13,8 +13,7 @@ convolutions of float32 run in TF32 where torch's defaults are kept.
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import copy_gb_per_s, cpu_name, encoder_macs, finish, matmul_gflops, show, timed
+from measure import (
+    Stopwatch,
+    copy_gb_per_s,
+    cpu_name,
+    encoder_macs,
+    matmul_gflops,
+    show,
+    timed,
+)
 from rich.console import Console
 
 from ginr.checkpoint import load_checkpoint
@@ -67,38 +74,6 @@ class Row:
     peak_mib: float | None
     """Held by tensors at a time; the limit is on what torch has taken from the GPU for them."""
     taken_mib: float | None
-
-
-class Stopwatch:
-    """Seconds that a device spends in functions, without making anybody wait for it."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.marks: list[tuple[Any, Any]] = []
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed_function(*args: Any, **options: Any) -> Any:
-            begin = self._mark()
-            answer = function(*args, **options)
-            self.marks.append((begin, self._mark()))
-            return answer
-
-        return timed_function
-
-    def seconds(self) -> float:
-        """All of them since the last call."""
-        finish(self.device)
-        marks, self.marks = self.marks, []
-        if self.device.type == "cuda":
-            return float(sum(begin.elapsed_time(end) for begin, end in marks)) / 1000
-        return float(sum(end - begin for begin, end in marks))
-
-    def _mark(self) -> Any:
-        if self.device.type != "cuda":
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(self.device))
-        return event
 
 
 def main() -> None:
@@ -149,13 +124,16 @@ def main() -> None:
     for name, decibels in report["decibels"].items():
         console.print(f"{name}: {decibels:.1f} dB", highlight=False)
     if isinstance(model.decoder, LatticeDecoder):
-        report["plain"] = plain = plain_render(model, photo(min(sizes)), options.turns)
+        report["one_render"] = renders = one_render(model, photo(min(sizes)), options.turns)
         copied = report["machine"]["copy_gb_per_s"]
-        console.print(
-            f"rendering x4 in plain torch: {plain['seconds'] * 1000:.2f} ms for "
-            f"{plain['least_bytes'] / MEGA:.1f} MiB that must be moved, {plain['gb_per_s']:.1f} GB/s; "
-            f"a kernel at the rate of a copy would be {copied / plain['gb_per_s']:.1f} times as fast",
-            highlight=False,
+        show(
+            console,
+            "rendering one field to x4, beside what must be moved at the rate of a copy",
+            ["ms", "GB/s", "a kernel could be"],
+            {
+                name: [f"{1000 * took:.2f}", f"{rate:.1f}", f"{copied / rate:.1f} times as fast"]
+                for name, (took, rate) in renders.items()
+            },
         )
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
@@ -325,23 +303,30 @@ def likeness(
 
 
 @torch.inference_mode()
-def plain_render(model: Ginr, picture: Picture, turns: int) -> dict[str, float]:
-    """The plane waves of a field at x4 in plain torch, beside the bytes that must be moved."""
+def one_render(model: Ginr, picture: Picture, turns: int) -> dict[str, tuple[float, float]]:
+    """The plane waves of a field at x4: seconds, and GB/s of what must be moved, by who fuses them."""
     device, decoder = model.lps.device, model.decoder
     assert isinstance(decoder, LatticeDecoder)
     planes = picture.pixels(0, 0, min(512, picture.height), min(512, picture.width))
-    field = model.encode(torch.from_numpy(planes)[None].to(device))
-    codes, cell = field.codes, (0.25, 0.25)
+    codes = model.encode(torch.from_numpy(planes)[None].to(device)).codes
     rows, columns = (
         ((torch.arange(4 * n, dtype=torch.float64) + 0.5) / 4 - 0.5).to(device)
         for n in planes.shape[1:]
     )
-    takes = [
-        timed(lambda: decoder._render_plain(codes, rows, columns, cell), device)
-        for _ in range(turns + 1)
-    ]
-    seconds, n_byte = median(takes[1:]), 4 * (codes.numel() + 3 * len(rows) * len(columns))
-    return {"seconds": seconds, "least_bytes": n_byte, "gb_per_s": n_byte / seconds / 1e9}
+    n_byte = 4 * (codes.numel() + 3 * len(rows) * len(columns))
+    plain, found = decoder._rows, {}
+    for name, fused in (("plain torch", plain), ("torch.compile", torch.compile(plain))):
+        decoder._rows = fused  # type: ignore[method-assign]
+        try:
+            takes = [
+                timed(lambda: decoder._render_plain(codes, rows, columns, (0.25, 0.25)), device)
+                for _ in range(turns + 2)
+            ]
+        finally:
+            decoder._rows = plain  # type: ignore[method-assign]
+        seconds = median(takes[2:])  # the first ones compile
+        found[name] = seconds, n_byte / seconds / 1e9
+    return found
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -38,6 +39,38 @@ def finish(device: torch.device) -> None:
     """Wait for what a GPU has at hand."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+class Stopwatch:
+    """Seconds that a device spends in functions, without making anybody wait for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.marks: list[tuple[Any, Any]] = []
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed_function(*args: Any, **options: Any) -> Any:
+            begin = self._mark()
+            answer = function(*args, **options)
+            self.marks.append((begin, self._mark()))
+            return answer
+
+        return timed_function
+
+    def seconds(self) -> float:
+        """All of them since the last call."""
+        finish(self.device)
+        marks, self.marks = self.marks, []
+        if self.device.type == "cuda":
+            return float(sum(begin.elapsed_time(end) for begin, end in marks)) / 1000
+        return float(sum(end - begin for begin, end in marks))
+
+    def _mark(self) -> Any:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event
 
 
 def matmul_gflops(device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
