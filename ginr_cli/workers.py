@@ -14,6 +14,9 @@ from ginr_cli.network import Network
 from ginr_cli.outcomes import Outcome, Report, failure_of
 from ginr_cli.signals import deferred, unwinding
 
+_PATIENCE_S = 10.0
+"""How long a file that is being finished may take before its process is asked once more."""
+
 
 def share_out(jobs: Sequence[Job], devices: Sequence[str], order: Order, report: Report) -> None:
     """Does the jobs on all the devices, and reports them in their order, as one device would."""
@@ -180,8 +183,10 @@ def _dismiss(crew: Sequence[_Worker]) -> None:
     for worker in crew:
         worker.process.terminate()
     try:
-        for worker in crew:
-            worker.process.join()
+        while any(worker.process.is_alive() for worker in crew):
+            for worker in crew:
+                worker.process.join(_PATIENCE_S)
+                worker.process.terminate()  # again: the first one may have come to nothing
     except BaseException:
         for worker in crew:
             worker.process.terminate()

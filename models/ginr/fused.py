@@ -12,8 +12,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
+from itertools import repeat, starmap
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,10 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         """Returns when no task is left."""
-        claim = np.zeros(1, np.int64)
-        _together(lambda: self.compiled(claim, *arguments), torch.get_num_threads())
+        n = torch.get_num_threads()
+        if n > 1:  # compiled here, where a signal can end it: this call finds no task left
+            self.compiled(np.full(1, _NO_TASK), *arguments)
+        _together(partial(self.compiled, np.zeros(1, np.int64), *arguments), n)
 
 
 def fused(function: Callable[..., None]) -> Kernel:
@@ -62,24 +65,21 @@ def _together(work: Callable[[], None], n: int) -> None:
     The others are OpenMP's where torch has that of GCC: after each of its own operations they stay
     awake for milliseconds to take the next, and threads of ours would find no core free.
     """
-    problems: list[BaseException] = []
-
-    @_CALLBACK  # type: ignore[untyped-decorator]
-    def run(_: int) -> None:
-        try:
-            work()
-        except BaseException as error:  # an interrupt too: nothing passes through C
-            problems.append(error)
-
     if n > 1 and _PARALLEL is not None and os.getpid() == _PROCESS:
-        _PARALLEL(run, None, n, 0)
-    else:
-        helpers = [_threads(os.getpid(), n - 1).submit(run, 0) for _ in range(n - 1)]
-        run(0)
+        # Nothing that Python raises passes through C: it is dropped. So what is called is C itself,
+        # where no signal's handler can run, and Ctrl+C is answered as soon as all have returned.
+        finished: list[None] = []
+        calls = map(finished.append, starmap(work, repeat(())))
+        _PARALLEL(_CALLBACK(calls.__next__), None, n, 0)
+        if len(finished) < n:
+            raise MemoryError("a kernel did not come to its end")
+        return
+    helpers = [_threads(os.getpid(), n - 1).submit(work) for _ in range(n - 1)]
+    try:
+        work()
+    finally:
         for helper in helpers:  # the arrays are theirs too
             helper.result()
-    if problems:
-        raise problems[0]
 
 
 @cache
@@ -99,7 +99,8 @@ def _openmp() -> Any:
     return parallel
 
 
-_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_NO_TASK = 2**62  # more than any kernel has
+_CALLBACK = ctypes.CFUNCTYPE(None)  # it is given the data too, which nobody reads
 _PARALLEL = _openmp()
 _PROCESS = os.getpid()
 
