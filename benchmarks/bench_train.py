@@ -1,10 +1,11 @@
 """Where the time of a training step goes, and what the fused scan saves, on the CPU.
 
-Run: python benchmarks/bench_train.py [--preset small] [--steps 30] [--threads 2] [--json]
+Run: python benchmarks/bench_train.py [--preset small] [--steps 20] [--rounds 5] [--threads 2] [--json]
 
-Trains a preset with the default settings on rendered noise, once with the default scan and once
-with the `chunked` one in plain torch. Shares are of all steps after the first ones, in which kernels
-are compiled. Whatever else the machine does slows both: run it alone.
+Trains a preset with the default settings on rendered noise, in turn with the default scan and with
+the `chunked` one in plain torch. Shares are of all steps after the first ones, in which kernels are
+compiled; a row is the median of its rounds, the ratio that of the rounds' ratios. Whatever else the
+machine does slows both: run it alone.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from statistics import median
 
@@ -84,11 +85,18 @@ def measure(preset: str, folder: Path, run: Path, scan: str, n_step: int) -> Row
     return Row(scan, ms, clock.share("computing"), clock.share("waiting"))
 
 
+def medians(rows: list[Row]) -> Row:
+    """One row for all rounds of a scan."""
+    columns = zip(*(astuple(row)[1:] for row in rows), strict=True)
+    return Row(rows[0].scan, *(median(column) for column in columns))
+
+
 def main() -> int:
     """Measure both scans; exit code 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="small", choices=PRESETS)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -99,11 +107,15 @@ def main() -> int:
         for k in range(4):
             small = np.random.default_rng(k).integers(256, size=(64, 64, 3), dtype=np.uint8)
             Image.fromarray(small).resize((432, 432)).save(folder / f"{k}.png")
-        rows = [
-            measure(options.preset, folder, Path(name, scan), scan, options.steps)
-            for scan in ("numba", "chunked")
+        rounds = [
+            [
+                measure(options.preset, folder, Path(name, f"{scan}{k}"), scan, options.steps)
+                for scan in ("numba", "chunked")
+            ]
+            for k in range(options.rounds)
         ]
-    ratio = rows[1].ms_per_step / rows[0].ms_per_step
+    rows = [medians(list(rows)) for rows in zip(*rounds, strict=True)]
+    ratio = median(chunked.ms_per_step / numba.ms_per_step for numba, chunked in rounds)
     if options.json:
         sys.stdout.write(json.dumps({"rows": [asdict(r) for r in rows], "ratio": ratio}) + "\n")
     else:

@@ -261,8 +261,8 @@ class _ReadCodes(torch.autograd.Function):
         from ginr.render_numba import query_backward
 
         codes, places, gain, waves = ctx.saved_tensors
-        grad_codes, grad_gain = torch.zeros_like(codes), torch.zeros_like(gain)
-        grad_waves = waves.new_zeros(codes.shape[0], *waves.shape)
+        grad_codes, grad_gain = torch.empty_like(codes), torch.empty_like(gain)
+        grad_waves = waves.new_empty(codes.shape[0], *waves.shape)
         rest = (gain, waves, grad.contiguous(), grad_codes, grad_gain, grad_waves)
         query_backward(codes.numpy(), places.numpy(), ctx.pitch, *(v.numpy() for v in rest))
         grad_codes = _given_lanes(grad_codes, 2, 1, ctx.n_wave)

@@ -148,7 +148,7 @@ def add_content_backward(claim, tokens, weight, grad, grad_tokens, grad_weight, 
     """Gradients of `add_content`, a lattice at a time: grad is also that of the LPs.
 
     weight (up^2, n', D', COLUMNS) is transposed here; grad_weight (B, up^2, n, D, COLUMNS) and
-    grad_bias (B, up^2, D) come zeroed.
+    grad_bias (B, up^2, D) are per lattice.
     """
     n_batch, height, width, depth = tokens.shape
     n_square, n_panel = weight.shape[0], weight.shape[1]
@@ -158,6 +158,7 @@ def add_content_backward(claim, tokens, weight, grad, grad_tokens, grad_weight, 
     answer = np.empty(ROWS * COLUMNS, np.float32)
     i = take(claim)
     while i < n_batch:
+        grad_weight[i], grad_bias[i] = np.float32(0.0), np.float32(0.0)
         for y in range(height):
             first = (i * height + y) * width * depth
             for square in range(n_square):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from hashlib import sha256
-from itertools import repeat, starmap
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,12 @@ def _together(work: Callable[[], None], n: int) -> None:
     if n > 1 and _PARALLEL is not None and os.getpid() == _PROCESS:
         # Nothing that Python raises passes through C: it is dropped. So what is called is C itself,
         # where no signal's handler can run, and Ctrl+C is answered as soon as all have returned.
+        # The system may have OpenMP start fewer threads than it is asked for.
+        calls: list[tuple[()]] = [()] * n
         finished: list[None] = []
-        calls = map(finished.append, starmap(work, repeat(())))
-        _PARALLEL(_CALLBACK(calls.__next__), None, n, 0)
-        if len(finished) < n:
+        call = map(finished.append, starmap(work, iter(calls.pop, None)))
+        _PARALLEL(_CALLBACK(call.__next__), None, n, 0)
+        if not len(finished) == n - len(calls) > 0:
             raise MemoryError("a kernel did not come to its end")
         return
     helpers = [_threads(os.getpid(), n - 1).submit(work) for _ in range(n - 1)]

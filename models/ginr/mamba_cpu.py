@@ -98,7 +98,7 @@ class _Mix(torch.autograd.Function):
     def backward(ctx: Any, *coming: Tensor) -> tuple[Tensor | None, ...]:
         tokens, lps, kept, starts, *packed = ctx.saved_tensors
         given = _empty(tokens.shape), _empty(lps.shape)
-        grads = [p.new_zeros(len(kept), *p.shape) for p in packed]
+        grads = [_empty((len(kept), *p.shape)) for p in packed]
         lattices = [v.flatten(1, 2) for v in (tokens, lps, *coming, *given)]
         import_module("ginr.mixer_backward_numba").mix_backward(
             *_arrays(*lattices[:2], ctx.layout.order),
@@ -178,7 +178,7 @@ class _AddContent(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         tokens, weight, bias = ctx.saved_tensors
         given = _empty(tokens.shape)
-        grads = [p.new_zeros(len(tokens), *p.shape) for p in (weight, bias)]
+        grads = [_empty((len(tokens), *p.shape)) for p in (weight, bias)]
         import_module("ginr.feedforward_backward_numba").add_content_backward(
             *_arrays(tokens, _turned(weight), grad, given, *grads)
         )
@@ -226,7 +226,7 @@ def _empty(shape: Sequence[int]) -> Tensor:
 
 
 def _padded(x: Tensor, n: int) -> Tensor:
-    return F.pad(x, (0, n - x.shape[-1]))
+    return x if n == x.shape[-1] else F.pad(x, (0, n - x.shape[-1]))
 
 
 def _panels(weight: Tensor) -> Tensor:

@@ -150,8 +150,8 @@ def mix_backward(
     grad_tokens, grad_lps, grad_scale, grad_shift, grad_in, grad_conv_weight, grad_conv_bias,
     grad_log_decay, grad_step_bias, grad_skip, grad_norm, grad_out,
 ):  # fmt: skip
-    """Gradients of `mix` from coming_tokens, coming_lps: those of the lattices, and per window,
-    zeroed before, of all that was packed.
+    """Gradients of `mix` from coming_tokens, coming_lps: those of the lattices, and per window of all
+    that was packed.
 
     back_in and back_out are the panels of the transposed weight_in and weight_out.
     """
@@ -187,6 +187,9 @@ def mix_backward(
     task = take(claim)
     while task < n_batch * n_window:
         i, first = task // n_window, task % n_window * n_step
+        grad_in[task], grad_out[task] = np.float32(0.0), np.float32(0.0)
+        grad_scale[task], grad_shift[task] = np.float32(0.0), np.float32(0.0)
+        grad_skip[task], grad_norm[task] = np.float32(0.0), np.float32(0.0)
         gather(tokens, lps, i, order, first, n_step, scale, shift, normed)
         project(normed, n_step, weight_in, rows, begin)
         for k in range(begin + n_step * wide, begin + n_row * wide):

@@ -272,7 +272,7 @@ def query_forward(claim, codes, places, pitch, gain, waves, out):
 def query_backward(
     claim, codes, places, pitch, gain, waves, grad, grad_codes, grad_gain, grad_waves
 ):
-    """Gradients of `query_forward`; all come zeroed, grad_waves (B, 2, J) is per picture."""
+    """Gradients of `query_forward`; grad_waves (B, 2, J) is per picture."""
     n_batch, n_query = places.shape[:2]
     height, width = codes.shape[1:3]
     n_wave = waves.shape[1]
@@ -282,6 +282,8 @@ def query_backward(
     offset = np.empty((4, 2), np.float32)
     i = take(claim)
     while i < n_batch:
+        grad_codes[i], grad_gain[i] = np.float32(0.0), np.float32(0.0)
+        grad_waves[i] = np.float32(0.0)
         for q in range(n_query):
             g = 0 if n_gain == 1 else q
             _near(places[i, q, 0], places[i, q, 1], pitch, height, width, index, weight, offset)

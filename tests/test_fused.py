@@ -1,0 +1,80 @@
+"""Kernels in several threads, whatever disturbs them: pytest tests/test_fused.py"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ginr import fused
+
+ALIKE = """
+import torch
+from ginr.mamba import Pointwise
+from ginr.mamba_cpu import map_rows
+
+torch.set_num_threads(2)
+layer, x = Pointwise(16, 24), torch.randn(4096, 16)
+with torch.no_grad():
+    plain = x @ layer.weight[:, :, 0, 0].t() + layer.bias
+    torch.testing.assert_close(map_rows(layer, x), plain)
+"""
+
+PRESSED = (
+    ALIKE
+    + """
+import signal
+
+class Pressed(Exception):
+    pass
+
+def press(number, frame):
+    raise Pressed
+
+signal.signal(signal.SIGALRM, press)
+for k in range(100):
+    signal.setitimer(signal.ITIMER_REAL, 0.002 + 0.00013 * k)
+    try:
+        with torch.no_grad():
+            while True:
+                map_rows(layer, x)
+    except Pressed:
+        pass
+with torch.no_grad():
+    torch.testing.assert_close(map_rows(layer, x), plain)
+print("answered")
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGALRM there")
+def test_a_signal_is_answered_wherever_in_a_kernel_it_comes() -> None:
+    command = [sys.executable, "-c", PRESSED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("answered\n", "", 0)
+
+
+def test_fewer_threads_than_asked_for_do_the_same() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OMP_THREAD_LIMIT": "1"}
+    command = [sys.executable, "-c", ALIKE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+def test_a_thread_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, openmp: bool) -> None:
+    if openmp and fused._PARALLEL is None:
+        pytest.skip("torch runs without GCC's OpenMP")
+    if not openmp:
+        monkeypatch.setattr(fused, "_PARALLEL", None)
+    monkeypatch.setattr(sys, "unraisablehook", lambda problem: None)  # C drops what is raised
+    done: list[int] = []
+
+    def work() -> None:
+        done.append(1)
+        if len(done) == 2:
+            raise MemoryError("no room for what it needs")
+
+    with pytest.raises(MemoryError):
+        fused._together(work, 2)
+    assert len(done) == 2
