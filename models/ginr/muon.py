@@ -31,31 +31,52 @@ class Muon(torch.optim.AdamW):
         super().step()
 
     def _move(self, parameters: list[Tensor], rate: float, decay: float) -> None:
-        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        moving: list[Tensor] = []
+        gradients: list[Tensor] = []
+        momenta: list[Tensor] = []
+        alike: dict[torch.Size, list[int]] = defaultdict(list)
         for parameter in parameters:
             if parameter.grad is None:
                 continue
             state = self.state[parameter]
             if not state:
                 state["exp_avg"] = torch.zeros_like(parameter)
-            momentum = state["exp_avg"].lerp_(parameter.grad, 1 - MOMENTUM)
-            ahead = parameter.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
-            alike[ahead.shape].append((parameter, ahead))
+            alike[parameter.flatten(1).shape].append(len(moving))
+            moving.append(parameter)
+            gradients.append(parameter.grad)
+            momenta.append(state["exp_avg"])
             parameter.grad = None  # not AdamW's
+        if not moving:
+            return
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)  # Nesterov's
+        moves = list(ahead)
         for shape, members in alike.items():
-            moves = orthogonal(torch.stack([ahead for _, ahead in members]))
-            size = rate * UPDATE_RMS * max(shape) ** 0.5
-            for (parameter, _), move in zip(members, moves, strict=True):
-                parameter.mul_(1 - rate * decay).sub_(move.view_as(parameter), alpha=size)
+            flat = torch.stack([ahead[k].flatten(1) for k in members])
+            made = orthogonal(flat).mul_(rate * UPDATE_RMS * max(shape) ** 0.5)
+            for k, move in zip(members, made, strict=True):
+                moves[k] = move.view_as(moving[k])
+        torch._foreach_mul_(moving, 1 - rate * decay)
+        torch._foreach_sub_(moving, moves)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices (..., m, n) with singular values brought near 1, by Newton and Schulz's iteration."""
+    """Matrices (k, m, n) with singular values brought near 1, by Newton and Schulz's iteration.
+
+    It multiplies X by polynomials in X X^T, which all commute: their product is found on the short
+    side alone, and X is multiplied once.
+    """
     a, b, c = QUINTIC
     tall = matrices.shape[-2] > matrices.shape[-1]
     x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12)
+    square = x @ x.mT
+    product: Tensor | None = None
     for _ in range(N_ITERATION):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = factor if product is None else factor @ product
+        square = factor @ square @ factor
+    assert product is not None
+    x = product @ x
     return x.mT if tall else x
