@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 from ginr import fused
 
@@ -78,3 +81,16 @@ def test_a_thread_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, openmp
     with pytest.raises(MemoryError):
         fused._together(work, 2)
     assert len(done) == 2
+
+
+def test_kernels_call_nothing_compiled_apart() -> None:
+    # Or those just compiled would round in other places than those from the disk.
+    modules = sorted(path.stem for path in Path(fused.__file__).parent.glob("*_numba.py"))
+    parts = {
+        function
+        for name in modules
+        for function in vars(import_module(f"ginr.{name}")).values()
+        if isinstance(function, Dispatcher)
+    }
+    assert len(parts) > 30
+    assert [part for part in parts if not part.targetoptions.get("forceinline")] == []

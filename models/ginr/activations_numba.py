@@ -1,18 +1,18 @@
 """What stands between the products, on vectors of LANES numbers inside compiled loops."""
 
 import numpy as np
-from numba import njit
 
+from ginr.fused import inlined
 from ginr.simd_numba import LANES, fma, larger, load, nearest, power, smaller, spread, store, total
 
 
-@njit
+@inlined
 def constant(number):
     """A number LANES times."""
     return spread(np.float32(number))
 
 
-@njit
+@inlined
 def exp(x):
     """e^x for x in [-87, 88], and the value at the end beyond; relative error 3e-7."""
     turns = smaller(larger(x, constant(-87.0)), constant(88.0)) * constant(1.4426950408889634)
@@ -26,19 +26,19 @@ def exp(x):
     return power(whole) * fma(p, part, constant(1.0))
 
 
-@njit
+@inlined
 def sigmoid(x):
     """1 / (1 + e^-x)."""
     return constant(1.0) / (constant(1.0) + exp(constant(0.0) - x))
 
 
-@njit
+@inlined
 def silu(x):
     """x / (1 + e^-x)."""
     return x / (constant(1.0) + exp(constant(0.0) - x))
 
 
-@njit
+@inlined
 def softplus(x):
     """log(1 + e^x); log(1 + u) / u is a rational fit on [0, 1], error 9e-10."""
     u = exp(smaller(x, constant(0.0) - x))
@@ -51,7 +51,7 @@ def softplus(x):
     return fma(u, p / q, larger(x, constant(0.0)))
 
 
-@njit
+@inlined
 def normal_part(x):
     """Phi(x), what of a normal distribution lies below x: 1/2 + a rational fit on [-5.4, 5.4], error
     1.4e-7, and constant outside."""
@@ -69,20 +69,20 @@ def normal_part(x):
     return fma(h, p / r, constant(0.5))
 
 
-@njit
+@inlined
 def gelu(x):
     """x Phi(x)."""
     return x * normal_part(x)
 
 
-@njit
+@inlined
 def gelu_slope(x, part):
     """The derivative of x Phi(x), where part = Phi(x)."""
     density = constant(0.3989422804014327) * exp(constant(-0.5) * x * x)
     return fma(x, density, part)
 
 
-@njit(error_model="numpy")
+@inlined(error_model="numpy")
 def _moments(x, x_at, n):
     # Mean and 1 / deviation of n numbers, LANES times each.
     mean = constant(0.0)
@@ -96,7 +96,7 @@ def _moments(x, x_at, n):
     return mean, spread(np.float32(1) / np.sqrt(total(square) / np.float32(n) + np.float32(1e-5)))
 
 
-@njit
+@inlined
 def layer_norm(x, x_at, scale, shift, out, out_at, n):
     """Layer normalisation (epsilon 1e-5) of n numbers, a multiple of LANES."""
     mean, factor = _moments(x, x_at, n)
@@ -105,7 +105,7 @@ def layer_norm(x, x_at, scale, shift, out, out_at, n):
         store(out, out_at + c, fma(level, load(scale, c), load(shift, c)))
 
 
-@njit
+@inlined
 def layer_norm_backward(
     x, at, scale, grad, grad_at, past, out, grad_scale, grad_shift, n
 ):  # fmt: skip

@@ -5,17 +5,16 @@ forward pass. Gradients of weights are per lattice: their sum does not depend on
 """
 
 import numpy as np
-from numba import njit
 
 from ginr.activations_numba import gelu_slope, layer_norm, layer_norm_backward, normal_part
-from ginr.fused import fused, take
+from ginr.fused import fused, inlined, take
 from ginr.simd_numba import COLUMNS, LANES, ROWS, add_outer, load, product, store
 from ginr.winograd_numba import SPAN, TILE, tile_in, tile_in_back, tile_out_back
 
 STRIP = 16  # rows of a lattice whose spectra are held at a time
 
 
-@njit
+@inlined
 def _row_back(
     grad, kept, start, width, depth, hidden, weight, grad_row, active, answer, slopes, at,
     grad_bias, grad_weight, grad_weight_bias,

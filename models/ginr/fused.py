@@ -54,6 +54,14 @@ class Kernel:
         _together(partial(self.compiled, np.zeros(1, np.int64), *arguments), n)
 
 
+inlined: Any = partial(njit, forceinline=True)
+"""Decorator of what kernels are made of.
+
+Left as a call it would have two copies that differ in rounding, its own and the one optimized with the
+kernel. A process that compiles runs the first and one that takes the kernel from the disk the second.
+"""
+
+
 def fused(function: Callable[..., None]) -> Kernel:
     """Compile `function(claim, ...)` on its first call, or take it from the disk."""
     return Kernel(function)

@@ -5,17 +5,16 @@ were kept. Gradients of weights are per window: their sum does not depend on the
 """
 
 import numpy as np
-from numba import njit
 
 from ginr.activations_numba import constant, layer_norm_backward, sigmoid
-from ginr.fused import fused, take
+from ginr.fused import fused, inlined, take
 from ginr.mixer_numba import convolve, gather, project, steps
 from ginr.scan import CHUNK, STATES
 from ginr.scan_backward_numba import scan_states_back
 from ginr.simd_numba import COLUMNS, LANES, ROWS, add_outer, fma, load, spread, store, total
 
 
-@njit(error_model="numpy")
+@inlined(error_model="numpy")
 def _gate_back(
     coming, rows, begin, wide, n_step, kept, first, norm, levels, grad_y, grad_rows, grad_norm,
     wide_out,
@@ -49,7 +48,7 @@ def _gate_back(
             store(grad_rows, t * wide + c, given * load(kept, first + at) * slope)
 
 
-@njit
+@inlined
 def _convolve_back(
     rows, wide, first, n_step, weight, bias, reverse, grad_mixed, slopes, grad_rows, grad_weight,
     grad_bias,
@@ -101,7 +100,7 @@ def _convolve_back(
             store(grad_rows, at, given)
 
 
-@njit
+@inlined
 def _heads_back(
     mixed, n_packed, delta, decay, skip, log_decay, grad_y, to_gain, to_decay, rows, wide, first,
     step_bias, head_dim, work, grad_mixed, grad_rows, grad_log_decay, grad_step_bias, grad_skip,

@@ -8,17 +8,16 @@ C = E + 2 S packed channels, J taps. Here D, E and C are multiples of LANES and 
 """
 
 import numpy as np
-from numba import njit
 
 from ginr.activations_numba import constant, exp, layer_norm, silu, softplus
-from ginr.fused import fused, take
+from ginr.fused import fused, inlined, take
 from ginr.scan_numba import scan_states
 from ginr.simd_numba import COLUMNS, LANES, ROWS, fma, load, product, spread, store, total
 
 TAPS = 4  # `convolve` has so many at the least
 
 
-@njit
+@inlined
 def gather(tokens, lps, i, order, first, n_step, scale, shift, normed):
     """The steps of a window of picture i, normalised, (T, D)."""
     n_token, depth = tokens.shape[1:]
@@ -32,7 +31,7 @@ def gather(tokens, lps, i, order, first, n_step, scale, shift, normed):
             layer_norm(lps, source, scale, shift, normed, t * depth, depth)
 
 
-@njit
+@inlined
 def project(x, n_step, weight, rows, begin):
     """x (T, K) times weight in panels (n, K, COLUMNS), into rows of whole panels from `begin` on."""
     n_panel, n_in = weight.shape[:2]
@@ -43,7 +42,7 @@ def project(x, n_step, weight, rows, begin):
             product(x, t * n_in, n_in, n_in, weight, panel * n_in * COLUMNS, rows, at, wide)
 
 
-@njit
+@inlined
 def steps(rows, wide, first, step_bias, log_decay, head_dim, delta, decay, work):
     """dt = softplus(step + bias) and exp(dt a) of every step, each head's number once per channel."""
     # What a vector writes beyond its head is written over by the next one.
@@ -66,7 +65,7 @@ def steps(rows, wide, first, step_bias, log_decay, head_dim, delta, decay, work)
                     store(decay, at, spread(work[m, 1, k]))
 
 
-@njit
+@inlined
 def convolve(rows, wide, first, n_step, weight, bias, reverse, mixed):
     """mixed (T, C) = silu(convolution of rows), which are zeros before the first and after the last."""
     n_tap, n_packed = weight.shape

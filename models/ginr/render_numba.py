@@ -5,16 +5,15 @@ C-contiguous, and J is a multiple of LANES.
 """
 
 import numpy as np
-from numba import njit
 
 from ginr.activations_numba import constant
-from ginr.fused import fused, take
+from ginr.fused import fused, inlined, take
 from ginr.simd_numba import LANES, fma, larger, load, nearest, smaller, spread, store, total
 
 SHARE = 64  # queries that a thread takes at a time
 
 
-@njit
+@inlined
 def _row(
     i, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x,
     lo, hi, base_lo, base_hi, tall, mean, line, out,
@@ -98,7 +97,7 @@ def render_lattice(
         task = take(claim)
 
 
-@njit(fastmath=False)
+@inlined(fastmath=False)
 def _quantize(answer, peak, out):
     # answer (3, n) to the first three of out (n, C), as `ginr.picture.quantize` rounds.
     for column in range(answer.shape[1]):
@@ -131,7 +130,7 @@ def render_samples(
         row = take(claim)
 
 
-@njit
+@inlined
 def _sine(turns):
     # sin(2 pi t) for |t| <= 1/4 by its series to the 11th power: error 6e-8
     x = turns * constant(6.283185307179586)
@@ -143,7 +142,7 @@ def _sine(turns):
     return fma(x * q, p, x)
 
 
-@njit
+@inlined
 def _wave(offset_y, offset_x, waves, j, weight):
     # weight cos(waves . offset) and weight sin(waves . offset) of LANES waves from (2, J).
     n_wave = waves.shape[1]
@@ -156,7 +155,7 @@ def _wave(offset_y, offset_x, waves, j, weight):
     return scale * _sine(constant(0.25) - larger(turns, minus)), scale * _sine(folded)
 
 
-@njit
+@inlined
 def _cubic_taps(position, n, index, weight):
     # Keys' four taps at a position of n mirrored pixels, as `ginr.field.bicubic_taps`
     first = np.floor(position)
@@ -197,7 +196,7 @@ def query_base(claim, base, places, out):
         task = take(claim)
 
 
-@njit
+@inlined
 def _beside(place, pitch, n):
     # The two of n codes beside a place: index, weight and offset of each, as LatticeDecoder's
     position = (place + 0.5) / pitch - 0.5
@@ -208,7 +207,7 @@ def _beside(place, pitch, n):
     return a, b, 1.0 - after, after, (position - a) * pitch, (position - b) * pitch
 
 
-@njit
+@inlined
 def _near(place_y, place_x, pitch, height, width, index, weight, offset):
     # The four codes around a place: index and weight (4,), offset (4, 2)
     y0, y1, wy0, wy1, dy0, dy1 = _beside(place_y, pitch, height)

@@ -1,16 +1,15 @@
 """Gradients of the scan of `ginr.scan_numba`, in its letters: from the kept states, a chunk at a time."""
 
 import numpy as np
-from numba import njit
 
 from ginr.activations_numba import constant
-from ginr.fused import fused, take
+from ginr.fused import fused, inlined, take
 from ginr.scan import CHUNK, STATES
 from ginr.scan_numba import of_heads, start_of
 from ginr.simd_numba import LANES, fma, load, spread, store, totals
 
 
-@njit
+@inlined
 def _walk(
     u, first, gained, decay, begin, end, n_step, n_inner, n_packed, reverse, c, n, starts,
     starts_at, states,
@@ -40,7 +39,7 @@ def _walk(
     store(states, at + 3 * LANES, h3)
 
 
-@njit
+@inlined
 def scan_states_back(
     u, first, gained, decay, n_step, n_inner, n_packed, reverse, n_state, starts, starts_first,
     grad, grad_first, states, sums, to_gain, to_decay, to_u, to_first,

@@ -7,15 +7,14 @@ time backward; nothing is flipped or copied.
 """
 
 import numpy as np
-from numba import njit
 
 from ginr.activations_numba import constant
-from ginr.fused import fused, take
+from ginr.fused import fused, inlined, take
 from ginr.scan import CHUNK, STATES
 from ginr.simd_numba import LANES, fma, load, spread, store
 
 
-@njit
+@inlined
 def of_heads(dt, i, a, head_dim, n_inner, delta, decay):
     """dt and exp(dt a) of every step of sequence i, each head's number once per channel, (T, E)."""
     # What a vector writes beyond its head is written over by the next one.
@@ -29,7 +28,7 @@ def of_heads(dt, i, a, head_dim, n_inner, delta, decay):
                 store(decay, at, spread(keep))
 
 
-@njit
+@inlined
 def scan_states(
     u, first, gained, decay, n_step, n_inner, n_packed, reverse, n_state, y, y_first, starts,
     starts_first,
@@ -66,7 +65,7 @@ def scan_states(
                     store(y, y_first + at, answer)
 
 
-@njit
+@inlined
 def start_of(step, c, n, n_inner, n_state):
     """Where the state before a step, a multiple of CHUNK, is kept: STATES vectors."""
     return (step // CHUNK * n_inner + c) * n_state + n * LANES

@@ -5,9 +5,9 @@ y = A^T ((G w G^T) (B^T d B)) A in the paper's letters. The gradients run the sa
 """
 
 import numpy as np
-from numba import njit
 
 from ginr.activations_numba import constant
+from ginr.fused import inlined
 from ginr.simd_numba import LANES, fma, load, store
 
 TILE = 4
@@ -27,7 +27,7 @@ GENERATE = np.kron(_GENERATE, _GENERATE)
 """What makes a kernel (3 3, .) its spectrum (SPAN SPAN, .): G of the paper along both axes."""
 
 
-@njit
+@inlined
 def _into(d0, d1, d2, d3, d4, d5):
     # B^T d of the paper
     both = constant(-(NEAR**2) - FAR**2)
@@ -43,7 +43,7 @@ def _into(d0, d1, d2, d3, d4, d5):
     )
 
 
-@njit
+@inlined
 def _out_of(m0, m1, m2, m3, m4, m5):
     # A^T m of the paper
     even_near, odd_near, even_far, odd_far = m1 + m2, m1 - m2, m3 + m4, m3 - m4
@@ -55,7 +55,7 @@ def _out_of(m0, m1, m2, m3, m4, m5):
     )
 
 
-@njit
+@inlined
 def _into_back(t0, t1, t2, t3, t4, t5):
     # B t, the transpose of `_into`
     both = constant(-(NEAR**2) - FAR**2)
@@ -70,7 +70,7 @@ def _into_back(t0, t1, t2, t3, t4, t5):
     )
 
 
-@njit
+@inlined
 def _out_of_back(y0, y1, y2, y3):
     # A y, the transpose of `_out_of`
     even_near, odd_near = (
@@ -88,7 +88,7 @@ def _out_of_back(y0, y1, y2, y3):
     )
 
 
-@njit
+@inlined
 def tile_in(normed, at, row, width, work, out, out_at, out_step):
     """A tile's SPAN^2 positions, from `at` on in rows `row` apart, into its spectrum, out_step apart."""
     for c in range(0, width, LANES):
@@ -118,7 +118,7 @@ def tile_in(normed, at, row, width, work, out, out_at, out_step):
                 store(out, out_at + (y * SPAN + x) * out_step + c, value)
 
 
-@njit
+@inlined
 def tile_out(summed, at, step, bias, hidden, work, out, out_at, out_row):
     """A spectrum, `step` apart, into the 4x4 positions of its tile, biased."""
     for c in range(0, hidden, LANES):
@@ -149,7 +149,7 @@ def tile_out(summed, at, step, bias, hidden, work, out, out_at, out_row):
                 store(out, out_at + y * out_row + x * hidden + c, value + shift)
 
 
-@njit
+@inlined
 def tile_out_back(grad, at, row, hidden, work, out, out_at, out_step):
     """Gradients of the 4x4 positions of a tile into those of its spectrum: `tile_out` transposed."""
     for c in range(0, hidden, LANES):
@@ -175,7 +175,7 @@ def tile_out_back(grad, at, row, hidden, work, out, out_at, out_step):
                 store(out, out_at + (y * SPAN + x) * out_step + c, value)
 
 
-@njit
+@inlined
 def tile_in_back(spectrum, at, step, width, work, out, out_at, row):
     """Gradients of a spectrum added to those of the SPAN^2 positions: `tile_in` transposed."""
     for c in range(0, width, LANES):
