@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from ginr.muon import MOMENTUM, UPDATE_RMS, Muon, orthogonal
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 5), (1, 48, 432), (1, 30, 4), (3, 12, 7)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (1, 5, 5), (1, 48, 432), (1, 30, 4), (3, 12, 7)], ids=str
+)
 def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
     values = torch.linalg.svdvals(orthogonal(1e3 * torch.randn(shape)))
     assert values.min() > 0.6 and values.max() < 1.25
