@@ -13,8 +13,6 @@ convolutions of float32 run in TF32 where torch's defaults are kept.
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -23,13 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 from measure import (
-    Stopwatch,
     copy_gb_per_s,
     cpu_name,
     encoder_macs,
     matmul_gflops,
     show,
     timed,
+    watched,
 )
 from rich.console import Console
 
@@ -37,7 +35,6 @@ from ginr.checkpoint import load_checkpoint
 from ginr.decoder import LatticeDecoder
 from ginr.device import choose_device
 from ginr.errors import GinrError
-from ginr.field import Field
 from ginr.memory import fitting_side
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
@@ -243,41 +240,6 @@ def whole(
         peak_mib=torch.cuda.max_memory_allocated(device) / MEGA if on_gpu else None,
         taken_mib=torch.cuda.max_memory_reserved(device) / MEGA if on_gpu else None,
     )
-
-
-@contextmanager
-def watched(
-    device: torch.device,
-) -> Iterator[tuple[Stopwatch, Stopwatch, list[tuple[int, int]]]]:
-    """Within it encoding and rendering are timed, and each encoded tile leaves its pixels and bytes."""
-    encoding, rendering, seen = Stopwatch(device), Stopwatch(device), list[tuple[int, int]]()
-    encode, render, samples = Ginr.encode, Field.render, Field.render_samples
-    clocked = encoding.around(encode)
-
-    def heard(model: Ginr, pixels: torch.Tensor, **options: Any) -> Field:
-        field: Field = clocked(model, pixels, **options)
-        window = model.config.window
-        n_row, n_column = (-(-n // window) * window for n in pixels.shape[2:])
-        seen.append((n_row * n_column, least_bytes(field)))
-        return field
-
-    Ginr.encode = heard  # type: ignore[assignment, method-assign]
-    Field.render = rendering.around(render)  # type: ignore[method-assign]
-    Field.render_samples = rendering.around(samples)  # type: ignore[method-assign]
-    try:
-        yield encoding, rendering, seen
-    finally:
-        Ginr.encode, Field.render = encode, render  # type: ignore[method-assign]
-        Field.render_samples = samples  # type: ignore[method-assign]
-
-
-def least_bytes(field: Field) -> int:
-    """What a render must read of a field, each number once: its codes, or its features, and the base."""
-    n_base = 0 if field.base is None else field.base.numel()
-    if not isinstance(decoder := field.decoder, LatticeDecoder):
-        return 4 * (field.features.numel() + n_base)
-    n_code = field.features.shape[1] * field.features.shape[2] * decoder.expand**2
-    return 4 * (n_code * 3 * (1 + 2 * len(decoder.waves)) + n_base)
 
 
 def likeness(

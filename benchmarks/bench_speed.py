@@ -4,7 +4,8 @@ Run: python benchmarks/bench_speed.py [--checkpoint small] [--megapixels 0.25,1,
 
 Everything in one table takes turns in one process, so that whatever else the machine does slows all
 rows; a row is the median over the turns. The other networks have random weights: their time does not
-depend on them. Whole processes are `ginr upscale` of a PNG in a fresh process, kernels compiled before.
+depend on them. By size: encoding and rendering in this process from memory to memory, and `ginr upscale`
+from PNG to PNG in a fresh process, kernels compiled before; a quarter of an hour up to 16 megapixels.
 """
 
 import argparse
@@ -24,13 +25,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measure import copy_gb_per_s, cpu_name, encoder_macs, matmul_gflops, show, timed
+from measure import CPU, copy_gb_per_s, cpu_name, encoder_macs, matmul_gflops, show, timed, watched
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rivals import Edsr, LiifDecoder, Smfa
 
 from ginr.checkpoint import load_checkpoint
 from ginr.model import Ginr
+from ginr.picture import Picture
+from ginr.tiles import upscale_bands
 
 SCALE = 4
 LIIF_SHARE = 16
@@ -67,8 +71,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="small", help="a shipped name or a path")
     parser.add_argument("--side", type=int, default=512, help="side of the LR picture in process")
-    parser.add_argument("--megapixels", default="0.25,1,4,16", help="inputs of whole processes")
-    parser.add_argument("--scales", default="2,4", help="scales of whole processes")
+    parser.add_argument("--megapixels", default="0.25,1,4,16", help="inputs of the table by size")
+    parser.add_argument("--scales", default="2,4", help="scales of that table")
     parser.add_argument("--turns", type=int, default=5, help="repetitions, at least 5")
     parser.add_argument("--threads", type=int, help="threads; all processors unless given")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers there")
@@ -101,14 +105,15 @@ def main() -> None:
 
     sizes = [float(text) for text in options.megapixels.split(",")]
     scales = [float(text) for text in options.scales.split(",")]
-    report["processes"] = whole = processes(options.checkpoint, sizes, scales, options.turns)
-    show(console, "ginr upscale, whole process", ["seconds", "seconds per MP", "peak MiB"], {
+    report["by_size"] = found = by_size(model, options.checkpoint, sizes, scales, options.turns)
+    headings = ["encode", "render", "in memory", "process", "encode + render per MP", "peak MiB"]
+    show(console, f"by size: seconds, medians of {options.turns} turns", headings, {
         f"{row['megapixels']:g} MP to x{row['scale']:g}": [
-            f"{row['seconds']:.2f}",
-            f"{row['seconds'] / row['megapixels']:.2f}",
+            *(f"{row[part]:.2f}" for part in ("encode_s", "render_s", "in_memory_s", "process_s")),
+            f"{(row['encode_s'] + row['render_s']) / row['megapixels']:.2f}",
             f"{row['peak_mib']:.0f}",
         ]
-        for row in whole
+        for row in found
     })  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
@@ -185,13 +190,25 @@ def measure_start(checkpoint: str, turns: int) -> dict[str, float]:
         if turn >= 0:
             runs.append(json.loads(done.stdout))
     names = ("import", "load", "first small picture")
-    return dict(zip(names, (median(part) for part in zip(*runs, strict=True)), strict=True))
+    found = dict(zip(names, (median(part) for part in zip(*runs, strict=True)), strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.png", Path(folder) / "out.png"
+        Image.new("RGB", (64, 64), "olive").save(source)
+        command = upscaling(source, target, 2, checkpoint)
+        found["process, 64x64"] = median(whole_process(command)[0] for _ in range(turns))
+    return found
 
 
-def processes(
-    checkpoint: str, sizes: list[float], scales: list[float], turns: int
+def upscaling(source: Path, target: Path, scale: float, checkpoint: str) -> list[str]:
+    """The command line of a user."""
+    options = ["--scale", f"{scale:g}", "--checkpoint", checkpoint, "--overwrite"]
+    return [sys.executable, "-m", "ginr_cli", "upscale", str(source), str(target), *options]
+
+
+def by_size(
+    model: Ginr, checkpoint: str, sizes: list[float], scales: list[float], turns: int
 ) -> list[dict[str, float]]:
-    """`ginr upscale` by size and scale: seconds and peak memory; the largest ones run fewer times."""
+    """Medians by size and scale: parts of the work from memory to memory, then whole processes."""
     found = []
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -199,23 +216,27 @@ def processes(
             side = round((megapixels * 2**20) ** 0.5)
             small = random.integers(0, 256, (side // 8, side // 8, 3), np.uint8)
             source, target = Path(folder) / "in.png", Path(folder) / "out.png"
-            Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(source)
+            picture = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
+            picture.save(source)
             for scale in scales:
-                command = [sys.executable, "-m", "ginr_cli", "upscale", str(source), str(target),
-                           "--scale", f"{scale:g}", "--checkpoint", checkpoint, "--overwrite"]  # fmt: skip
-                n_turn = turns if side * side * scale**2 < 2**25 else 1
-                runs = [whole_process(command) for _ in range(n_turn)]
-                seconds, peak = (median(part) for part in zip(*runs, strict=True))
-                found.append(
-                    {
-                        "megapixels": side * side / 2**20,
-                        "scale": scale,
-                        "turns": n_turn,
-                        "seconds": seconds,
-                        "peak_mib": peak,
-                    }
-                )
+                command = upscaling(source, target, scale, checkpoint)
+                parts = [in_memory(model, np.asarray(picture), scale) for _ in range(turns)]
+                runs = [whole_process(command) for _ in range(turns)]
+                names = ("encode_s", "render_s", "in_memory_s", "process_s", "peak_mib")
+                columns = (*zip(*parts, strict=True), *zip(*runs, strict=True))
+                row = dict(zip(names, map(median, columns), strict=True))
+                found.append({"megapixels": side * side / 2**20, "scale": scale, **row})
     return found
+
+
+def in_memory(model: Ginr, samples: NDArray[np.uint8], scale: float) -> tuple[float, float, float]:
+    """Seconds of encoding, of rendering, and of all, from samples (H, W, 3) to samples."""
+    height, width = (round(n * scale) for n in samples.shape[:2])
+    begin = time.perf_counter()
+    with watched(CPU) as (encoding, rendering, _):
+        for _ in upscale_bands(Picture(samples), model, height=height, width=width):
+            pass
+    return encoding.seconds(), rendering.seconds(), time.perf_counter() - begin
 
 
 def whole_process(command: list[str]) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ginr.config import GinrConfig
+from ginr.decoder import LatticeDecoder
+from ginr.field import Field
 from ginr.model import Ginr
 
 CPU = torch.device("cpu")
@@ -71,6 +74,41 @@ class Stopwatch:
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self.device))
         return event
+
+
+@contextmanager
+def watched(
+    device: torch.device,
+) -> Iterator[tuple[Stopwatch, Stopwatch, list[tuple[int, int]]]]:
+    """Within it encoding and rendering are timed, and each encoded tile leaves its pixels and bytes."""
+    encoding, rendering, seen = Stopwatch(device), Stopwatch(device), list[tuple[int, int]]()
+    encode, render, samples = Ginr.encode, Field.render, Field.render_samples
+    clocked = encoding.around(encode)
+
+    def heard(model: Ginr, pixels: torch.Tensor, **options: Any) -> Field:
+        field: Field = clocked(model, pixels, **options)
+        window = model.config.window
+        n_row, n_column = (-(-n // window) * window for n in pixels.shape[2:])
+        seen.append((n_row * n_column, least_bytes(field)))
+        return field
+
+    Ginr.encode = heard  # type: ignore[assignment, method-assign]
+    Field.render = rendering.around(render)  # type: ignore[method-assign]
+    Field.render_samples = rendering.around(samples)  # type: ignore[method-assign]
+    try:
+        yield encoding, rendering, seen
+    finally:
+        Ginr.encode, Field.render = encode, render  # type: ignore[method-assign]
+        Field.render_samples = samples  # type: ignore[method-assign]
+
+
+def least_bytes(field: Field) -> int:
+    """What a render must read of a field, each number once: its codes, or its features, and the base."""
+    n_base = 0 if field.base is None else field.base.numel()
+    if not isinstance(decoder := field.decoder, LatticeDecoder):
+        return 4 * (field.features.numel() + n_base)
+    n_code = field.features.shape[1] * field.features.shape[2] * decoder.expand**2
+    return 4 * (n_code * 3 * (1 + 2 * len(decoder.waves)) + n_base)
 
 
 def matmul_gflops(device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
