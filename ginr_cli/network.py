@@ -10,6 +10,8 @@ from ginr_cli import console
 from ginr_cli.options import Precision
 
 if TYPE_CHECKING:
+    import torch
+
     from ginr.model import Ginr
     from ginr.tiles import Precision as PrecisionName
 
@@ -37,6 +39,17 @@ def check_network(checkpoint: str, device: str) -> None:
         except GinrError as error:
             raise console.UsageError(f"--device: {error}") from None
     peek(checkpoint)
+
+
+def say_what_takes_long(place: "torch.device", say: Callable[[str], None] = console.say) -> None:
+    """A line before kernels of the CPU are compiled."""
+    from ginr.scan import slow_reason
+
+    if place.type == "cpu" and not slow_reason(place):
+        from ginr.fused import compiles
+
+        if how_often := compiles():
+            say(f"compiling for this processor, {how_often}: up to a minute")
 
 
 @contextmanager
@@ -75,6 +88,7 @@ def load_network(
         f"{loaded.name} on {place} ({reason})"
         + (f", scanned by plain torch: {slow}" if slow else "")
     )
+    say_what_takes_long(place, say)
     model = loaded.build(place)
     if ensemble:
         from ginr.ensemble import Ensemble

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import typer
 
 from ginr_cli import console
+from ginr_cli.network import say_what_takes_long
 from ginr_cli.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class Session(Listener):
         for line in _described(pictures, self._settings):
             console.say(line)
         console.say(_intention(self._settings, progress, self._team.n))
+        say_what_takes_long(self._team.device)
         if self._team.device.type == "cuda":
             console.say(_where_crops_are_cut(progress))
         self._meter = self._open.enter_context(TrainingMeter(progress, self._settings))

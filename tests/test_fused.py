@@ -83,6 +83,21 @@ def test_a_thread_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, openmp
     assert len(done) == 2
 
 
+def test_it_is_known_whether_kernels_have_to_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fused.config, "CACHE_DIR", str(tmp_path))
+    assert fused.compiles() == "the first time only"
+    Path(tmp_path, "somebody_elses.nbi").touch()
+    assert fused.compiles() == "the first time only"
+    Path(tmp_path, "ginr").mkdir()
+    Path(tmp_path, "ginr", "mixer_numba.mix-21.py311.nbi").touch()
+    assert fused.compiles() == ""
+    monkeypatch.setattr(fused.config, "CACHE_DIR", "")
+    monkeypatch.setattr(fused, "_folder", lambda: None)
+    assert fused.compiles() == "each time, with no folder to keep it in"
+
+
 def test_kernels_call_nothing_compiled_apart() -> None:
     # Or those just compiled would round in other places than those from the disk.
     modules = sorted(path.stem for path in Path(fused.__file__).parent.glob("*_numba.py"))

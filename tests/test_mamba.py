@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ginr import mamba_cpu
+from ginr import mamba_cpu, scan
 from ginr.config import GinrConfig
 from ginr.mamba import (
     RESIDUAL_INIT,
@@ -216,7 +216,7 @@ def test_blocks_alternate_between_the_curves(tiny_model: Ginr, tiny_config: Ginr
         {"patch": 1, "n_lp": 16, "placement": "equidistant"},  # four tokens for an LP
         {"patch": 2, "n_lp": 16, "placement": "equidistant", "kernel": 5},
         {"patch": 2, "n_lp": 5, "placement": "middle", "content": "none"},  # no lattice
-        {"window": 16, "n_lp": 256, "width": 48, "head_dim": 24, "n_state": 16, "hidden": 48},
+        {"window": 16, "n_lp": 256, "width": 32, "head_dim": 16, "n_state": 16, "hidden": 48},
     ],
     ids=["tiny", "other widths", "sparse", "one each", "middle", "small"],
 )
@@ -240,12 +240,13 @@ def test_compiled_blocks_equal_their_plain_form(
                 parameter.mul_(2)
 
     def values_and_gradients() -> dict[str, torch.Tensor]:
-        inputs = [start.clone().requires_grad_() for start in starts]
+        kind = next(block.parameters()).dtype
+        inputs = [start.to(kind, copy=True).requires_grad_() for start in starts]
         answers = block(*inputs, layout)
         block.zero_grad()
         sum((a * w).sum() for a, w in zip(answers, weighting, strict=True)).backward()
         for place, start in zip(inputs, starts, strict=True):
-            assert torch.equal(place, start)
+            assert torch.equal(place, start.to(kind))
         given = {name: parameter.grad for name, parameter in block.named_parameters()}
         kept = {name: grad for name, grad in given.items() if grad is not None}
         assert kept.keys() == given.keys()
@@ -260,12 +261,12 @@ def test_compiled_blocks_equal_their_plain_form(
     monkeypatch.setattr(mamba_cpu, "can_run", lambda *modules, **widths: False)
     plain = values_and_gradients()
     assert not torch.equal(compiled["tokens"], plain["tokens"])  # another path was taken
-    for name, expected in plain.items():
-        tolerance = 3e-6 if name in ("tokens", "lps") else 1e-5
-        torch.testing.assert_close(
-            compiled[name], expected, rtol=0, atol=tolerance * expected.abs().max().item(),
-            msg=lambda text, name=name: f"{name}: {text}",
-        )  # fmt: skip
+    monkeypatch.setattr(scan, "default_backend", lambda device: "chunked")
+    block.double()
+    # Both round: the compiled pass may be off by twice what the plain one is, and by rounding.
+    for name, exact in values_and_gradients().items():
+        off, plainly_off = ((v[name] - exact).abs().max().item() for v in (compiled, plain))
+        assert off <= 2 * plainly_off + 2e-6 * exact.abs().max().item(), name
 
 
 def test_gradients_do_not_depend_on_the_threads(tiny_config: GinrConfig) -> None:

@@ -32,7 +32,7 @@ class Kernel:
     def __init__(self, function: Callable[..., None]) -> None:
         # Numbers that are none, and division by zero, are answers: the training loop looks at them.
         options = {"fastmath": True, "nogil": True, "error_model": "numpy"}
-        kept, config.CACHE_DIR = config.CACHE_DIR, config.CACHE_DIR or str(_folder() or "")
+        kept, config.CACHE_DIR = config.CACHE_DIR, _place()
         try:
             self.compiled: Any = njit(**options, cache=True)(function)
         except RuntimeError:  # numba found nowhere to keep compiled code
@@ -124,6 +124,18 @@ def take(typing: Any, claim: Any) -> Any:
         return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
 
     return types.int64(claim), make
+
+
+def compiles() -> str:
+    """How often kernels are compiled, which takes half a minute; empty if they are on the disk."""
+    place = _place()
+    if not place:
+        return "each time, with no folder to keep it in"
+    return "" if any(Path(place).rglob("*_numba.*.nbi")) else "the first time only"
+
+
+def _place() -> str:
+    return config.CACHE_DIR or str(_folder() or "")
 
 
 def _folder() -> Path | None:
