@@ -216,9 +216,10 @@ def test_blocks_alternate_between_the_curves(tiny_model: Ginr, tiny_config: Ginr
         {"patch": 1, "n_lp": 16, "placement": "equidistant"},  # four tokens for an LP
         {"patch": 2, "n_lp": 16, "placement": "equidistant", "kernel": 5},
         {"patch": 2, "n_lp": 5, "placement": "middle", "content": "none"},  # no lattice
+        {"window": 16, "n_lp": 256, "width": 48, "head_dim": 24, "n_state": 16, "hidden": 48},
         {"window": 16, "n_lp": 256, "width": 32, "head_dim": 16, "n_state": 16, "hidden": 48},
     ],
-    ids=["tiny", "other widths", "sparse", "one each", "middle", "small"],
+    ids=["tiny", "other widths", "sparse", "one each", "middle", "small", "narrower"],
 )
 @pytest.mark.parametrize("windows", [(1, 1), (3, 1), (2, 5)], ids=str)
 def test_compiled_blocks_equal_their_plain_form(
