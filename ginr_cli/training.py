@@ -32,7 +32,7 @@ _FIRST_STEPS = 20
 
 
 class TrainingMeter(console.Bar):
-    """A bar over a training run: loss, PSNR, effective rank of the LPs, steps per second, time left."""
+    """A bar over a training run: loss, PSNR, what the LPs are like, steps per second, time left."""
 
     def __init__(self, progress: "Progress", settings: "TrainConfig") -> None:
         """The run goes on from `progress`."""
@@ -74,7 +74,8 @@ class TrainingMeter(console.Bar):
         done = progress.done(self._settings)
         left = timedelta(seconds=math.ceil(self.seconds_left(done)))
         pace = (
-            f"{self.loss}, {fmean(self._psnr):.2f} dB, LP rank {progress.rank:.0f}, "
+            f"{self.loss}, {fmean(self._psnr):.2f} dB, "
+            f"LP diversity {progress.diversity:.2f}, rank {progress.rank:.0f}, "
             f"{self.rate:.1f} it/s, {left} left"
         )
         self.show(done, f"step {progress.step}", pace)
@@ -174,10 +175,10 @@ class Session(Listener):
     def stepped(self, progress: "Progress") -> None:
         """Move the bar; say once how long it will take, and once that the LPs are alike.
 
-        Alike is a low effective rank. Diversity would not tell: a checkpoint's LPs are centred, and
-        centred vectors have a mean cosine similarity near 0 even if all lie on one line.
+        Alike is a low diversity, or a low effective rank: the LPs of a network with content are
+        centred, and centred vectors have a mean cosine similarity near 0 even if all lie on one line.
         """
-        from ginr.lps import HEALTHY_RANK
+        from ginr.lps import HEALTHY_DIVERSITY, HEALTHY_RANK
 
         self._meter.advance(progress)
         if self._meter.n_step == _FIRST_STEPS:
@@ -187,11 +188,13 @@ class Session(Listener):
                 f"{1000 / self._meter.rate:.0f} ms per step: about "
                 f"{seconds * self._meter.rate:.0f} more steps in {left}"
             )
-        if progress.rank < HEALTHY_RANK * progress.most_rank and not self._has_warned:
+        alike = progress.diversity <= HEALTHY_DIVERSITY
+        if (alike or progress.rank < HEALTHY_RANK * progress.most_rank) and not self._has_warned:
             self._has_warned = True
             console.say(
-                f"warning: the LPs have an effective rank of {progress.rank:.1f} at step "
-                f"{progress.step}, of {progress.most_rank} possible: they have become much alike"
+                f"warning: the LPs have a diversity of {progress.diversity:.2f} and an effective rank of "
+                f"{progress.rank:.1f} of {progress.most_rank} at step {progress.step}: "
+                "they have become much alike"
             )
 
     def saved(self, progress: "Progress", scores: "Scores") -> None:

@@ -99,17 +99,24 @@ def test_the_length_of_a_run_is_told_after_its_first_steps(run: Run, photos: Pat
     assert re.search(r"\n\d+ ms per step: about 1 more steps in 0:00:01\n", run.err)
 
 
+@pytest.mark.parametrize(
+    ("spread", "found"),
+    [
+        (0.0, "a diversity of 0.00 and an effective rank of 1.0 of 16 at step 1"),
+        (0.5, r"a diversity of 0.[1-4]\d and an effective rank of \d+.\d of 16 at step 1"),
+    ],
+)
 def test_lps_that_are_alike_are_warned_of_once(
-    run: Run, photos: Path, tiny_config: GinrConfig
+    run: Run, photos: Path, tiny_config: GinrConfig, spread: float, found: str
 ) -> None:
     plain = replace(tiny_config, content="none")  # else a bias would hold what they have in common
     weights = Ginr(plain).state_dict()
-    weights["lps"] = torch.ones_like(weights["lps"])
+    weights["lps"] = 1 + spread * torch.randn_like(weights["lps"])
     save_checkpoint(Path("alike.safetensors"), plain, weights, {})
     arguments = [*TINY, "--steps", "3", "--set", "network.content=none"]
     run("train", photos, *arguments, "--init", "alike.safetensors")
     assert run.code == 0
-    assert run.err.count("warning: the LPs have an effective rank of 1.0 at step 1, of 16") == 1
+    assert len(re.findall(f"warning: the LPs have {found}", run.err)) == 1
 
 
 def test_a_run_in_calls_of_limited_time_ends_at_rate_zero(run: Run, photos: Path) -> None:
