@@ -73,6 +73,20 @@ def test_what_is_loaded_for_a_picture_is_needed_and_not_searched_for_cycles(
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize(("command", "code"), [("--version", 0), ("upscale", 2)])
+def test_what_waits_for_the_end_of_the_process_still_runs(command: str, code: int) -> None:
+    # Only Python itself and the modules are not taken apart.
+    script = (
+        "import atexit, sys, threading, time\nfrom ginr_cli.main import main\n"
+        "atexit.register(print, 'registered', end='')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.5), print('joined'))).start()\n"
+        f"sys.argv = ['ginr', '{command}']\nmain()"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == code
+    assert result.stdout.endswith("joined\nregistered")
+
+
 def test_version_is_the_installed_one(run: Run) -> None:
     assert run("--version").code == 0
     assert run.out == f"ginr {importlib.metadata.version('ginr')}\n"
