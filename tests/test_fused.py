@@ -1,5 +1,6 @@
 """Kernels in several threads, whatever disturbs them: pytest tests/test_fused.py"""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -55,6 +56,30 @@ def test_a_signal_is_answered_wherever_in_a_kernel_it_comes() -> None:
     command = [sys.executable, "-c", PRESSED]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr, done.returncode) == ("answered\n", "", 0)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_signal_is_answered_while_a_kernel_is_compiled(raised: BaseException) -> None:
+    def press() -> None:
+        raise raised
+
+    called_back = ctypes.CFUNCTYPE(None)(press)
+    with pytest.raises(type(raised)) as answer, fused._heard():
+        called_back()
+        raise RuntimeError("no compiled object yet")  # as numba does then
+    assert answer.value is raised
+
+
+def test_other_trouble_of_a_callback_is_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda problem: told.append(problem.exc_type))
+
+    def fail() -> None:
+        raise ValueError
+
+    with fused._heard():
+        ctypes.CFUNCTYPE(None)(fail)()
+    assert told == [ValueError]
 
 
 def test_fewer_threads_than_asked_for_do_the_same() -> None:

@@ -10,8 +10,9 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache, partial
 from hashlib import sha256
 from itertools import starmap
@@ -48,10 +49,10 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         """Returns when no task is left."""
-        n = torch.get_num_threads()
-        if n > 1:  # compiled here, where a signal can end it: this call finds no task left
+        with _heard():  # compiled here, where a signal can end it: this call finds no task left
             self.compiled(np.full(1, _NO_TASK), *arguments)
-        _together(partial(self.compiled, np.zeros(1, np.int64), *arguments), n)
+        work = partial(self.compiled, np.zeros(1, np.int64), *arguments)
+        _together(work, torch.get_num_threads())
 
 
 inlined: Any = partial(njit, forceinline=True)
@@ -65,6 +66,30 @@ kernel. A process that compiles runs the first and one that takes the kernel fro
 def fused(function: Callable[..., None]) -> Kernel:
     """Compile `function(claim, ...)` on its first call, or take it from the disk."""
     return Kernel(function)
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Raises at its end what a signal's handler raised in the block where C lets nothing through.
+
+    LLVM calls Python back for what it has compiled, and an exception from there would be printed and lost.
+    """
+    lost: list[BaseException] = []
+    usual = sys.unraisablehook
+
+    def note(problem: "sys.UnraisableHookArgs") -> None:
+        if isinstance(problem.exc_value, KeyboardInterrupt | SystemExit):
+            lost.append(problem.exc_value)
+        else:
+            usual(problem)
+
+    sys.unraisablehook = note
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+        if lost:
+            raise lost[0]
 
 
 def _together(work: Callable[[], None], n: int) -> None:
