@@ -1,5 +1,5 @@
 """`python -m ginr_cli` is `ginr`."""
 
-from ginr_cli.main import main
+from ginr_cli.main import process
 
-main()
+process()

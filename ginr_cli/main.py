@@ -12,7 +12,7 @@ class _End:
     """The last thing that Python does on its way out, registered first."""
 
     code: int | None = None
-    """Of a process that is ours."""
+    """That of the process, where it is ours to end."""
 
     def __call__(self) -> None:
         gc.freeze()  # or all of torch would be searched for cycles: 0.7 s
@@ -35,6 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = run(arguments)
     except KeyboardInterrupt:
         code = 130
-    if arguments is None and not isinstance(code, str):
-        _end.code = code or 0
     sys.exit(code)
+
+
+def process() -> None:
+    """What `ginr` and `python -m ginr_cli` are: the command line, and the end of the process."""
+    try:
+        main()
+    except SystemExit as leave:
+        if not isinstance(leave.code, str):  # Python says those
+            _end.code = leave.code or 0
+        raise

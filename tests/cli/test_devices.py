@@ -37,6 +37,7 @@ def in_two(run: Run, checkpoint: Path, *more: str | Path) -> Run:
 
 
 def test_two_devices_do_as_one(run: Run, tiny_checkpoint: Path, album: Path) -> None:
+    run("upscale", "in/b.png", "b.png", "-c", tiny_checkpoint)  # which compiles what is new
     one = run("upscale", "in", "one", "-c", tiny_checkpoint, "--device", "cpu", "--json").records
     code, words = run.code, run.err
     two = in_two(run, tiny_checkpoint, "--json").records

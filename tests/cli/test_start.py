@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ginr_cli.main import main
+from ginr_cli.main import process
 
 from .support import Run, picture, size
 
 
 def test_the_console_script_resolves() -> None:
     (script,) = importlib.metadata.entry_points(group="console_scripts", name="ginr")
-    assert script.load() is main
+    assert script.load() is process
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,22 @@ def test_what_is_loaded_for_a_picture_is_needed_and_not_searched_for_cycles(
 def test_what_waits_for_the_end_of_the_process_still_runs(command: str, code: int) -> None:
     # Only Python itself and the modules are not taken apart.
     script = (
-        "import atexit, sys, threading, time\nfrom ginr_cli.main import main\n"
+        "import atexit, sys, threading, time\nfrom ginr_cli.main import process\n"
         "atexit.register(print, 'registered', end='')\n"
         "threading.Thread(target=lambda: (time.sleep(0.5), print('joined'))).start()\n"
-        f"sys.argv = ['ginr', '{command}']\nmain()"
+        f"sys.argv = ['ginr', '{command}']\nprocess()"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.returncode == code
     assert result.stdout.endswith("joined\nregistered")
+
+
+def test_who_calls_the_command_line_ends_as_they_like() -> None:
+    script = (
+        "import sys\nfrom ginr_cli.main import main\nsys.argv = ['ginr', '--version']\n"
+        "try: main()\nexcept SystemExit: sys.exit(7)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 7
 
 
 def test_version_is_the_installed_one(run: Run) -> None:
