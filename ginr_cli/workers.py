@@ -195,7 +195,7 @@ def _dismiss(crew: Sequence[_Worker]) -> None:
 
 def _work(pipe: "Connection[object, Job]", device: str, n_worker: int, order: Order) -> None:
     """A worker's process: says words (str), pixels done (int), outcomes, and None when it is ready."""
-    with suppress(EOFError, BrokenPipeError):  # nobody hands out jobs any more
+    with suppress(EOFError, ConnectionError):  # nobody hands out jobs any more
         try:
             network = _network(device, n_worker, order, pipe.send)
         except Exception as problem:

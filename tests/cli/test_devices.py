@@ -23,8 +23,11 @@ TWO = ("--device", "cpu,cpu")
 
 @pytest.fixture
 def album() -> Path:
-    """Five pictures, the first the slowest to make, the third with broken pixels."""
-    for name, side in zip("abcde", (160, 8, 12, 20, 9), strict=True):
+    """Five pictures, the first the slowest to make, the third with broken pixels.
+
+    The first takes longer than two processes may be apart when they start.
+    """
+    for name, side in zip("abcde", (800, 8, 12, 20, 9), strict=True):
         picture(f"in/{name}.png", side, side)
     broken = bytearray(Path("in/c.png").read_bytes())
     broken[broken.index(b"IDAT") + 6] ^= 255
