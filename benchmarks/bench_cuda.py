@@ -27,7 +27,7 @@ from measure import (
     matmul_gflops,
     show,
     timed,
-    watched,
+    upscaled,
 )
 from rich.console import Console
 
@@ -39,7 +39,7 @@ from ginr.memory import fitting_side
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
 from ginr.scan import default_backend, missing, slow_reason
-from ginr.tiles import Precision, in_bfloat16, upscale, upscale_bands
+from ginr.tiles import Precision, in_bfloat16, upscale
 
 PHOTO = Path(__file__).parent.parent / "sample_images" / "photo_spices.png"
 TARGET = 100
@@ -203,22 +203,12 @@ def whole(
     device, low = model.lps.device, in_bfloat16(model, precision)
     size = round(picture.height * scale), round(picture.width * scale)
     takes = []
-
-    def run() -> None:
-        bands = upscale_bands(
-            picture, model, height=size[0], width=size[1], tile=tile, precision=precision
-        )
-        for _ in bands:
-            pass
-
-    with watched(device) as (encoding, rendering, seen):
-        for turn in range(-1, turns):
-            seen.clear()
-            if device.type == "cuda" and turn == -1:
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats(device)
-            took, encode_s, render_s = timed(run, device), encoding.seconds(), rendering.seconds()
-            takes.append((took, encode_s, render_s, took - encode_s - render_s))
+    for turn in range(-1, turns):
+        if device.type == "cuda" and turn == -1:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        took, encode_s, render_s, seen = upscaled(model, picture, scale, tile, precision)
+        takes.append((took, encode_s, render_s, took - encode_s - render_s))
     seconds, encode_s, render_s, rest_s = (median(v) for v in zip(*takes[1:], strict=True))
     gflops = 2 * sum(encoder_macs(model, n) for n, _ in seen) / encode_s / 1e9
     moved = (12 * size[0] * size[1] + sum(n_byte for _, n_byte in seen)) / render_s / 1e9

@@ -5,7 +5,7 @@ Run: python benchmarks/bench_speed.py [--checkpoint small] [--megapixels 0.25,1,
 Everything in one table takes turns in one process, so that whatever else the machine does slows all
 rows; a row is the median over the turns. The other networks have random weights: their time does not
 depend on them. By size: encoding and rendering in this process from memory to memory, and `ginr upscale`
-from PNG to PNG in a fresh process, kernels compiled before; a quarter of an hour up to 16 megapixels.
+from PNG to PNG in a fresh process, kernels compiled before.
 """
 
 import argparse
@@ -25,16 +25,22 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measure import CPU, copy_gb_per_s, cpu_name, encoder_macs, matmul_gflops, show, timed, watched
-from numpy.typing import NDArray
+from measure import (
+    copy_gb_per_s,
+    cpu_name,
+    encoder_macs,
+    matmul_gflops,
+    show,
+    timed,
+    upscaled,
+)
 from PIL import Image
 from rich.console import Console
 from rivals import Edsr, LiifDecoder, Smfa
 
 from ginr.checkpoint import load_checkpoint
 from ginr.model import Ginr
-from ginr.picture import Picture
-from ginr.tiles import upscale_bands
+from ginr.picture import read_picture
 
 SCALE = 4
 LIIF_SHARE = 16
@@ -216,27 +222,17 @@ def by_size(
             side = round((megapixels * 2**20) ** 0.5)
             small = random.integers(0, 256, (side // 8, side // 8, 3), np.uint8)
             source, target = Path(folder) / "in.png", Path(folder) / "out.png"
-            picture = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
-            picture.save(source)
+            Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(source)
+            read = read_picture(source)
             for scale in scales:
                 command = upscaling(source, target, scale, checkpoint)
-                parts = [in_memory(model, np.asarray(picture), scale) for _ in range(turns)]
+                parts = [upscaled(model, read, scale)[:3] for _ in range(turns)]
                 runs = [whole_process(command) for _ in range(turns)]
-                names = ("encode_s", "render_s", "in_memory_s", "process_s", "peak_mib")
+                names = ("in_memory_s", "encode_s", "render_s", "process_s", "peak_mib")
                 columns = (*zip(*parts, strict=True), *zip(*runs, strict=True))
                 row = dict(zip(names, map(median, columns), strict=True))
                 found.append({"megapixels": side * side / 2**20, "scale": scale, **row})
     return found
-
-
-def in_memory(model: Ginr, samples: NDArray[np.uint8], scale: float) -> tuple[float, float, float]:
-    """Seconds of encoding, of rendering, and of all, from samples (H, W, 3) to samples."""
-    height, width = (round(n * scale) for n in samples.shape[:2])
-    begin = time.perf_counter()
-    with watched(CPU) as (encoding, rendering, _):
-        for _ in upscale_bands(Picture(samples), model, height=height, width=width):
-            pass
-    return encoding.seconds(), rendering.seconds(), time.perf_counter() - begin
 
 
 def whole_process(command: list[str]) -> tuple[float, float]:

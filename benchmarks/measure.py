@@ -16,6 +16,8 @@ from ginr.config import GinrConfig
 from ginr.decoder import LatticeDecoder
 from ginr.field import Field
 from ginr.model import Ginr
+from ginr.picture import Picture
+from ginr.tiles import Precision, upscale_bands
 
 CPU = torch.device("cpu")
 
@@ -100,6 +102,28 @@ def watched(
     finally:
         Ginr.encode, Field.render = encode, render  # type: ignore[method-assign]
         Field.render_samples = samples  # type: ignore[method-assign]
+
+
+def upscaled(
+    model: Ginr,
+    picture: Picture,
+    scale: float,
+    tile: int | None = None,
+    precision: Precision = "auto",
+) -> tuple[float, float, float, list[tuple[int, int]]]:
+    """Seconds from samples to samples, those of encoding and of rendering; each tile's pixels and bytes."""
+    device = model.lps.device
+    height, width = round(picture.height * scale), round(picture.width * scale)
+
+    def run() -> None:
+        bands = upscale_bands(
+            picture, model, height=height, width=width, tile=tile, precision=precision
+        )
+        for _ in bands:
+            pass
+
+    with watched(device) as (encoding, rendering, seen):
+        return timed(run, device), encoding.seconds(), rendering.seconds(), seen
 
 
 def least_bytes(field: Field) -> int:

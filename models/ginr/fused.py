@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,10 +50,12 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         """Returns when no task is left."""
-        with _heard():  # compiled here, where a signal can end it: this call finds no task left
-            self.compiled(np.full(1, _NO_TASK), *arguments)
-        work = partial(self.compiled, np.zeros(1, np.int64), *arguments)
-        _together(work, torch.get_num_threads())
+        n = torch.get_num_threads()
+        # Compiled here, where a signal can end it: of several threads this call finds no task left.
+        with _heard():
+            self.compiled(np.full(1, _NO_TASK if n > 1 else 0), *arguments)
+        if n > 1:
+            _together(partial(self.compiled, np.zeros(1, np.int64), *arguments), n)
 
 
 inlined: Any = partial(njit, forceinline=True)
@@ -74,6 +77,9 @@ def _heard() -> Iterator[None]:
 
     LLVM calls Python back for what it has compiled, and an exception from there would be printed and lost.
     """
+    if threading.current_thread() is not threading.main_thread():  # no handler runs here
+        yield
+        return
     lost: list[BaseException] = []
     usual = sys.unraisablehook
 
@@ -93,12 +99,12 @@ def _heard() -> Iterator[None]:
 
 
 def _together(work: Callable[[], None], n: int) -> None:
-    """Call `work` in this thread and n - 1 others, and wait for all of them.
+    """Call `work` in this thread and n - 1 others, at least one, and wait for all of them.
 
     The others are OpenMP's where torch has that of GCC: after each of its own operations they stay
     awake for milliseconds to take the next, and threads of ours would find no core free.
     """
-    if n > 1 and _PARALLEL is not None and os.getpid() == _PROCESS:
+    if _PARALLEL is not None and os.getpid() == _PROCESS:
         # Nothing that Python raises passes through C: it is dropped. So what is called is C itself,
         # where no signal's handler can run, and Ctrl+C is answered as soon as all have returned.
         # The system may have OpenMP start fewer threads than it is asked for.
@@ -163,6 +169,7 @@ def _place() -> str:
     return config.CACHE_DIR or str(_folder() or "")
 
 
+@cache
 def _folder() -> Path | None:
     """Where compiled loops are kept, None if nowhere is ours.
 

@@ -61,22 +61,27 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices (k, m, n) with singular values brought near 1, by Newton and Schulz's iteration.
+    """Matrices (..., m, n) with singular values brought near 1, by Newton and Schulz's iteration.
 
     It multiplies X by polynomials in X X^T, which all commute: their product is found on the short
     side alone, and X is multiplied once.
     """
-    a, b, c = QUINTIC
     tall = matrices.shape[-2] > matrices.shape[-1]
     x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12)
     square = x @ x.mT
-    product: Tensor | None = None
-    for _ in range(N_ITERATION):
-        factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
-        factor.diagonal(dim1=-2, dim2=-1).add_(a)
-        product = factor if product is None else factor @ product
+    factor = product = _factor(square)
+    for _ in range(N_ITERATION - 1):
         square = factor @ square @ factor
-    assert product is not None
+        factor = _factor(square)
+        product = factor @ product
     x = product @ x
     return x.mT if tall else x
+
+
+def _factor(square: Tensor) -> Tensor:
+    """What a step multiplies X by, from X X^T."""
+    a, b, c = QUINTIC
+    factor: Tensor = b * square + c * square @ square
+    factor.diagonal(dim1=-2, dim2=-1).add_(a)
+    return factor

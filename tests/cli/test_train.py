@@ -102,8 +102,8 @@ def test_the_length_of_a_run_is_told_after_its_first_steps(run: Run, photos: Pat
 @pytest.mark.parametrize(
     ("spread", "found"),
     [
-        (0.0, "a diversity of 0.00 and an effective rank of 1.0 of 16 at step 1"),
-        (0.5, r"a diversity of 0.[1-4]\d and an effective rank of \d+.\d of 16 at step 1"),
+        (0.0, r"a diversity of 0\.00 and an effective rank of 1\.0 of 16 at step 1:"),
+        (0.5, r"a diversity of 0\.[1-4]\d and an effective rank of \d+\.\d of 16 at step 1:"),
     ],
 )
 def test_lps_that_are_alike_are_warned_of_once(

@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from ginr.muon import MOMENTUM, UPDATE_RMS, Muon, orthogonal
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 1, 1), (1, 5, 5), (1, 48, 432), (1, 30, 4), (3, 12, 7)], ids=str
-)
-def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (48, 432), (30, 4), (3, 12, 7)], ids=str)
+def test_singular_values_come_near_one(shape: tuple[int, ...]) -> None:
     values = torch.linalg.svdvals(orthogonal(1e3 * torch.randn(shape)))
     assert values.min() > 0.6 and values.max() < 1.25
 
@@ -21,7 +19,7 @@ def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
 def test_directions_stay() -> None:
     left, _ = torch.linalg.qr(torch.randn(20, 6))
     right, _ = torch.linalg.qr(torch.randn(9, 6))
-    made = orthogonal((left @ torch.diag(torch.linspace(0.5, 2, 6)) @ right.mT)[None])[0]
+    made = orthogonal(left @ torch.diag(torch.linspace(0.5, 2, 6)) @ right.mT)
     seen = left.mT @ made @ right
     assert (seen - torch.diag(seen.diagonal())).abs().max() < 1e-4
     torch.testing.assert_close(left @ seen @ right.mT, made, rtol=0, atol=1e-4)
@@ -35,7 +33,7 @@ def plain_move(weight: Tensor, momentum: Tensor, grad: Tensor, rate: float, deca
     momentum.mul_(MOMENTUM).add_((1 - MOMENTUM) * grad)
     ahead = ((1 - MOMENTUM) * grad + MOMENTUM * momentum).flatten(1)
     size = UPDATE_RMS * max(ahead.shape) ** 0.5
-    weight.mul_(1 - rate * decay).sub_(rate * size * orthogonal(ahead[None]).view_as(weight))
+    weight.mul_(1 - rate * decay).sub_(rate * size * orthogonal(ahead).view_as(weight))
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
