@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -214,25 +215,27 @@ def upscaling(source: Path, target: Path, scale: float, checkpoint: str) -> list
 def by_size(
     model: Ginr, checkpoint: str, sizes: list[float], scales: list[float], turns: int
 ) -> list[dict[str, float]]:
-    """Medians by size and scale: parts of the work from memory to memory, then whole processes."""
-    found = []
+    """Medians by size and scale, all in turn: the work from memory to memory, then whole processes."""
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
+        target, sources = Path(folder) / "out.png", dict[int, Path]()
+        runs: dict[tuple[int, float], list[tuple[float, ...]]] = {}
         for megapixels in sizes:
             side = round((megapixels * 2**20) ** 0.5)
             small = random.integers(0, 256, (side // 8, side // 8, 3), np.uint8)
-            source, target = Path(folder) / "in.png", Path(folder) / "out.png"
+            source = sources[side] = Path(folder) / f"{side}.png"
             Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(source)
-            read = read_picture(source)
-            for scale in scales:
-                command = upscaling(source, target, scale, checkpoint)
-                parts = [upscaled(model, read, scale)[:3] for _ in range(turns)]
-                runs = [whole_process(command) for _ in range(turns)]
-                names = ("in_memory_s", "encode_s", "render_s", "process_s", "peak_mib")
-                columns = (*zip(*parts, strict=True), *zip(*runs, strict=True))
-                row = dict(zip(names, map(median, columns), strict=True))
-                found.append({"megapixels": side * side / 2**20, "scale": scale, **row})
-    return found
+        for _ in range(turns):
+            for (side, source), scale in product(sources.items(), scales):
+                parts = upscaled(model, read_picture(source), scale)[:3]
+                whole = whole_process(upscaling(source, target, scale, checkpoint))
+                runs.setdefault((side, scale), []).append((*parts, *whole))
+    names = ("in_memory_s", "encode_s", "render_s", "process_s", "peak_mib")
+    return [
+        {"megapixels": side * side / 2**20, "scale": scale}
+        | dict(zip(names, map(median, zip(*rows, strict=True)), strict=True))
+        for (side, scale), rows in runs.items()
+    ]
 
 
 def whole_process(command: list[str]) -> tuple[float, float]:
