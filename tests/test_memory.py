@@ -38,7 +38,7 @@ def test_tiles_fit_a_gpu_of_8_gib(free: dict[str, int], name: str, side: int) ->
     free["free"] = 7 * GIB  # some of it is the system's
     assert tile_side(on_cuda(PRESETS[name]), None) >= side
     # Counted tensor by tensor on an encoder of 576x576 pixels, scanning in plain torch.
-    seen = {"small": 5516, "base": 8528}[name] * (576**2)
+    seen = {"small": 4574, "base": 8528}[name] * (576**2)
     assert 512 <= fitting_side(on_cuda(PRESETS[name]), int(1.1 * seen)) <= 576
 
 

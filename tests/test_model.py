@@ -214,9 +214,9 @@ def test_backends_give_the_same_picture(monkeypatch: pytest.MonkeyPatch, tiny_mo
 def test_initial_lps() -> None:
     normal = initial_lps(GinrConfig(lp_init="normal"))
     xavier = initial_lps(GinrConfig(lp_init="xavier"))
-    assert normal.shape == xavier.shape == (256, 48)
+    assert normal.shape == xavier.shape == (256, 32)
     assert normal.std().item() == pytest.approx(0.02, rel=0.05)
-    bound = (6 / (256 + 48)) ** 0.5
+    bound = (6 / (256 + 32)) ** 0.5
     assert 0.95 * bound < xavier.abs().max() <= bound
 
 

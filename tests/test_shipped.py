@@ -62,7 +62,7 @@ def test_tiles_equal_the_whole(model: Ginr, sample_images: Path) -> None:
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 30, 90)])
 def test_flat_areas_stay_flat(model: Ginr, colour: tuple[int, int, int]) -> None:
-    """Exactly so inside; the card owns up to four levels at a picture's very corners."""
+    """Exactly so inside for these colours; up to four levels at a picture's very corners."""
     flat = np.broadcast_to(np.uint8(colour), (64, 64, 3)).copy()
     out = upscale(Picture(flat), model, height=237, width=237).samples.astype(int)
     error = np.abs(out - colour).max(-1)

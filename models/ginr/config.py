@@ -38,14 +38,14 @@ class GinrConfig:
     """What an LP is given besides the scan: nothing, its patch's tokens at the start, or also after every block."""
     order: Order = "hilbert"
     """Curve along which a window's tokens are read; every other scan reads its transpose."""
-    width: int = 48
+    width: int = 32
     """Width D of tokens and LPs."""
-    n_blocks: int = 4
-    scan_every: int = 2
+    n_blocks: int = 6
+    scan_every: int = 3
     """Blocks 0, k, 2k, ... hold a Mamba mixer; the others are convolutions only."""
     expand: float = 1.0
     """Inner width E of the mixer over D."""
-    head_dim: int = 24
+    head_dim: int = 16
     """Channels K per head of the mixer."""
     n_state: int = 16
     """State size S."""
@@ -135,14 +135,16 @@ def _fits(value: object, kind: Any) -> bool:
 
 
 SMALL = GinrConfig()
-BASE = GinrConfig(width=96, hidden=96, head_dim=48, n_blocks=8)
-"""The same, twice as wide and deep: 2.0 million weights, meant for training on a GPU."""
+BASE = GinrConfig(width=96, hidden=96, head_dim=48, n_blocks=8, scan_every=2)
+"""Three times as wide and deeper: 2.0 million weights, meant for training on a GPU."""
 RECONSTRUCT = GinrConfig(
     patch=4,
     window=32,
     n_lp=16,
     placement="equidistant",
     width=64,
+    n_blocks=4,
+    scan_every=2,
     head_dim=32,
     hidden=64,
     decoder="attention",

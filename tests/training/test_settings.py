@@ -28,11 +28,11 @@ def test_without_settings_there_are_the_defaults() -> None:
 
 def test_a_later_layer_wins() -> None:
     config, settings = chosen(
-        {"rate": 1, "network.width": 24, "preset": "small"}, {"rate": 2, "crop": 9}
+        {"rate": 1, "network.width": 48, "preset": "small"}, {"rate": 2, "crop": 9}
     )
     assert settings.rate == 2.0 and type(settings.rate) is float
     assert settings.crop == 9
-    assert config == replace(SMALL, width=24)
+    assert config == replace(SMALL, width=48)
 
 
 def test_a_preset_may_be_trained_in_its_own_way() -> None:
@@ -104,7 +104,7 @@ def test_what_is_no_pair(text: str) -> None:
         ({"folders": [3]}, "folders = [3]: give a word in quotes"),
         ({"folders": []}, "folders: name a folder"),
         ({"network.order": "zigzag"}, "use one of hilbert, morton, raster"),
-        ({"network.width": 50}, "network: inner width 50: not a multiple of head_dim 24"),
+        ({"network.width": 50}, "network: inner width 50: not a multiple of head_dim 16"),
         ({"preset": "huge"}, "preset huge is not known: use one of small"),
     ],
 )
