@@ -233,7 +233,7 @@ def test_out_of_memory_starts_over_with_smaller_tiles(
     monkeypatch.setattr("ginr.tiles.MARGIN", 8)
     turn = turning((48, 48), (68, 68), (34, 34), degrees=30)
     picture = _random(48, 48)
-    done = warp(picture, tiny_model, turn, height=34, width=34, notice=notices.append)
+    done = warp(picture, tiny_model, turn, height=34, width=34, tile=64, notice=notices.append)
     assert done.samples[17].any()
     assert notices[-1] == "out of memory: starting over with tiles of 16 pixels"
     limit = 8

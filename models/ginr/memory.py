@@ -6,30 +6,32 @@ import torch
 
 from ginr.errors import GinrError
 from ginr.model import Ginr
+from ginr.scan import default_backend
 
-TILE = 512  # LR pixels along the side of a core
-MARGIN = 32  # LR pixels around it, at least
+MARGIN = 32  # LR pixels around the core of a tile, at least
 LARGEST = 2048  # LR pixels along the side of a core on a GPU, however much memory it has
 ALIVE = 14  # float32 numbers the encoder holds at a time, at most, per step and packed channel
+ALIVE_COMPILED = 2.4  # the same in compiled passes
+ON_CPU = 880 << 20  # bytes for the encoder on the CPU: tiles of 1024x1024 pixels with `small`
 
 
 def tile_side(model: Ginr, tile: int | None) -> int:
-    """The side of a core in whole windows: `tile`, or what fits the memory at hand.
-
-    On the CPU, whose caches count, that is what `TILE` stands for; a GPU is filled, by half.
-    """
-    device, window = model.lps.device, model.config.window
-    if tile or device.type != "cuda":
-        return whole_windows(tile or TILE // math.isqrt(model.n_view), window)
+    """The side of a core in whole windows: `tile`, or what fits into `ON_CPU` bytes or half a GPU."""
+    device = model.lps.device
+    if tile:
+        return whole_windows(tile, model.config.window)
+    if device.type != "cuda":
+        return fitting_side(model, ON_CPU)
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return fitting_side(model, (torch.cuda.mem_get_info(device)[0] + cached) // 2)
 
 
 def fitting_side(model: Ginr, n_byte: int) -> int:
     """The largest side of a core, in whole windows, that is encoded in so many bytes."""
-    config = model.config
+    config, compiled = model.config, default_backend(model.lps.device) == "numba"
     steps = (config.seq_len + config.n_lp) / config.window**2  # per LR pixel
-    per_pixel = 4 * ALIVE * steps * (config.inner + 2 * config.n_state) * model.n_view
+    alive = ALIVE_COMPILED if compiled else ALIVE
+    per_pixel = 4 * alive * steps * (config.inner + 2 * config.n_state) * model.n_view
     side = math.isqrt(int(n_byte / per_pixel)) - 2 * whole_windows(MARGIN, config.window)
     return max(config.window, min(side, LARGEST) // config.window * config.window)
 
