@@ -80,7 +80,8 @@ class LatticeDecoder(nn.Module):
         finest one, sampled more densely (as LTE does, Lee and Jin 2022).
         """
         cells = cells.clamp(min=self.min_cell)
-        left = torch.sinc(cells[..., None, :] * self.waves / (2 * math.pi)).prod(-1)  # (..., J)
+        left_y, left_x = torch.sinc(cells[..., None, :] * self.waves / (2 * math.pi)).unbind(-1)
+        left = left_y * left_x  # (..., J), not prod, whose gradient waits for the device
         left = torch.cat([torch.ones_like(left[..., :1]), left], -1)
         correction: Tensor = self.footprint(4 * cells.clamp(max=1) - 2)
         return left * (1 + correction)
@@ -233,7 +234,9 @@ def read_codes_plain(
         phase = offset @ waves.t()  # (B, Q, J)
         basis = torch.cat([torch.ones_like(phase[..., :1]), phase.cos(), phase.sin()], -1)
         basis = basis * left * (wy[..., k] * wx[..., m])[..., None]  # (B, Q, F)
-        code = rows[(picture + y[..., k]) * width + x[..., m]].unflatten(-1, codes.shape[3:])
+        place = (picture + y[..., k]) * width + x[..., m]  # (B, Q)
+        # Not rows[place], whose gradient sorts all places first.
+        code = rows.index_select(0, place.flatten()).view(*place.shape, *codes.shape[3:])
         rgb = rgb + (code * basis[:, :, None]).sum(-1)
     return rgb
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ginr.degradation import shrink_matrix
@@ -33,6 +34,11 @@ class DeviceSampler:
         for image, (first, end) in zip(sampler.images, pairwise(n_pixel), strict=True):
             own = np.array(image)  # a copy: the picture may be mapped, and is then read-only
             self._pixels[first:end] = torch.from_numpy(own).view(-1, 3).to(device)
+        self._shrink = torch.from_numpy(_shrink_matrices(sampler.crop, self._largest)).to(device)
+
+    @property
+    def _largest(self) -> int:
+        return round(self._sampler.crop * self._sampler.max_scale)
 
     def batch(self, step: int, places: range) -> Batch:
         """The crops at `places` of a step's batch."""
@@ -43,7 +49,7 @@ class DeviceSampler:
         target = self._pixels[first[:, None] + y * down[:, None] + x * across[:, None]]
         coords = (2 * torch.stack([y, x], -1) + 1).double() / side[:, None, None] - 1
         cells = (2 / side.double())[:, None, None].expand(-1, 1, 2)
-        lr = self._low(self._high(side, first, down, across), crops)
+        lr = self._low(self._high(side, first, down, across), side)
         return Batch(lr / 255, coords.float(), cells.float(), target.float() / 255)
 
     def _steps(self, crop: Crop) -> tuple[int, int, int]:
@@ -54,24 +60,28 @@ class DeviceSampler:
 
     def _high(self, side: Tensor, first: Tensor, down: Tensor, across: Tensor) -> Tensor:
         """The crops (B, S, S, 3) in 8-bit levels, their last pixels repeated up to S."""
-        largest = round(self._sampler.crop * self._sampler.max_scale)
-        place = torch.arange(largest, device=self._device).minimum(side[:, None] - 1)  # (B, S)
+        place = torch.arange(self._largest, device=self._device)
+        place = place.minimum(side[:, None] - 1)  # (B, S)
         rows = first[:, None] + place * down[:, None]
         columns = place * across[:, None]
         return self._pixels[rows[:, :, None] + columns[:, None]].float()
 
-    def _low(self, high: Tensor, crops: Sequence[Crop]) -> Tensor:
+    def _low(self, high: Tensor, side: Tensor) -> Tensor:
         """Their LR (B, 3, h, h), whole levels from 0 to 255."""
-        matrices = np.zeros((len(crops), self._sampler.crop, high.shape[1]), np.float32)
-        for matrix, crop in zip(matrices, crops, strict=True):
-            n = len(crop.view)
-            matrix[:, :n] = shrink_matrix("bicubic", n, self._sampler.crop)
-        shrink = sent(torch.from_numpy(matrices), self._device)  # (B, h, S)
+        shrink = self._shrink[side - self._sampler.crop]  # (B, h, S)
         tall = torch.einsum("bys,bsxc->byxc", shrink, high)
         return (torch.einsum("bxs,bysc->bcyx", shrink, tall) + 0.5).floor().clamp(0, 255)
 
     def _sent(self, numbers: Sequence[object]) -> Tensor:
         return sent(torch.from_numpy(np.array(numbers, np.int64)), self._device)
+
+
+def _shrink_matrices(crop: int, largest: int) -> NDArray[np.float32]:
+    """How crops of side `crop` up to `largest` become LR, (sides, h, S), zeros beyond each side."""
+    matrices = np.zeros((largest - crop + 1, crop, largest), np.float32)
+    for n, matrix in enumerate(matrices, crop):
+        matrix[:, :n] = shrink_matrix("bicubic", n, crop)
+    return matrices
 
 
 def fits(images: Sequence[Image], device: torch.device) -> bool:

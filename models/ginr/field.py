@@ -67,7 +67,8 @@ class Field:
         places = torch.stack(
             [to_lattice(coords[..., k], self.size[k]) - self.origin[k] for k in (0, 1)], -1
         )
-        rgb = self.decoder.query(self.codes, places, cells * cells.new_tensor(self.size) / 2)
+        pixels = torch.stack([cells[..., k] * (self.size[k] / 2) for k in (0, 1)], -1)
+        rgb = self.decoder.query(self.codes, places, pixels)
         return rgb if self.base is None else rgb + bicubic_at(self.base, places)
 
     def render(self, size: tuple[int, int], box: Box | None = None) -> Tensor:

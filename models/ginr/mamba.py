@@ -65,6 +65,9 @@ class BiMamba(nn.Module):
     The projections are shared; each direction has its own convolution, decay, step and skip.
     """
 
+    backend: str | None = None
+    """Of both scans, see `ginr.scan`; None is the fastest of the device."""
+
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
         inner, n_head = config.inner, config.n_head
@@ -97,7 +100,11 @@ class BiMamba(nn.Module):
     def _scan(self, packed: Tensor, step: Tensor, direction: int) -> Tensor:
         reverse = direction == 1
         mixed = causal_conv_silu(
-            packed, self.conv_weight[direction], self.conv_bias[direction], reverse=reverse
+            packed,
+            self.conv_weight[direction],
+            self.conv_bias[direction],
+            reverse=reverse,
+            backend=self.backend,
         )
         return selective_scan(
             mixed,
@@ -106,6 +113,7 @@ class BiMamba(nn.Module):
             self.skip[direction],
             self.n_state,
             reverse=reverse,
+            backend=self.backend,
         )
 
 

@@ -12,8 +12,8 @@ from ginr.cosine import start_as_transform
 from ginr.decoder import LatticeDecoder
 from ginr.errors import SizeError
 from ginr.field import Field
-from ginr.mamba import Block, ContentPath, Conv
-from ginr.tokens import sequence_layout, window_plan
+from ginr.mamba import BiMamba, Block, ContentPath, Conv
+from ginr.tokens import lp_order, sequence_layout, window_plan
 
 
 class Ginr(nn.Module):
@@ -38,6 +38,19 @@ class Ginr(nn.Module):
         start = self.start
         if config.base == "none" and start and start.source is None and start.up == 1:
             start_as_transform(self.stem, start, self.decoder, config.patch)
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Have torch.compile fuse every block, and the decoder's answers to queries, when first run.
+
+        Blocks of a kind are compiled once for all; the scan is the chunked one, which can be fused.
+        """
+        for module in self.modules():
+            if isinstance(module, BiMamba):
+                module.backend = "chunked"
+        for block in self.blocks:
+            block.compile(dynamic=False, backend=backend)
+        query = torch.compile(self.decoder.query, dynamic=False, backend=backend)
+        self.decoder.query = query  # type: ignore[method-assign]
 
     def forward(self, pixels: Tensor, coords: Tensor, cells: Tensor) -> Tensor:
         """pixels (B, 3, H, W) in [0, 1], coords and cells (B, Q, 2) -> rgb (B, Q, 3)."""
@@ -100,8 +113,10 @@ class Ginr(nn.Module):
         down, across = (tokens.shape[k] // window.side for k in (1, 2))
         if window.lp_side is None:
             return self.lps.expand(n_batch, down * across, -1, -1)
-        place = torch.as_tensor(window.lp_curves[0], device=tokens.device).argsort()
-        square: Tensor = self.lps[place].unflatten(0, (window.lp_side, window.lp_side))
+        place = lp_order(self.config, tokens.device)
+        square: Tensor = self.lps.index_select(0, place).unflatten(
+            0, (window.lp_side, window.lp_side)
+        )
         return square.repeat(down, across, 1).expand(n_batch, -1, -1, -1)
 
     def _crop(self, lps: Tensor, height: int, width: int) -> Tensor:

@@ -37,15 +37,18 @@ class Batch:
     target: Tensor
     """(B, Q, 3) in [0, 1]."""
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All of it, in the order of the fields."""
+        return self.pixels, self.coords, self.cells, self.target
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device; nothing waits for the copy."""
-        tensors = (self.pixels, self.coords, self.cells, self.target)
-        return Batch(*(sent(tensor, device) for tensor in tensors))
+        return Batch(*(sent(tensor, device) for tensor in self.tensors))
 
     def split(self, n: int) -> list["Batch"]:
         """n batches of equal size, a divisor of B."""
-        tensors = (self.pixels, self.coords, self.cells, self.target)
-        return [Batch(*part) for part in zip(*(t.chunk(n) for t in tensors), strict=True)]
+        return [Batch(*part) for part in zip(*(t.chunk(n) for t in self.tensors), strict=True)]
 
 
 @dataclass(frozen=True)

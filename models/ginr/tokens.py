@@ -175,6 +175,13 @@ def _raster(cells: Index, side: int) -> Index:
     return index
 
 
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)  # kept for later calls, which may be training
+def lp_order(config: GinrConfig, device: torch.device) -> Tensor:
+    """Which LP of the sequence stands at each place of a window's lattice of LPs, row by row: (N,)."""
+    return sent(torch.from_numpy(window_plan(config).lp_curves[0].argsort()), device)
+
+
 @dataclass(frozen=True)
 class SequenceLayout:
     """The windows of one picture as one index: how (rows of tokens, rows of LPs) become sequences.

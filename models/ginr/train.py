@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ginr.config import GinrConfig
 from ginr.data import Collection, collect
+from ginr.device import fetched
 from ginr.device_samples import DeviceSampler, fits
 from ginr.errors import CheckpointError, GinrError
 from ginr.lps import diversity, effective_rank
@@ -20,6 +22,7 @@ from ginr.muon import Muon
 from ginr.picture import printable
 from ginr.picture_store import Image, PictureStore
 from ginr.progress import Progress, Watcher
+from ginr.recorded import Recorded
 from ginr.run_folder import RunFolder, Weights, fingerprint
 from ginr.run_log import RunLog
 from ginr.samples import Batch, Feed, Sampler
@@ -114,6 +117,14 @@ class _Run:
         self.model = Ginr(config).to(team.device)
         self.optimizer = _optimizer(self.model, settings)
         self.weights = Weights(self.model, self.optimizer)
+        self.learn: Callable[[Batch], Tensor] = self._learn
+        self._told: deque[Callable[[], Tensor]] = deque()
+        if team.device.type == "cuda":
+            self.learn = Recorded(self._learn, list(self.model.parameters()))
+        if settings.compiled:
+            if team.device.type != "cuda":
+                raise GinrError("compiled is for a GPU: leave it out")
+            self.model.compile()
 
     def resume(self) -> tuple[Progress, int | None]:
         """Take over the last save or `init`; returns where it stands and its pictures' number."""
@@ -164,30 +175,42 @@ class _Run:
         self._set_rates(progress)
         self.optimizer.zero_grad(set_to_none=True)
         start = time.monotonic()
-        loss = square = torch.zeros((), device=self.team.device)
-        for part in batch.split(settings.accumulate):
-            error = self._answer(part) - part.target
-            part_loss = loss_of(error, settings.loss) / settings.accumulate
-            part_loss.backward()
-            loss = loss + part_loss.detach()
-            square = square + error.detach().square().mean() / settings.accumulate
+        errors = self.learn(batch)
         self.computed += time.monotonic() - start
         parameters = list(self.model.parameters())
         self.team.average_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         self.optimizer.step()
         self.weights.follow(min(settings.ema, (1 + progress.step) / (10 + progress.step)))
-        # A GPU is waited for here and nowhere else, with all of the step handed to it.
-        numbers = self.team.total(torch.stack([loss, square])).tolist()
-        progress.loss, mean_square = (number / self.team.n for number in numbers)
-        progress.psnr = -10 * math.log10(max(mean_square, 1e-10))
-        progress.gradient = float(norm)
-        if not (math.isfinite(progress.loss) and math.isfinite(progress.gradient)):
-            raise GinrError(
-                f"{settings.run}: the loss is {progress.loss} at step {progress.step}, its gradient "
-                f"{progress.gradient}; the last save is sound: start another run from it, "
-                f"--init {printable(self.folder.checkpoint)}, with a lower rate"
-            )
+        self._told.append(fetched(torch.cat([self.team.total(errors) / self.team.n, norm[None]])))
+        # A GPU is waited for here and nowhere else: for the step before, with this one handed to it.
+        on_gpu = self.team.device.type == "cuda"
+        self._hear(progress, 1 if on_gpu and not math.isnan(progress.loss) else 0)
+
+    def _hear(self, progress: Progress, n_left: int = 0) -> None:
+        """Read the numbers of all steps but the last `n_left`. Raises GinrError for one not finite."""
+        while len(self._told) > n_left:
+            progress.loss, mean_square, progress.gradient = self._told.popleft()().tolist()
+            progress.psnr = -10 * math.log10(max(mean_square, 1e-10))
+            if not (math.isfinite(progress.loss) and math.isfinite(progress.gradient)):
+                step = progress.step - len(self._told)
+                raise GinrError(
+                    f"{self.settings.run}: the loss is {progress.loss} at step {step}, its gradient "
+                    f"{progress.gradient}; the last save is sound: start another run from it, "
+                    f"--init {printable(self.folder.checkpoint)}, with a lower rate"
+                )
+
+    def _learn(self, batch: Batch) -> Tensor:
+        """Leaves the gradients of a batch; returns its loss and mean squared error, (2,)."""
+        settings = self.settings
+        errors = torch.zeros(2, device=self.team.device)
+        for part in batch.split(settings.accumulate):
+            error = self._answer(part) - part.target
+            loss = loss_of(error, settings.loss) / settings.accumulate
+            loss.backward()
+            square = error.detach().square().mean() / settings.accumulate
+            errors = errors + torch.stack([loss.detach(), square])
+        return errors
 
     def _answer(self, batch: Batch) -> Tensor:
         """The network's colours (B, Q, 3); the field is read in float32 whatever the precision."""
@@ -214,6 +237,7 @@ class _Run:
 
     def save(self, progress: Progress, pictures: Collection) -> Scores:
         """Write state and checkpoint; returns the held-out scores of the averaged weights."""
+        self._hear(progress)
         place = {
             "step": progress.step,
             "seconds": progress.seconds,

@@ -53,6 +53,8 @@ class TrainConfig:
     """Largest norm of the gradient."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What most of the network computes in; weights, scans and the loss stay in float32."""
+    compiled: bool = False
+    """Have torch.compile fuse the blocks: for a GPU, a minute before the first step."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     seed: int = 0
@@ -84,6 +86,7 @@ class TrainConfig:
             "scales",
             "log_steps",
             "data_threads",
+            "compiled",
         }
         | {"device", "init", "memory_gb", "tensorboard"}
     )
