@@ -121,7 +121,7 @@ class TrainConfig:
 
 
 TRAINING: Mapping[str, Mapping[str, Any]] = {
-    "base": {"rate": 1e-3},
+    "base": {"rate": 2e-3, "batch": 32, "crop": 48},
     "reconstruct": {"crop": 64, "n_query": 1024, "rate": 2e-3, "scales": (1.0, 1.5, 2.0)},
 }
 """How a preset of `ginr.config.PRESETS` is trained unless told otherwise, where that differs."""
