@@ -36,27 +36,36 @@ def test_card_and_index_name_this_very_file(name: str) -> None:
     assert digest in index
 
 
+@pytest.fixture(scope="module")
+def base() -> Ginr:
+    return load_checkpoint("base").build()
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("photo", PHOTOS)
+@pytest.mark.parametrize("name", ["small", "base"])
 def test_gain_over_bicubic_is_the_one_it_claims(
-    model: Ginr, sample_images: Path, photo: str, scale: float
+    model: Ginr, base: Ginr, sample_images: Path, name: str, photo: str, scale: float
 ) -> None:
-    claimed = load_checkpoint("small").facts["sample_gain_over_bicubic_db"][photo][f"x{scale:g}"]
+    claimed = load_checkpoint(name).facts["sample_gain_over_bicubic_db"][photo][f"x{scale:g}"]
     hr, lr = benchmark_pair(read_picture(sample_images / f"{photo}.png").samples, scale)
-    ours = upscale(Picture(lr), model, height=hr.shape[0], width=hr.shape[1]).samples
+    network = {"small": model, "base": base}[name]
+    ours = upscale(Picture(lr), network, height=hr.shape[0], width=hr.shape[1]).samples
     border = math.ceil(scale)
     gain = psnr_y(ours, hr, border) - psnr_y(bicubic_8bit(lr, *hr.shape[:2]), hr, border)
     assert gain > 0
     assert abs(gain - claimed) < 0.02
 
 
-def test_tiles_equal_the_whole(model: Ginr, sample_images: Path) -> None:
+@pytest.mark.parametrize("name", ["small", "base"])
+def test_tiles_equal_the_whole(model: Ginr, base: Ginr, sample_images: Path, name: str) -> None:
+    network = {"small": model, "base": base}[name]
     for photo in PHOTOS:
         picture = read_picture(sample_images / f"{photo}.png")
         size = {"height": picture.height * 2, "width": picture.width * 2}
-        whole = upscale(picture, model, **size, tile=1024).samples.astype(int)
+        whole = upscale(picture, network, **size, tile=1024).samples.astype(int)
         for tile in (64, 128):
-            tiled = upscale(picture, model, **size, tile=tile).samples
+            tiled = upscale(picture, network, **size, tile=tile).samples
             assert np.abs(whole - tiled).max() <= 1
 
 
@@ -71,8 +80,9 @@ def test_flat_areas_stay_flat(model: Ginr, colour: tuple[int, int, int]) -> None
     assert (error > 1).mean() < 0.001
 
 
-def test_position_tokens_are_diverse() -> None:
-    assert lp_report(load_checkpoint("small")).diversity > 0.5
+@pytest.mark.parametrize("name", ["small", "base"])
+def test_position_tokens_are_diverse(name: str) -> None:
+    assert lp_report(load_checkpoint(name)).diversity > 0.5
 
 
 @pytest.mark.parametrize("kind", ["float16", "8 bits"])
