@@ -181,20 +181,23 @@ StopAfterOption = Annotated[
         "the same command goes on. For a machine that is lent for a time.",
     ),
 ]
-BatchOption = Annotated[int | None, typer.Option("--batch", help="Crops per step. Left out: 8.")]
+BatchOption = Annotated[
+    int | None,
+    typer.Option("--batch", help="Crops per step. Left out: 8, for the preset base 32."),
+]
 CropOption = Annotated[
     int | None,
     typer.Option(
         "--crop",
-        help="Side of a crop in input pixels. Left out: 32, for the preset reconstruct 64.",
+        help="Side of a crop in input pixels. Left out: 32, for the presets base 48, reconstruct 64.",
     ),
 ]
 RateOption = Annotated[
     float | None,
     typer.Option(
         "--rate",
-        help="Learning rate at its peak. Left out: 3e-3 for the preset small, 1e-3 for base, 2e-3 "
-        "for reconstruct.",
+        help="Learning rate at its peak. Left out: 3e-3 for the preset small, 2e-3 for base "
+        "and reconstruct.",
     ),
 ]
 SeedOption = Annotated[
