@@ -217,9 +217,8 @@ def test_blocks_alternate_between_the_curves(tiny_model: Ginr, tiny_config: Ginr
         {"patch": 2, "n_lp": 16, "placement": "equidistant", "kernel": 5},
         {"patch": 2, "n_lp": 5, "placement": "middle", "content": "none"},  # no lattice
         {"window": 16, "n_lp": 256, "width": 48, "head_dim": 24, "n_state": 16, "hidden": 48},
-        {"window": 16, "n_lp": 256, "width": 32, "head_dim": 16, "n_state": 16, "hidden": 48},
     ],
-    ids=["tiny", "other widths", "sparse", "one each", "middle", "wide", "small"],
+    ids=["tiny", "other widths", "sparse", "one each", "middle", "wide"],
 )
 @pytest.mark.parametrize("windows", [(1, 1), (3, 1), (2, 5)], ids=str)
 def test_compiled_blocks_equal_their_plain_form(
@@ -237,15 +236,12 @@ def test_compiled_blocks_equal_their_plain_form(
     monkeypatch.setattr(mamba_cpu, "can_run", lambda *modules, **widths: False)
     plain = trial.values_and_gradients()
     assert not torch.equal(compiled["tokens"], plain["tokens"])  # another path was taken
-    monkeypatch.setattr(scan, "default_backend", lambda device: "chunked")
-    trial.block.double()
-    for name, exact in trial.values_and_gradients().items():
+    for name, expected in plain.items():
         tolerance = 3e-6 if name in ("tokens", "lps") else 1e-5
-        apart = (compiled[name] - plain[name]).abs().max().item()
-        off, plainly_off = ((v[name] - exact).abs().max().item() for v in (compiled, plain))
-        # Where they differ by more, it is the plain form's rounding.
-        equal = apart <= tolerance * plain[name].abs().max().item()
-        assert equal or off < plainly_off / 2, (name, apart, off, plainly_off)
+        torch.testing.assert_close(
+            compiled[name], expected, rtol=0, atol=tolerance * expected.abs().max().item(),
+            msg=lambda text, name=name: f"{name}: {text}",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(("width", "head_dim"), [(48, 24), (32, 16)])
