@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,15 @@ SCALES = (2.0, 3.0, 3.7, 4.0, 6.0)
 PHOTOS = ("photo_colosseum", "photo_osprey", "photo_spices")
 
 
+@lru_cache
+def built(name: str) -> Ginr:
+    """A shipped network."""
+    return load_checkpoint(name).build()
+
+
 @pytest.fixture(scope="module")
 def model() -> Ginr:
-    return load_checkpoint("small").build()
+    return built("small")
 
 
 @pytest.mark.parametrize("name", sorted(shipped_checkpoints()))
@@ -36,36 +43,30 @@ def test_card_and_index_name_this_very_file(name: str) -> None:
     assert digest in index
 
 
-@pytest.fixture(scope="module")
-def base() -> Ginr:
-    return load_checkpoint("base").build()
-
-
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("photo", PHOTOS)
 @pytest.mark.parametrize("name", ["small", "base"])
 def test_gain_over_bicubic_is_the_one_it_claims(
-    model: Ginr, base: Ginr, sample_images: Path, name: str, photo: str, scale: float
+    sample_images: Path, name: str, photo: str, scale: float
 ) -> None:
     claimed = load_checkpoint(name).facts["sample_gain_over_bicubic_db"][photo][f"x{scale:g}"]
     hr, lr = benchmark_pair(read_picture(sample_images / f"{photo}.png").samples, scale)
-    network = {"small": model, "base": base}[name]
-    ours = upscale(Picture(lr), network, height=hr.shape[0], width=hr.shape[1]).samples
+    ours = upscale(Picture(lr), built(name), height=hr.shape[0], width=hr.shape[1]).samples
     border = math.ceil(scale)
     gain = psnr_y(ours, hr, border) - psnr_y(bicubic_8bit(lr, *hr.shape[:2]), hr, border)
     assert gain > 0
     assert abs(gain - claimed) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "base"])
-def test_tiles_equal_the_whole(model: Ginr, base: Ginr, sample_images: Path, name: str) -> None:
-    network = {"small": model, "base": base}[name]
+def test_tiles_equal_the_whole(sample_images: Path, name: str) -> None:
     for photo in PHOTOS:
         picture = read_picture(sample_images / f"{photo}.png")
         size = {"height": picture.height * 2, "width": picture.width * 2}
-        whole = upscale(picture, network, **size, tile=1024).samples.astype(int)
+        whole = upscale(picture, built(name), **size, tile=1024).samples.astype(int)
         for tile in (64, 128):
-            tiled = upscale(picture, network, **size, tile=tile).samples
+            tiled = upscale(picture, built(name), **size, tile=tile).samples
             assert np.abs(whole - tiled).max() <= 1
 
 

@@ -56,6 +56,7 @@ def test_recorded_steps_equal_plain_ones(
         run.optimizer.step()  # the graph reads the weights anew
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler warns of its own doing
 def test_compiled_blocks_give_what_plain_ones_give(tiny_config: GinrConfig) -> None:
     # Traced and differentiated as for a GPU, its kernels but for those of torch itself left out.
