@@ -114,7 +114,7 @@ def test_gradients_are_those_of_the_cpu(tiny_model: Ginr) -> None:
         model(pixels.to(device), coords.to(device), cells.to(device)).square().mean().backward()
         gradients.append(
             {
-                name: parameter.grad.cpu()
+                name: parameter.grad.cpu().clone()  # not what moves along to the GPU
                 for name, parameter in model.named_parameters()
                 if parameter.grad is not None
             }

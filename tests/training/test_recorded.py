@@ -31,6 +31,7 @@ def some_batch(seed: int) -> Batch:
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of its own doing
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -57,7 +58,7 @@ def test_recorded_steps_equal_plain_ones(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # the compiler warns of its own doing
+@pytest.mark.filterwarnings("ignore")  # as above
 def test_compiled_blocks_give_what_plain_ones_give(tiny_config: GinrConfig) -> None:
     # Traced and differentiated as for a GPU, its kernels but for those of torch itself left out.
     models = [Ginr(tiny_config), Ginr(tiny_config)]
