@@ -1,5 +1,7 @@
 """The README's pictures, from the samples and the shipped checkpoint: python benchmarks/make_pictures.py"""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from ginr.model import Ginr
 from ginr.picture import Picture, quantize, read_picture, write_picture
 from ginr.resize import bicubic_8bit, downscale_8bit
 from ginr.tiles import upscale
+from ginr.view import parse_box
+from ginr.zoom import render_shots, shot_of, zoom_path
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SCALE = 3.7
@@ -22,6 +26,9 @@ CROPS = {  # top, left, side of what is shown, in pixels of the enlarged picture
 LABEL = 22
 GAP = 8
 SCALES = (2.0, 3.7, 6.0)
+FRAME = (240, 320)
+ZOOM = "80,20,80,60"  # where the zoom ends
+SHOWN = 292  # columns of each of its frames
 
 
 def main() -> None:
@@ -29,6 +36,8 @@ def main() -> None:
     model = load_checkpoint().build()
     before_after(model)
     three_scales(model)
+    zoom_strip(model)
+    lp_report()
 
 
 def three_scales(model: Ginr) -> None:
@@ -72,6 +81,26 @@ def before_after(model: Ginr) -> None:
     for k, label in enumerate(("input", f"bicubic x{SCALE}", f"ginr x{SCALE}", "original")):
         draw.text((k * body.shape[1] // 4 + 6, 3), label, "black", font)
     write_picture(Picture(np.asarray(sheet)), SAMPLES / "before_after.png", overwrite=True)
+
+
+def zoom_strip(model: Ginr) -> None:
+    """zoom_strip.png: four frames of a zoom into the osprey's head."""
+    picture = read_picture(SAMPLES / "photo_osprey.png")
+    size = picture.height, picture.width
+    whole, part = (parse_box(box).resolve(*size) for box in ("0%,0%,100%,100%", ZOOM))
+    shots = zoom_path(shot_of(whole, size, FRAME), shot_of(part, size, FRAME), 4)
+    frames = render_shots(picture, model, shots, height=FRAME[0], width=FRAME[1])
+    gap = np.full((FRAME[0], 4, 3), 255, np.uint8)
+    parts = [part for frame in frames for part in (frame[:, :SHOWN, :3], gap)]
+    strip = np.concatenate(parts[:-1], axis=1)
+    write_picture(Picture(strip), SAMPLES / "zoom_strip.png", overwrite=True)
+
+
+def lp_report() -> None:
+    """lp_report.png: what `ginr inspect-lps` draws."""
+    photo, plot = (str(SAMPLES / name) for name in ("photo_osprey.png", "lp_report.png"))
+    command = [sys.executable, "-m", "ginr_cli", "inspect-lps", "small", "--image", photo]
+    subprocess.run([*command, "--plot", plot, "--overwrite"], check=True)
 
 
 if __name__ == "__main__":
