@@ -31,6 +31,7 @@ from measure import (
 )
 from rich.console import Console
 
+from ginr.backends import default_backend, missing, slow_reason
 from ginr.checkpoint import load_checkpoint
 from ginr.decoder import LatticeDecoder
 from ginr.device import choose_device
@@ -38,7 +39,6 @@ from ginr.errors import GinrError
 from ginr.memory import fitting_side
 from ginr.model import Ginr
 from ginr.picture import Picture, read_picture
-from ginr.scan import default_backend, missing, slow_reason
 from ginr.tiles import Precision, in_bfloat16, upscale
 
 PHOTO = Path(__file__).parent.parent / "sample_images" / "photo_spices.png"

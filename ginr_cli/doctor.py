@@ -77,7 +77,7 @@ def _cuda_problem() -> str:
 
 
 def _backends() -> Section:
-    from ginr.scan import backends, missing
+    from ginr.backends import backends, missing
 
     reasons = backends() | {"causal_conv1d": missing("causal_conv1d")}
     return {name: reason or "available" for name, reason in reasons.items()}
@@ -87,7 +87,7 @@ def _to_install() -> Section:
     """What would make this machine faster, and is not there."""
     import torch
 
-    from ginr.scan import missing
+    from ginr.backends import missing
 
     if not torch.version.cuda and shutil.which("nvidia-smi"):
         return {"torch": "this one is built without CUDA: choose another at https://pytorch.org"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ginr_cli import console
 from ginr_cli.jobs import Job, Writing
-from ginr_cli.network import Network, load_network
+from ginr_cli.network import Network, load_upscaler
 from ginr_cli.options import Precision
 from ginr_cli.outcomes import Outcome, outcome_of
 from ginr_cli.signals import deferred
@@ -29,7 +29,7 @@ class Order:
 
     def network(self, device: str, say: Callable[[str], None] = console.say) -> Network:
         """The network on one device."""
-        return load_network(
+        return load_upscaler(
             self.checkpoint, device, self.precision, self.tile, self.ensemble, say=say
         )
 

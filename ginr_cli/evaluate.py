@@ -10,7 +10,7 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.jobs import Destination, find_sources
-from ginr_cli.network import Network, check_network, load_network
+from ginr_cli.network import Network, check_network, load_upscaler
 from ginr_cli.options import (
     DeviceOption,
     EnsembleOption,
@@ -87,7 +87,7 @@ def evaluate(
         "ensemble": ensemble,
     }
     if tasks:
-        network = load_network(checkpoint, device, Precision.AUTO, tile, ensemble)
+        network = load_upscaler(checkpoint, device, Precision.AUTO, tile, ensemble)
         facts["device"] = network.device
         _measure_all(tasks, factors, network, report)
     report.conclude(facts)

@@ -10,21 +10,28 @@ from ginr_cli import console
 from ginr_cli.options import Precision
 
 if TYPE_CHECKING:
-    import torch
-
+    from ginr.backends import Device
+    from ginr.device import Precision as PrecisionName
     from ginr.model import Ginr
-    from ginr.tiles import Precision as PrecisionName
+    from ginr.model_cpu import CpuGinr
 
 
 @dataclass(frozen=True)
 class Network:
     """A built network, how it is run, and what the reports say about it."""
 
-    model: "Ginr"
+    model: "Ginr | CpuGinr"
     checkpoint: str
     device: str
     tile: int | None
     precision: "PrecisionName"
+
+
+@dataclass(frozen=True)
+class TorchNetwork(Network):
+    """One that may be asked for more than tiles of a regular grid."""
+
+    model: "Ginr"
 
 
 def check_network(checkpoint: str, device: str) -> None:
@@ -41,9 +48,9 @@ def check_network(checkpoint: str, device: str) -> None:
     peek(checkpoint)
 
 
-def say_what_takes_long(place: "torch.device", say: Callable[[str], None] = console.say) -> None:
+def say_what_takes_long(place: "Device", say: Callable[[str], None] = console.say) -> None:
     """A line before kernels of the CPU are compiled."""
-    from ginr.scan import slow_reason
+    from ginr.backends import slow_reason
 
     if place.type == "cpu" and not slow_reason(place):
         from ginr.fused import compiles
@@ -75,11 +82,11 @@ def load_network(
     ensemble: bool = False,
     *,
     say: Callable[[str], None] = console.say,
-) -> Network:
+) -> TorchNetwork:
     """Builds it and says where it runs; `tile` 0 leaves the side of a tile to the library."""
+    from ginr.backends import slow_reason
     from ginr.checkpoint import load_checkpoint
     from ginr.device import choose_device
-    from ginr.scan import slow_reason
 
     loaded = load_checkpoint(checkpoint)
     place, reason = choose_device(device)
@@ -98,4 +105,27 @@ def load_network(
             model = Ensemble(model)
         except GinrError as error:
             raise console.UsageError(f"--ensemble, {loaded.name}: {error}") from None
-    return Network(model, loaded.name, str(place), tile or None, precision.value)
+    return TorchNetwork(model, loaded.name, str(place), tile or None, precision.value)
+
+
+@_loading()
+def load_upscaler(
+    checkpoint: str,
+    device: str,
+    precision: Precision,
+    tile: int,
+    ensemble: bool = False,
+    *,
+    say: Callable[[str], None] = console.say,
+) -> Network:
+    """As `load_network`, but where it can do without torch: that takes longer to load than to enlarge."""
+    from ginr.checkpoint import load_cpu_network, needs_torch, peek
+    from ginr.device import HOST, reason_for_cpu
+
+    reason = reason_for_cpu(device)
+    if not reason or ensemble or precision is Precision.BFLOAT16 or needs_torch(peek(checkpoint)):
+        return load_network(checkpoint, device, precision, tile, ensemble, say=say)
+    say(f"{peek(checkpoint).name} on {HOST} ({reason})")
+    say_what_takes_long(HOST, say)
+    model = load_cpu_network(checkpoint)
+    return Network(model, peek(checkpoint).name, str(HOST), tile or None, "float32")

@@ -12,7 +12,7 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.jobs import refuse_own_input
-from ginr_cli.network import Network, check_network, load_network
+from ginr_cli.network import TorchNetwork, check_network, load_network
 from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
@@ -245,7 +245,7 @@ def _run(
     image: Path,
     output: Path,
     canvas: Canvas,
-    network: Network,
+    network: TorchNetwork,
     quality: int | None,
     overwrite: bool,
 ) -> Outcome:

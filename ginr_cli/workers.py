@@ -224,9 +224,9 @@ def _do(job: Job, network: Network, order: Order, pipe: "Connection[object, Job]
 
 
 def _network(device: str, n_worker: int, order: Order, say: Callable[[str], None]) -> Network:
-    import torch
+    from ginr.threads import limit_threads, thread_count
 
-    torch.set_num_threads(max(1, torch.get_num_threads() // n_worker))
+    limit_threads(max(1, thread_count() // n_worker))
     return order.network(device, say)
 
 

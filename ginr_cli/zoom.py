@@ -10,7 +10,7 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.jobs import refuse_own_input
-from ginr_cli.network import Network, check_network, load_network
+from ginr_cli.network import TorchNetwork, check_network, load_network
 from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
@@ -178,7 +178,7 @@ def _check(image: Path, output: Path, take: Take, overwrite: bool) -> None:
     check_film(output, *take.size, len(take.shots), overwrite=overwrite)
 
 
-def _film(image: Path, output: Path, take: Take, network: Network, overwrite: bool) -> Outcome:
+def _film(image: Path, output: Path, take: Take, network: TorchNetwork, overwrite: bool) -> Outcome:
     from ginr.film import write_film
     from ginr.picture import printable, read_picture
     from ginr.zoom import render_shots

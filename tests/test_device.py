@@ -19,8 +19,8 @@ from ginr.config import GinrConfig
 from ginr.device import choose_device, fetched, one_ahead, sent
 from ginr.ensemble import Ensemble
 from ginr.errors import GinrError
+from ginr.field import levels_of
 from ginr.model import Ginr
-from ginr.tiles import levels_of
 
 
 def test_the_cpu_is_always_there() -> None:

@@ -18,10 +18,11 @@ from ginr.config import GinrConfig
 from ginr.coords import pixel_cell, pixel_centres, pixel_grid, to_lattice
 from ginr.decoder import LatticeDecoder, read_codes, read_codes_plain
 from ginr.errors import SizeError
-from ginr.field import Box, Field, bicubic_at, bicubic_at_plain, bicubic_grid
+from ginr.field import Field, bicubic_at, bicubic_at_plain, bicubic_grid
 from ginr.model import Ginr
 from ginr.picture_samples import quantize
 from ginr.resize import resize
+from ginr.size import Box
 
 LR = (13, 21)
 SIZES = {
@@ -48,6 +49,13 @@ def close(actual: Tensor, expected: Tensor) -> None:
 
 
 @torch.no_grad()
+def centres(size: tuple[int, int], lr: tuple[int, int]) -> list[Tensor]:
+    """Rows and columns of a render of `size`, in LR pixels."""
+    return [
+        torch.from_numpy(to_lattice(pixel_centres(n), m)) for n, m in zip(size, lr, strict=True)
+    ]
+
+
 def fused(field: Field, size: tuple[int, int], box: Box | None = None) -> Tensor:
     return field.render(size, box)
 
@@ -111,7 +119,7 @@ def test_without_a_base(field: Field) -> None:
     bare = dataclasses.replace(field, base=None)
     size = SIZES["x3.7"]
     assert field.base is not None
-    rows, columns = (to_lattice(pixel_centres(n), m) for n, m in zip(size, LR, strict=True))
+    rows, columns = centres(size, LR)
     close(fused(bare, size) + bicubic_grid(field.base, rows, columns), fused(field, size))
     close(plain(bare, size), fused(bare, size))
     close(asked(bare, size), fused(bare, size))
@@ -218,9 +226,7 @@ def test_the_base_is_the_bicubic_of_matlab(lr: tuple[int, int], scale: tuple[flo
     base = torch.rand(1, 3, *lr)
     height, width = (math.ceil(n * s) for n, s in zip(lr, scale, strict=True))
     expected = resize(base[0].permute(1, 2, 0).numpy(), height, width)
-    rows, columns = (
-        to_lattice(pixel_centres(n), m) for n, m in zip((height, width), lr, strict=True)
-    )
+    rows, columns = centres((height, width), lr)
     actual = bicubic_grid(base, rows, columns)[0].permute(1, 2, 0)
     np.testing.assert_allclose(actual.numpy(), expected, atol=1e-6)
     places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).flatten(0, 1)
@@ -247,7 +253,7 @@ def test_a_silent_network_renders_its_base(tiny_model: Ginr, size: tuple[int, in
         tiny_model.decoder.head.bias.zero_()
         pixels = torch.rand(1, 3, *LR)
         field = tiny_model.encode(pixels)
-    rows, columns = (to_lattice(pixel_centres(n), m) for n, m in zip(size, LR, strict=True))
+    rows, columns = centres(size, LR)
     expected = bicubic_grid(pixels, rows, columns)
     for picture in (fused(field, size), plain(field, size), asked(field, size)):
         close(picture, expected)

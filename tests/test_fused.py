@@ -91,10 +91,10 @@ def test_fewer_threads_than_asked_for_do_the_same() -> None:
 
 @pytest.mark.parametrize("openmp", [True, False])
 def test_a_thread_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, openmp: bool) -> None:
-    if openmp and fused._PARALLEL is None:
+    if openmp and fused._openmp() is None:
         pytest.skip("torch runs without GCC's OpenMP")
     if not openmp:
-        monkeypatch.setattr(fused, "_PARALLEL", None)
+        monkeypatch.setattr(fused, "_openmp", lambda: None)
     monkeypatch.setattr(sys, "unraisablehook", lambda problem: None)  # C drops what is raised
     done: list[int] = []
 

@@ -27,7 +27,8 @@ from ginr.mamba import (
     space_to_depth,
 )
 from ginr.model import Ginr
-from ginr.tokens import sequence_layout, window_plan
+from ginr.sequences import sequence_layout
+from ginr.tokens import window_plan
 
 CPU = torch.device("cpu")
 

@@ -12,7 +12,7 @@ import torch
 from ginr.config import PRESETS, GinrConfig
 from ginr.errors import GinrError
 from ginr.memory import LARGEST, MARGIN, ON_CPU, fitting_side, smaller_side, tile_side
-from ginr.tiles import in_bfloat16
+from ginr.model import in_bfloat16
 
 GIB = 2**30
 
@@ -21,8 +21,8 @@ def on_device(
     config: GinrConfig = PRESETS["small"], n_view: int = 1, device: str = "cuda:0"
 ) -> Any:
     """As much of a network as these functions look at."""
-    lps = SimpleNamespace(device=torch.device(device))
-    return SimpleNamespace(lps=lps, config=config, n_view=n_view)
+    place = torch.device(device)
+    return SimpleNamespace(device=place, config=config, n_view=n_view)
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from ginr import scan
+from ginr.backends import backends
 from ginr.config import GinrConfig
 from ginr.coords import pixel_cell, pixel_grid
 from ginr.errors import SizeError
 from ginr.model import Ginr, centred_lps, initial_lps
-from ginr.scan import backends
-from ginr.tokens import sequence_layout
+from ginr.sequences import sequence_layout
 
 Make = Callable[[GinrConfig], Ginr]
 

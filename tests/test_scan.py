@@ -14,15 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ginr import scan
-from ginr.scan import (
-    BACKENDS,
-    CHUNK,
-    backends,
-    causal_conv_silu,
-    default_backend,
-    selective_scan,
-    slow_reason,
-)
+from ginr.backends import BACKENDS, backends, default_backend, slow_reason
+from ginr.packing import CHUNK
+from ginr.scan import causal_conv_silu, selective_scan
 
 N_STATE = 5
 LENGTHS = (1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from ginr.config import GinrConfig, Order, Placement
-from ginr.tokens import LpPlan, SequenceLayout, WindowPlan, sequence_layout, window_plan
+from ginr.sequences import SequenceLayout, sequence_layout
+from ginr.tokens import LpPlan, WindowPlan, window_plan
 
 PLACEMENTS = get_args(Placement)
 ORDERS = get_args(Order)

@@ -28,7 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ginr.config import GinrConfig
-from ginr.field import Cell, bicubic_grid
+from ginr.coords import Cell
+from ginr.field import bicubic_grid
 from ginr.mamba import RESIDUAL_INIT, Pointwise
 from ginr.tokens import Floats, Index, window_plan
 

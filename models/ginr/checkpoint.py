@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ginr.arrays import Array, namespace
 from ginr.config import GinrConfig
 from ginr.errors import CheckpointError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ginr.model import Ginr
+    from ginr.model_cpu import CpuGinr
 
 FORMAT = 1
 MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
@@ -88,23 +90,8 @@ class Checkpoint:
                 model = Ginr(self.config)
         except ValueError as error:
             raise CheckpointError(f"{self.header.path}: {error}") from None
-        wanted = model.state_dict()
-        missing, extra = set(wanted) - set(self.weights), set(self.weights) - set(wanted)
-        if missing or extra:
-            raise CheckpointError(
-                f"{self.header.path}: {_names('missing', missing)}{_names('unknown', extra)}"
-                "the file does not fit its own configuration; use another copy"
-            )
-        for name, tensor in self.weights.items():
-            if tensor.shape != wanted[name].shape:
-                raise CheckpointError(
-                    f"{self.header.path}: tensor {name} has shape {tuple(tensor.shape)}, "
-                    f"the configuration needs {tuple(wanted[name].shape)}"
-                )
-            if not torch.isfinite(tensor).all():
-                raise CheckpointError(
-                    f"{self.header.path}: tensor {name} holds NaN or infinity; use another copy"
-                )
+        wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        _check_fit(self.header.path, wanted, self.weights)
         own = {name: tensor.clone() for name, tensor in self.weights.items()}
         model.load_state_dict(own, strict=True, assign=True)
         return model.to(device).eval().requires_grad_(False)
@@ -208,6 +195,37 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
     return Checkpoint(header, {name: tensor.float() for name, tensor in weights.items()})
 
 
+def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
+    """The network of a checkpoint for the CPU alone, without loading torch.
+
+    Raises CheckpointError as `load_checkpoint` and `build` do, and for a network that needs torch, as
+    `needs_torch` says.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    from ginr.model_cpu import CpuGinr, shapes
+
+    header = peek(name_or_path)
+    if reason := needs_torch(header):
+        raise CheckpointError(f"{header.path}: needs torch: {reason}")
+    try:
+        weights = load_file(header.path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{header.path}: cannot be read: {error}") from None
+    _check_fit(header.path, shapes(header.config), weights)
+    return CpuGinr(header.config, weights)
+
+
+def needs_torch(header: Header) -> str:
+    """Why `load_cpu_network` cannot load the checkpoint, empty if it can."""
+    from ginr.model_cpu import why_not
+
+    if extra := sorted(set(header.dtypes) - {"F16", "F32", "F64"}):
+        return f"it holds {', '.join(extra)}, unknown to NumPy"
+    return why_not(header.config)
+
+
 def save_checkpoint(
     path: Path,
     config: GinrConfig,
@@ -285,6 +303,26 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         names = ", ".join(shipped) or "none"
         raise CheckpointError(f"{path}: no such checkpoint; shipped ones are: {names}")
     return path
+
+
+def _check_fit(
+    path: Path, wanted: Mapping[str, tuple[int, ...]], weights: Mapping[str, Array]
+) -> None:
+    """Raises CheckpointError if a tensor is missing, unknown, of another shape or not finite."""
+    missing, extra = set(wanted) - set(weights), set(weights) - set(wanted)
+    if missing or extra:
+        raise CheckpointError(
+            f"{path}: {_names('missing', missing)}{_names('unknown', extra)}"
+            "the file does not fit its own configuration; use another copy"
+        )
+    for name, tensor in weights.items():
+        if tuple(tensor.shape) != wanted[name]:
+            raise CheckpointError(
+                f"{path}: tensor {name} has shape {tuple(tensor.shape)}, "
+                f"the configuration needs {wanted[name]}"
+            )
+        if not namespace(tensor).isfinite(tensor).all():
+            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity; use another copy")
 
 
 def _names(what: str, names: set[str]) -> str:

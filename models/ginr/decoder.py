@@ -16,23 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ginr import mamba_cpu
 from ginr.config import GinrConfig
+from ginr.coords import Cell, Floats
 from ginr.device import sent
-from ginr.field import Cell, bicubic_grid, bicubic_taps
+from ginr.field import bicubic_grid
 from ginr.mamba import Pointwise, depth_to_space
-from ginr.scan import LANES
 from ginr.tokens import window_plan
+from ginr.wave_tables import Table, axis_table, given_lanes, grid_tables, neighbours, whole_lanes
 
 PART = 1 << 22  # waves of pixels of a grid worked out at a time by the plain path
-
-Table = tuple[Tensor, Tensor, Tensor, Tensor]
-"""One axis of a grid: neighbours and their weights (n, 2), weighted cos and sin (n, 2, J)."""
 
 
 class LatticeDecoder(nn.Module):
@@ -133,8 +130,8 @@ class LatticeDecoder(nn.Module):
         self,
         codes: Tensor,
         base: Tensor | None,
-        rows: Tensor,
-        columns: Tensor,
+        rows: Floats,
+        columns: Floats,
         cell: Cell,
         out: NDArray[np.unsignedinteger[Any]],
     ) -> None:
@@ -153,56 +150,25 @@ class LatticeDecoder(nn.Module):
         from ginr.render_numba import render_lattice
 
         out = torch.empty(codes.shape[0], 3, len(rows), len(columns))
-        render_lattice(*self._grid(codes, base, rows, columns, cell), out.numpy())
+        grid = self._grid(codes, base, rows.numpy(), columns.numpy(), cell)
+        render_lattice(*grid, out.numpy())
         return out
 
     def _grid(
-        self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
+        self, codes: Tensor, base: Tensor | None, rows: Floats, columns: Floats, cell: Cell
     ) -> list[Any]:
-        """What the fused loops read: codes, base and the tables of both axes."""
-        codes = codes.detach().float()
-        y, wy, cos_y, sin_y = self._table(rows, cell, 0, codes)
-        x, wx, cos_x, sin_x = self._table(columns, cell, 1, codes)
-        cos_y, sin_y, cos_x, sin_x = (_whole_lanes(v, 1, 0) for v in (cos_y, sin_y, cos_x, sin_x))
-        if base is None:
-            base = codes.new_zeros(codes.shape[0], 3, 1, 1)
-        taps_y, cubic_y = bicubic_taps(rows, base.shape[2])
-        taps_x, cubic_x = bicubic_taps(columns, base.shape[3])
-        waves_x = torch.cat([cos_x, sin_x], -1)  # (w', 2, 2 J)
-        codes, base = _whole_lanes(codes, 2, 1), base.detach().float()
-        along_y = (y, wy, cos_y, sin_y)
-        along_x = (x, wx, waves_x)
-        cubic = (taps_y, cubic_y.float(), taps_x, cubic_x.float())
-        tables = (codes, base, *along_y, *along_x, *cubic)
-        return [table.detach().contiguous().numpy() for table in tables]
+        """What the fused loops read."""
+        below = None if base is None else base.detach().float().numpy()
+        gain, waves = self.gain(torch.tensor(cell)).detach(), self.waves.detach()
+        read = codes.detach().float().numpy()
+        return grid_tables(read, below, rows, columns, self.pitch, waves.numpy(), gain.numpy())
 
     def _table(self, places: Tensor, cell: Cell, axis: int, like: Tensor) -> Table:
-        """An axis of a grid at places (n,).
-
-        The footprint's gain is in the y table; it multiplies the product of the two.
-        """
-        length = like.shape[1 + axis]
-        index, weight, offset = neighbours(places, self.pitch, length)
-        phase = offset[..., None] * self.waves[:, axis].double()  # (n, 2, J)
-        gain = self.gain(sent(torch.tensor(cell), self.waves.device))  # (1 + J,)
-        wave = weight[..., None] * gain[1:] if axis == 0 else weight[..., None]
-        weight = weight * gain[0] if axis == 0 else weight
-        return index, weight.to(like), (wave * phase.cos()).to(like), (wave * phase.sin()).to(like)
-
-
-def neighbours(places: Tensor, pitch: float, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The two codes beside each place (...): index, weight, offset in LR pixels, (..., 2).
-
-    `length` codes are `pitch` LR pixels apart. Outside the outermost ones both are the outermost,
-    so that nothing is extrapolated.
-    """
-    position = (places + 0.5) / pitch - 0.5
-    first = position.floor()
-    both = torch.stack([first, first + 1], -1)
-    weight = 1 - (position[..., None] - both).abs()
-    index = both.clamp(0, length - 1)
-    offset = (position[..., None] - index) * pitch
-    return index.long(), weight, offset
+        """An axis of a grid at places (n,); the footprint's gain is in that of y."""
+        gain = self.gain(sent(torch.tensor(cell), self.waves.device)) if axis == 0 else None
+        table = axis_table(places, self.pitch, like.shape[1 + axis], self.waves[:, axis], gain)
+        index, *factors = table
+        return index, *(factor.to(like) for factor in factors)
 
 
 def read_codes(codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor) -> Tensor:
@@ -249,8 +215,8 @@ class _ReadCodes(torch.autograd.Function):
         from ginr.render_numba import query_forward
 
         ctx.pitch, ctx.n_wave = pitch, waves.shape[0]
-        codes, gain = _whole_lanes(codes, 2, 1), _whole_lanes(gain, 1, 1)
-        waves = _whole_lanes(waves.t(), 1, 0)  # (2, J)
+        codes, gain = whole_lanes(codes, 2, 1), whole_lanes(gain, 1, 1)
+        waves = whole_lanes(waves.t(), 1, 0)  # (2, J)
         tensors = [v.detach().contiguous() for v in (codes, places, gain, waves)]
         ctx.save_for_backward(*tensors)
         out = tensors[0].new_empty(*places.shape[:2], 3)
@@ -268,24 +234,7 @@ class _ReadCodes(torch.autograd.Function):
         grad_waves = waves.new_empty(codes.shape[0], *waves.shape)
         rest = (gain, waves, grad.contiguous(), grad_codes, grad_gain, grad_waves)
         query_backward(codes.numpy(), places.numpy(), ctx.pitch, *(v.numpy() for v in rest))
-        grad_codes = _given_lanes(grad_codes, 2, 1, ctx.n_wave)
-        grad_gain = _given_lanes(grad_gain, 1, 1, ctx.n_wave)
-        grad_waves = _given_lanes(grad_waves, 1, 0, ctx.n_wave)
+        grad_codes = given_lanes(grad_codes, 2, 1, ctx.n_wave)
+        grad_gain = given_lanes(grad_gain, 1, 1, ctx.n_wave)
+        grad_waves = given_lanes(grad_waves, 1, 0, ctx.n_wave)
         return grad_codes, None, None, grad_gain, grad_waves.sum(0).t()
-
-
-def _whole_lanes(x: Tensor, n_part: int, n_first: int) -> Tensor:
-    """x (..., n_first + n_part J) with every part followed by zeros up to a multiple of LANES."""
-    n_wave = (x.shape[-1] - n_first) // n_part
-    if n_wave % LANES == 0:
-        return x
-    parts = F.pad(x[..., n_first:].unflatten(-1, (n_part, n_wave)), (0, -n_wave % LANES))
-    return torch.cat([x[..., :n_first], parts.flatten(-2)], -1)
-
-
-def _given_lanes(x: Tensor, n_part: int, n_first: int, n_wave: int) -> Tensor:
-    """The inverse of `_whole_lanes` for parts of n_wave numbers."""
-    if n_wave % LANES == 0:
-        return x
-    parts = x[..., n_first:].unflatten(-1, (n_part, -1))[..., :n_wave]
-    return torch.cat([x[..., :n_first], parts.flatten(-2)], -1)

@@ -1,9 +1,16 @@
 """Which device to run on, and copies that nothing waits for."""
 
+import ctypes
 import re
+import runpy
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ginr.errors import GinrError
 
@@ -12,27 +19,78 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Precision = Literal["auto", "float32", "bfloat16"]
+"""What an encoder computes in."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The CPU, where torch is not loaded to describe it."""
+
+    type: str = "cpu"
+
+    def __str__(self) -> str:
+        return self.type
+
+
+HOST = Host()
+
+ASKED_FOR = "asked for"
+NO_CUDA = "no CUDA device was found"
+
 
 def choose_device(name: str = "auto") -> tuple["torch.device", str]:
     """The device called `name` (auto, cpu, cuda, cuda:N) and why. Raises GinrError without it.
 
     A name that is none is refused before torch is loaded.
     """
-    # Not left to torch: it takes cuda:999 for a device of negative index.
-    if not re.fullmatch("auto|cpu|cuda(:(0|[1-9][0-9]?))?", name):
-        raise GinrError(f"device {name!r} is not known: use auto, cpu, cuda or cuda:1")
+    reason = reason_for_cpu(name)
     import torch
 
+    if reason:
+        return torch.device("cpu"), reason
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda"), f"CUDA: {torch.cuda.get_device_name()}"
-        return torch.device("cpu"), "no CUDA device was found"
+        return torch.device("cpu"), NO_CUDA
     if name.startswith("cuda"):
         count = torch.cuda.device_count()
         if int(name.partition(":")[2] or 0) >= count:
             build = "" if torch.version.cuda else "; this torch was built without CUDA"
             raise GinrError(f"device {name!r}: {count} CUDA devices found{build}; use --device cpu")
-    return torch.device(name), "asked for"
+    return torch.device(name), ASKED_FOR
+
+
+def reason_for_cpu(name: str) -> str:
+    """Why the device called `name` is the CPU; empty where it is not, or only torch can tell.
+
+    Torch is not loaded. Raises GinrError for a name that is none.
+    """
+    # Not left to torch: it takes cuda:999 for a device of negative index.
+    if not re.fullmatch("auto|cpu|cuda(:(0|[1-9][0-9]?))?", name):
+        raise GinrError(f"device {name!r} is not known: use auto, cpu, cuda or cuda:1")
+    if name == "cpu":
+        return ASKED_FOR
+    return NO_CUDA if name == "auto" and not _may_find_cuda() else ""
+
+
+@cache
+def _may_find_cuda() -> bool:
+    """Whether torch is built for GPUs, as its version file says, and there is a driver for it to ask."""
+    spec = find_spec("torch")
+    try:
+        version = (
+            runpy.run_path(str(Path(spec.origin or "").with_name("version.py"))) if spec else {}
+        )
+    except Exception:  # another build of torch: it shall tell itself
+        return True
+    if version.get("hip"):
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return version.get("cuda", "") is not None
 
 
 def sent(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":

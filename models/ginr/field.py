@@ -3,22 +3,20 @@
 Letters: B batch, H W the LR picture, D width, Q queries, J plane waves, h w codes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ginr.coords import pixel_centres, to_lattice
-from ginr.device import sent
-from ginr.errors import SizeError
+from ginr.coords import Cell, Floats, render_grid, to_lattice
+from ginr.device import fetched, sent
 from ginr.picture_samples import Samples
-
-Cell = tuple[float, float]
-"""Footprint of an output pixel in LR pixels, y first."""
-Box = tuple[int, int, int, int]
-"""top, left, bottom, right in output pixels, the last two not included."""
+from ginr.size import Box
+from ginr.wave_tables import bicubic_taps
 
 
 class Decoder(Protocol):
@@ -77,8 +75,24 @@ class Field:
         Returns (B, 3, h', w'), not clamped; the cost is that of the box. Raises SizeError for a
         size or box that is empty or outside.
         """
-        return self.decoder.render(self.codes, self.base, *self._grid(size, box or (0, 0, *size)))
+        rows, columns, cell = self._grid(size, box or (0, 0, *size))
+        places = torch.from_numpy(rows), torch.from_numpy(columns)
+        return self.decoder.render(self.codes, self.base, *places, cell)
 
+    @torch.inference_mode()
+    def fetch(
+        self, size: tuple[int, int], box: Box, depth: int | None = None
+    ) -> Callable[[], NDArray[Any]]:
+        """Begins to `render`, and to copy the answer (B, 3, h', w') to the host: it is called for.
+
+        With a depth it is the colour of the one opaque picture there is, finished: (h', w', 3)
+        integers of so many bits.
+        """
+        layers = self.render(size, box)
+        arrived = fetched(layers if depth is None else levels_of(layers[0], depth))
+        return lambda: arrived().numpy()
+
+    @torch.inference_mode()
     def render_samples(self, size: tuple[int, int], box: Box, out: Samples) -> None:
         """`render` of the one picture there is into the first three of out (h', w', C), finished.
 
@@ -93,33 +107,14 @@ class Field:
         """Whether its decoder has a pass that ends in samples: the lattice decoder's on the CPU."""
         return self.features.device.type == "cpu" and hasattr(self.decoder, "render_samples")
 
-    def _grid(self, size: tuple[int, int], box: Box) -> tuple[Tensor, Tensor, Cell]:
-        """Rows and columns of a box in LR pixels of the encoded part, and the cell of its pixels."""
-        top, left, bottom, right = box
-        if min(size) < 1 or not (0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]):
-            raise SizeError(
-                f"box ({top}, {left}, {bottom}, {right}) of a {size[1]}x{size[0]} render: "
-                "give top < bottom and left < right inside the picture"
-            )
-        rows = to_lattice(pixel_centres(size[0], top, bottom), self.size[0]) - self.origin[0]
-        columns = to_lattice(pixel_centres(size[1], left, right), self.size[1]) - self.origin[1]
-        return rows, columns, (self.size[0] / size[0], self.size[1] / size[1])
+    def _grid(self, size: tuple[int, int], box: Box) -> tuple[Floats, Floats, Cell]:
+        return render_grid(size, box, self.size, self.origin)
 
 
-def bicubic_taps(position: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Keys' cubic (a = -1/2; Keys 1981) at lattice positions (Q,): indices and weights (Q, 4).
-
-    Outside, the picture is mirrored with its edge pixel, as MATLAB's imresize does.
-    """
-    first = position.floor()
-    t = (position - first)[..., None] - torch.arange(-1, 3, device=position.device)
-    t = t.abs()
-    near = ((1.5 * t - 2.5) * t) * t + 1
-    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
-    weight = torch.where(t <= 1, near, torch.where(t < 2, far, torch.zeros_like(t)))
-    index = first.long()[..., None] + torch.arange(-1, 3, device=position.device)
-    index = index % (2 * n)
-    return torch.where(index < n, index, 2 * n - 1 - index), weight
+def levels_of(colour: Tensor, depth: int) -> Tensor:
+    """Opaque colour (3, h, w) as `quantize` rounds it, on its own device: (h, w, 3) integers."""
+    peak, kind = (255, torch.uint8) if depth == 8 else (65535, torch.uint16)
+    return (colour.permute(1, 2, 0).contiguous().clamp(0, 1) * peak + 0.5).to(kind)
 
 
 def bicubic_at(base: Tensor, places: Tensor) -> Tensor:

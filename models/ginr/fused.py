@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba import njit, types
 from numba.core import config
 from numba.extending import intrinsic
 
+from ginr.threads import thread_count
+
 
 class Kernel:
-    """A compiled function, run by as many threads as torch is set to use."""
+    """A compiled function, run by `thread_count` threads."""
 
     def __init__(self, function: Callable[..., None]) -> None:
         # Numbers that are none, and division by zero, are answers: the training loop looks at them.
@@ -50,7 +51,7 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         """Returns when no task is left."""
-        n = torch.get_num_threads()
+        n = thread_count()
         # Compiled here, where a signal can end it: of several threads this call finds no task left.
         with _heard():
             self.compiled(np.full(1, _NO_TASK if n > 1 else 0), *arguments)
@@ -104,14 +105,15 @@ def _together(work: Callable[[], None], n: int) -> None:
     The others are OpenMP's where torch has that of GCC: after each of its own operations they stay
     awake for milliseconds to take the next, and threads of ours would find no core free.
     """
-    if _PARALLEL is not None and os.getpid() == _PROCESS:
+    parallel = _openmp() if "torch" in sys.modules and os.getpid() == _PROCESS else None
+    if parallel is not None:
         # Nothing that Python raises passes through C: it is dropped. So what is called is C itself,
         # where no signal's handler can run, and Ctrl+C is answered as soon as all have returned.
         # The system may have OpenMP start fewer threads than it is asked for.
         calls: list[tuple[()]] = [()] * n
         finished: list[None] = []
         call = map(finished.append, starmap(work, iter(calls.pop, None)))
-        _PARALLEL(_CALLBACK(call.__next__), None, n, 0)
+        parallel(_CALLBACK(call.__next__), None, n, 0)
         if not len(finished) == n - len(calls) > 0:
             raise MemoryError("a kernel did not come to its end")
         return
@@ -129,8 +131,9 @@ def _threads(process: int, n: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n, thread_name_prefix="ginr-kernel")
 
 
+@cache
 def _openmp() -> Any:
-    """GCC's `GOMP_parallel(function, data, n_thread, flags)`, None where torch runs without it."""
+    """Of a process with torch, GCC's `GOMP_parallel(function, data, n_thread, flags)`, None where torch runs without it."""
     if os.name != "posix":
         return None
     parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
@@ -142,7 +145,6 @@ def _openmp() -> Any:
 
 _NO_TASK = 2**62  # more than any kernel has
 _CALLBACK = ctypes.CFUNCTYPE(None)  # it is given the data too, which nobody reads
-_PARALLEL = _openmp()
 _PROCESS = os.getpid()
 
 

@@ -19,11 +19,11 @@ from torch import Tensor
 from ginr.checkpoint import Checkpoint
 from ginr.config import GinrConfig
 from ginr.evaluate import reference
-from ginr.field import Box
 from ginr.lps import diversity, diversity_off_diagonal, effective_rank, lp_places
 from ginr.metrics import Image
 from ginr.model import Ginr
 from ginr.picture import Picture
+from ginr.size import Box
 from ginr.spread import Spread, Spreading
 from ginr.tokens import Index, window_plan
 from ginr.validation import validate

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ginr import mamba_cpu
 from ginr.config import GinrConfig
 from ginr.scan import causal_conv_silu, selective_scan
-from ginr.tokens import SequenceLayout, window_plan
+from ginr.sequences import SequenceLayout
+from ginr.tokens import window_plan
 
 RESIDUAL_INIT = 0.1  # the last layer of every residual branch starts this much smaller
 

@@ -9,15 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ginr.scan import CHUNK, LANES, STATES, default_backend, in_lanes, whole
+from ginr.backends import default_backend
+from ginr.packing import (
+    CHUNK,
+    LANES,
+    STATES,
+    matrix,
+    pack_content,
+    pack_feed_forward,
+    pack_mixer,
+    panels,
+    turned,
+    whole,
+)
 
 if TYPE_CHECKING:
     from ginr.mamba import BiMamba, ContentPath, FeedForward, Pointwise
-    from ginr.tokens import SequenceLayout
+    from ginr.sequences import SequenceLayout
 
 
 def can_run(module: nn.Module, *lattices: Tensor, inner: int = LANES) -> bool:
@@ -39,23 +50,10 @@ def mix(
     norm: nn.LayerNorm, mixer: "BiMamba", tokens: Tensor, lps: Tensor, layout: "SequenceLayout"
 ) -> tuple[Tensor, Tensor]:
     """`tokens` and `lps` with what the mixer adds to each."""
-    n_inner, n_state = mixer.norm.numel(), mixer.n_state
-    least: int = import_module("ginr.mixer_numba").TAPS
-    taps = in_lanes(mixer.conv_weight, n_inner, n_state).flip(1)
-    packed_in = in_lanes(_matrix(mixer.to_packed), n_inner, n_state)
-    weight_in = torch.cat([packed_in, _matrix(mixer.to_gate), _matrix(mixer.to_step)], 1)
-    packed = (
-        norm.weight,
-        norm.bias,
-        _panels(weight_in),
-        F.pad(taps, (0, 0, 0, max(0, least - taps.shape[1]))),
-        in_lanes(mixer.conv_bias, n_inner, n_state),
-        mixer.log_decay,
-        mixer.step_bias,
-        mixer.skip.repeat_interleave(n_inner // mixer.skip.shape[1], 1),
-        mixer.norm,
-        _panels(_matrix(mixer.out)),
-    )
+    n_state = mixer.n_state
+    weights = {f"norm.{name}": w for name, w in norm.named_parameters()}
+    weights |= {f"mixer.{name}": w for name, w in mixer.named_parameters()}
+    packed = pack_mixer(weights, n_state)
     learning = _learns(tokens, lps, *packed)
     out: tuple[Tensor, Tensor] = _Mix.apply(  # type: ignore[no-untyped-call]
         learning, layout, whole(n_state, STATES), tokens, lps, *packed
@@ -103,27 +101,16 @@ class _Mix(torch.autograd.Function):
         import_module("ginr.mixer_backward_numba").mix_backward(
             *_arrays(*lattices[:2], ctx.layout.order),
             ctx.layout.n_window,
-            *_arrays(*packed[:3], _turned(packed[2])),
+            *_arrays(*packed[:3], turned(packed[2])),
             ctx.n_state,
-            *_arrays(*packed[3:9], _turned(packed[9]), kept, starts, *lattices[2:], *grads),
+            *_arrays(*packed[3:9], turned(packed[9]), kept, starts, *lattices[2:], *grads),
         )
         return None, None, None, *given, *(g.sum(0) for g in grads)
 
 
 def feed_forward(module: "FeedForward", x: Tensor) -> Tensor:
     """What `module` makes of x (B, h, w, D), its convolution 3x3."""
-    n_hidden = whole(module.conv.weight.shape[0])
-    kernel = module.conv.weight.permute(2, 3, 1, 0).flatten(0, 1)  # (3 3, D, H)
-    generate = torch.from_numpy(import_module("ginr.winograd_numba").GENERATE)  # (SPAN^2, 3 3)
-    spectrum = (generate @ kernel.flatten(1).double()).float().view(-1, *kernel.shape[1:])
-    packed = (
-        module.norm.weight,
-        module.norm.bias,
-        _panels(_padded(spectrum, n_hidden)),
-        _padded(module.conv.bias, n_hidden),
-        _panels(_padded(_matrix(module.out).t(), n_hidden).t()),
-        _bias(module.out),
-    )
+    packed = pack_feed_forward(dict(module.named_parameters()))
     out: Tensor = _FeedForward.apply(_learns(x, *packed), x, *packed)  # type: ignore[no-untyped-call]
     return out
 
@@ -148,18 +135,14 @@ class _FeedForward(torch.autograd.Function):
         grad_x = _empty(x.shape)
         grads = [_empty((len(x), *shape)) for shape in ctx.shapes]
         import_module("ginr.feedforward_backward_numba").feed_forward_backward(
-            *_arrays(
-                x, scale, shift, _turned(spectrum), _turned(weight), kept, grad, grad_x, *grads
-            )
+            *_arrays(x, scale, shift, turned(spectrum), turned(weight), kept, grad, grad_x, *grads)
         )
         return None, grad_x, *(g.sum(0) for g in grads)
 
 
 def add_content(module: "ContentPath", tokens: Tensor, lps: Tensor) -> Tensor:
     """`lps` with what `module` makes of the tokens, each covering a square of LPs."""
-    n_square, depth = module.up**2, tokens.shape[-1]
-    weight = _matrix(module.map).unflatten(1, (n_square, depth)).transpose(0, 1)
-    packed = _panels(weight), _bias(module.map).unflatten(0, (n_square, depth))
+    packed = pack_content(dict(module.named_parameters()), module.up**2)
     out: Tensor = _AddContent.apply(tokens, lps, *packed)  # type: ignore[no-untyped-call]
     return out
 
@@ -180,14 +163,15 @@ class _AddContent(torch.autograd.Function):
         given = _empty(tokens.shape)
         grads = [_empty((len(tokens), *p.shape)) for p in (weight, bias)]
         import_module("ginr.feedforward_backward_numba").add_content_backward(
-            *_arrays(tokens, _turned(weight), grad, given, *grads)
+            *_arrays(tokens, turned(weight), grad, given, *grads)
         )
         return given, grad, *(g.sum(0) for g in grads)
 
 
 def map_rows(layer: "Pointwise", x: Tensor) -> Tensor:
     """What `layer` makes of x (..., n_in): (..., n_out)."""
-    packed = _panels(_matrix(layer)), _bias(layer)
+    assert layer.bias is not None
+    packed = panels(matrix(layer.weight)), layer.bias
     out: Tensor = _MapRows.apply(x, layer.weight, *packed)  # type: ignore[no-untyped-call]
     return out
 
@@ -211,34 +195,9 @@ class _MapRows(torch.autograd.Function):
         return given, (grads.t() @ rows).view_as(weight), None, grads.sum(0)
 
 
-def _matrix(layer: "Pointwise") -> Tensor:
-    return layer.weight[:, :, 0, 0].t()  # (n_in, n_out)
-
-
-def _bias(layer: "Pointwise") -> Tensor:
-    assert layer.bias is not None
-    return layer.bias
-
-
 def _empty(shape: Sequence[int]) -> Tensor:
     # NumPy asks the system for large pages, which saves a tenth of the encoder's time on Linux.
     return torch.from_numpy(np.empty(shape, np.float32))
-
-
-def _padded(x: Tensor, n: int) -> Tensor:
-    return x if n == x.shape[-1] else F.pad(x, (0, n - x.shape[-1]))
-
-
-def _panels(weight: Tensor) -> Tensor:
-    """(..., K, N) -> (..., n, K, COLUMNS): groups of columns one after another, the last padded."""
-    columns: int = import_module("ginr.simd_numba").COLUMNS
-    padded = _padded(weight, -(-weight.shape[-1] // columns) * columns)
-    return padded.reshape(*padded.shape[:-1], -1, columns).transpose(-3, -2)
-
-
-def _turned(panels: Tensor) -> Tensor:
-    """The panels (..., n, K, COLUMNS) of a map as those of its transpose, (..., n', n COLUMNS, COLUMNS)."""
-    return _panels(panels.transpose(-1, -2).flatten(-3, -2))
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ginr.errors import GinrError
-from ginr.field import Box
 from ginr.picture import printable
+from ginr.size import Box
 
 Floats = NDArray[np.float64]
 Pair = tuple[float, float]

@@ -1,12 +1,16 @@
 """How large tiles are: whole windows, a margin around them, and what fits the memory at hand."""
 
 import math
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-
+from ginr.backends import default_backend
 from ginr.errors import GinrError
-from ginr.model import Ginr
-from ginr.scan import default_backend
+
+if TYPE_CHECKING:
+    from ginr.model import Ginr
+    from ginr.model_cpu import CpuGinr
+
+    Network: TypeAlias = Ginr | CpuGinr
 
 MARGIN = 32  # LR pixels around the core of a tile, at least
 LARGEST = 2048  # LR pixels along the side of a core on a GPU, however much memory it has
@@ -15,20 +19,23 @@ ALIVE_COMPILED = 2.4  # the same in compiled passes
 ON_CPU = 880 << 20  # bytes for the encoder on the CPU: tiles of 1024x1024 pixels with `small`
 
 
-def tile_side(model: Ginr, tile: int | None) -> int:
+def tile_side(model: "Network", tile: int | None) -> int:
     """The side of a core in whole windows: `tile`, or what fits into `ON_CPU` bytes or half a GPU."""
-    device = model.lps.device
+    device = model.device
     if tile:
         return whole_windows(tile, model.config.window)
     if device.type != "cuda":
         return fitting_side(model, ON_CPU)
+    import torch
+
+    assert isinstance(device, torch.device)
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return fitting_side(model, (torch.cuda.mem_get_info(device)[0] + cached) // 2)
 
 
-def fitting_side(model: Ginr, n_byte: int) -> int:
+def fitting_side(model: "Network", n_byte: int) -> int:
     """The largest side of a core, in whole windows, that is encoded in so many bytes."""
-    config, compiled = model.config, default_backend(model.lps.device) == "numba"
+    config, compiled = model.config, default_backend(model.device) == "numba"
     steps = (config.seq_len + config.n_lp) / config.window**2  # per LR pixel
     alive = ALIVE_COMPILED if compiled else ALIVE
     per_pixel = 4 * alive * steps * (config.inner + 2 * config.n_state) * model.n_view
@@ -41,9 +48,9 @@ def whole_windows(length: int, window: int) -> int:
     return -(-length // window) * window
 
 
-def smaller_side(side: int, model: Ginr) -> int:
+def smaller_side(side: int, model: "Network") -> int:
     """Half the side of a tile, in whole windows; raises GinrError where it is one window already."""
-    window, device = model.config.window, model.lps.device
+    window, device = model.config.window, model.device
     if side <= window:
         place = "" if device.type == "cpu" else f" on {device}, or use --device cpu"
         raise GinrError(
@@ -54,8 +61,8 @@ def smaller_side(side: int, model: Ginr) -> int:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether this is how running out of memory looks."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError):
         return True
-    # Neither torch's CPU allocator nor oneDNN, CUDA, cuBLAS and cuDNN have a class of their own for it.
+    # Torch's own errors say so too; oneDNN, CUDA, cuBLAS and cuDNN have no class of their own for it.
     words = ("allocate memory", "could not create a primitive", "out of memory", "ALLOC_FAILED")
     return any(phrase in str(error) for phrase in words)

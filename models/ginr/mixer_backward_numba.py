@@ -9,7 +9,7 @@ import numpy as np
 from ginr.activations_numba import constant, layer_norm_backward, sigmoid
 from ginr.fused import fused, inlined, take
 from ginr.mixer_numba import convolve, gather, project, steps
-from ginr.scan import CHUNK, STATES
+from ginr.packing import CHUNK, STATES
 from ginr.scan_backward_numba import scan_states_back
 from ginr.simd_numba import COLUMNS, LANES, ROWS, add_outer, fma, load, spread, store, total
 

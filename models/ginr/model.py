@@ -1,19 +1,24 @@
 """`Ginr`: pixels -> tokens -> tokens and LPs interleaved -> encoder -> LPs taken out -> Field."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ginr.attention import AttentionDecoder
 from ginr.config import GinrConfig
 from ginr.cosine import start_as_transform
 from ginr.decoder import LatticeDecoder
+from ginr.device import Precision, sent
 from ginr.errors import SizeError
 from ginr.field import Field
 from ginr.mamba import BiMamba, Block, ContentPath, Conv
-from ginr.tokens import lp_order, sequence_layout, window_plan
+from ginr.sequences import lp_order, sequence_layout
+from ginr.tokens import window_plan
 
 
 class Ginr(nn.Module):
@@ -38,6 +43,11 @@ class Ginr(nn.Module):
         start = self.start
         if config.base == "none" and start and start.source is None and start.up == 1:
             start_as_transform(self.stem, start, self.decoder, config.patch)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.lps.device
 
     def compile(self, backend: str = "inductor") -> None:
         """Have torch.compile fuse every block, and the decoder's answers to queries, when first run.
@@ -76,6 +86,31 @@ class Ginr(nn.Module):
         base = pixels if self.config.base == "bicubic" else None
         return Field(
             self._crop(lps, height, width), base, size or (height, width), origin, self.decoder
+        )
+
+    @torch.inference_mode()
+    def encode_planes(
+        self,
+        layers: Sequence[NDArray[np.float32]],
+        *,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        precision: Precision = "auto",
+    ) -> Field:
+        """The field of planes (1 or 3, H, W) in [0, 1], each a picture of its own in the batch.
+
+        One plane stands for three; `origin` and `size` are as for `encode`.
+        """
+        fields, low = [], in_bfloat16(self, precision)
+        for layer in layers:  # one after the other: together they would need twice the memory
+            pixels = sent(torch.from_numpy(layer), self.device).expand(3, -1, -1)[None]
+            with torch.autocast(pixels.device.type, torch.bfloat16, enabled=low):
+                fields.append(self.encode(pixels, origin=origin, size=size))
+        bases = [field.base for field in fields if field.base is not None]
+        return replace(
+            fields[0],
+            features=torch.cat([field.features.float() for field in fields]),
+            base=torch.cat(bases) if bases else None,
         )
 
     def _features(self, pixels: Tensor) -> Tensor:
@@ -130,6 +165,18 @@ class Ginr(nn.Module):
             return windows
         rows, columns = (-(-n * side // self.config.window) for n in (height, width))
         return lps[:, :rows, :columns]
+
+
+def in_bfloat16(model: Ginr, precision: Precision) -> bool:
+    """Whether to encode in bfloat16: where auto, on GPUs that compute in it, above a base.
+
+    A field that corrects a picture changes by 0.008 dB at the most (Set5, x2 and x4), one that is
+    all of the picture by up to 0.11 dB.
+    """
+    device = model.device
+    if precision != "auto" or device.type != "cuda" or model.config.base == "none":
+        return precision == "bfloat16"
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def centred_lps(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,14 +14,14 @@ from torch import Tensor
 from ginr.attention import surroundings
 from ginr.config import GinrConfig
 from ginr.decoder import LatticeDecoder
+from ginr.device import Precision
 from ginr.errors import GinrError, SizeError
-from ginr.field import Box, Field
+from ginr.field import Field
 from ginr.memory import MARGIN, whole_windows
 from ginr.model import Ginr
 from ginr.picture import Picture, quantize
-from ginr.size import output_box
+from ginr.size import Box, output_box
 from ginr.tiles import (
-    Precision,
     Tile,
     cut_box,
     cut_strips,
@@ -99,7 +99,7 @@ class PictureField:
                 output_box(core, self.size, (height, width))
             ):
                 layers = field.render((height, width), (top, left, bottom, right)).float().cpu()
-                planes = planes_of(layers, self.channels < 3, has_alpha, len(layers) == 1)
+                planes = planes_of(layers.numpy(), self.channels < 3, has_alpha, len(layers) == 1)
                 out[top:bottom, left:right] = quantize(planes, self.depth, has_alpha)
                 done += (bottom - top) * (right - left)
                 if progress:

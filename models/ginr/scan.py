@@ -9,8 +9,6 @@ Four backends compute the same numbers: `reference` (a plain loop, for tests), `
 products, wherever torch runs), `numba` (fused, CPU) and `mamba_ssm` (Triton, CUDA).
 """
 
-import warnings
-from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -18,12 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BACKENDS = ("reference", "chunked", "numba", "mamba_ssm")
-FASTEST = {"cpu": "numba", "cuda": "mamba_ssm"}  # by the type of the device
-CHUNK = 64  # steps per matrix product of the chunked scan, and between states the fused one keeps
+from ginr.backends import BACKENDS, default_backend, missing
+from ginr.packing import CHUNK, LANES, STATES, in_lanes, out_of_lanes, whole
+
 GRID = 65535  # blocks along an axis of a CUDA grid, of which a Triton kernel takes one per chunk
-LANES = 16  # numbers in a vector of the compiled loops, as in `ginr.simd_numba`
-STATES = 4  # states that the compiled scan holds in registers, a vector each
 
 
 def selective_scan(
@@ -82,44 +78,6 @@ def causal_conv_silu(
         mixed = F.silu(F.conv1d(padded, taps[:, None], bias.to(u.dtype), groups=u.shape[-1]))
     out: Tensor = mixed.transpose(1, 2)  # (B, T, C)
     return out.flip(1) if reverse else out
-
-
-def default_backend(device: torch.device) -> str:
-    """The fastest backend that runs on `device`."""
-    return "chunked" if slow_reason(device) else FASTEST[device.type]
-
-
-def slow_reason(device: torch.device) -> str:
-    """Why the scan on `device` is the chunked one, empty if there is a faster one."""
-    fastest = FASTEST.get(device.type)
-    return missing(fastest) if fastest else f"no kernels for {device.type}"
-
-
-def backends() -> dict[str, str]:
-    """Every backend with the reason why it cannot run here, empty if it can."""
-    cuda = "" if torch.cuda.is_available() else "needs a CUDA device, none was found"
-    return {
-        "reference": "",
-        "chunked": "",
-        "numba": missing("numba"),
-        "mamba_ssm": missing("mamba_ssm") or cuda,
-    }
-
-
-@lru_cache(maxsize=8)
-def missing(package: str) -> str:
-    """Why `package` cannot be used, empty if it can."""
-    module = {
-        "mamba_ssm": "mamba_ssm.ops.triton.ssd_combined",
-        "numba": "ginr.scan_numba",
-    }.get(package, package)
-    try:
-        with warnings.catch_warnings(action="ignore"):  # theirs, of no use to ours
-            import_module(module)
-    except Exception as error:  # a broken CUDA build raises anything from ImportError to OSError
-        words = str(error).partition("\n")[0]
-        return f"import {package} failed: {type(error).__name__}: {words}"
-    return ""
 
 
 def _unpack(packed: Tensor, n_head: int, n_state: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -207,35 +165,8 @@ class _NumbaScan(torch.autograd.Function):
             _np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(starts), _np(grad),
             _np(grad_packed), _np(grad_dt), _np(grad_a), _np(grad_d),
         )  # fmt: skip
-        grad_packed = _out_of_lanes(grad_packed, ctx.n_inner, ctx.n_state)
+        grad_packed = out_of_lanes(grad_packed, ctx.n_inner, ctx.n_state)
         return grad_packed, grad_dt, grad_a.sum(0), grad_d.sum(0), None, None
-
-
-def whole(n: int, unit: int = LANES) -> int:
-    """n rounded up to a multiple of `unit`."""
-    return -(-n // unit) * unit
-
-
-def in_lanes(packed: Tensor, n_inner: int, n_state: int) -> Tensor:
-    """Packed x, B and C (..., E + 2 S) with zeros after each, as the compiled loops read them.
-
-    x is followed by zeros up to whole vectors, B and C up to S' = a multiple of STATES numbers each,
-    and all of it up to whole vectors.
-    """
-    more = -n_state % STATES
-    if not more and n_inner % LANES == 0 and 2 * n_state % LANES == 0:
-        return packed
-    x, b, c = packed.split([n_inner, n_state, n_state], -1)
-    x, b, c = F.pad(x, (0, -n_inner % LANES)), F.pad(b, (0, more)), F.pad(c, (0, more))
-    return torch.cat([x, F.pad(torch.cat([b, c], -1), (0, -2 * (n_state + more) % LANES))], -1)
-
-
-def _out_of_lanes(packed: Tensor, n_inner: int, n_state: int) -> Tensor:
-    begin, step = whole(n_inner), whole(n_state, STATES)
-    if packed.shape[-1] == n_inner + 2 * n_state:
-        return packed
-    places = ((0, n_inner), (begin, n_state), (begin + step, n_state))
-    return torch.cat([packed.narrow(-1, first, n) for first, n in places], -1)
 
 
 def _np(tensor: Tensor) -> Any:

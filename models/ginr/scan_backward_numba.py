@@ -4,7 +4,7 @@ import numpy as np
 
 from ginr.activations_numba import constant
 from ginr.fused import fused, inlined, take
-from ginr.scan import CHUNK, STATES
+from ginr.packing import CHUNK, STATES
 from ginr.scan_numba import of_heads, start_of
 from ginr.simd_numba import LANES, fma, load, spread, store, totals
 

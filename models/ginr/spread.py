@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ginr.field import Box
+from ginr.size import Box
 
 Floats = NDArray[np.float64]
 

@@ -9,22 +9,23 @@ makes a band of output rows, handed on when it is whole: no more than one is hel
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from ginr.device import fetched, one_ahead, sent
+from ginr.device import Precision, one_ahead
 from ginr.errors import GinrError, SizeError
-from ginr.field import Box, Field
 from ginr.memory import MARGIN, is_out_of_memory, smaller_side, tile_side, whole_windows
-from ginr.model import Ginr
 from ginr.picture import Picture, quantize
 from ginr.picture_samples import Samples
-from ginr.size import output_box
+from ginr.size import Box, output_box
 
-Precision = Literal["auto", "float32", "bfloat16"]
+if TYPE_CHECKING:
+    from ginr.field import Field
+    from ginr.memory import Network
+    from ginr.model import Ginr
+    from ginr.model_cpu import CpuField
 
 STRIP = 1 << 19  # output pixels rendered at a time
 BAND = 1 << 27  # bytes of output in a band; its tiles are made flatter until it fits
@@ -40,7 +41,7 @@ class Tile:
 
 def upscale(
     picture: Picture,
-    model: Ginr,
+    model: "Network",
     *,
     height: int,
     width: int,
@@ -67,10 +68,9 @@ def upscale(
     return replace(picture, samples=out)
 
 
-@torch.inference_mode()
 def upscale_bands(
     picture: Picture,
-    model: Ginr,
+    model: "Network",
     *,
     height: int,
     width: int,
@@ -116,7 +116,7 @@ class _Work:
     def __init__(
         self,
         picture: Picture,
-        model: Ginr,
+        model: "Network",
         out: tuple[int, int],
         box: Box,
         side: int,
@@ -192,13 +192,12 @@ class _Work:
                 self.progress(done, total)
         self.done = done
 
-    def _begin(self, field: Field, strip: Box) -> Callable[[], Samples]:
+    def _begin(self, field: "Field | CpuField", strip: Box) -> Callable[[], Samples]:
         """A strip of the tile's output, to be called for: a GPU begins with it at once."""
         picture, is_colour = self.picture, self.opaque and not self.picture.is_grey
         fused = is_colour and field.can_render_samples
         if not fused:
-            layers = field.render(self.out, strip)  # (1 or 2, 3, h', w')
-            arrived = fetched(levels_of(layers[0], picture.depth) if is_colour else layers)
+            arrived = field.fetch(self.out, strip, picture.depth if is_colour else None)
 
         def finish() -> Samples:
             if not is_colour:
@@ -209,7 +208,7 @@ class _Work:
             if fused:
                 field.render_samples(self.out, strip, samples)
             else:
-                samples[..., :3] = arrived().numpy()
+                samples[..., :3] = arrived()
             return samples
 
         return finish
@@ -255,54 +254,32 @@ def cut_strips(box: Box) -> Iterator[Box]:
             yield y, left, min(y + rows, bottom), right
 
 
-def in_bfloat16(model: Ginr, precision: Precision) -> bool:
-    """Whether to encode in bfloat16: where auto, on GPUs that compute in it, above a base.
-
-    A field that corrects a picture changes by 0.008 dB at the most (Set5, x2 and x4), one that is
-    all of the picture by up to 0.11 dB.
-    """
-    device = model.lps.device
-    if precision != "auto" or device.type != "cuda" or model.config.base == "none":
-        return precision == "bfloat16"
-    return torch.cuda.get_device_capability(device) >= (8, 0)
-
-
+@overload
 def encode_tile(
-    picture: Picture, model: Ginr, tile: Tile, precision: Precision, opaque: bool
-) -> Field:
+    picture: Picture, model: "Ginr", tile: Tile, precision: Precision, opaque: bool
+) -> "Field": ...
+@overload
+def encode_tile(
+    picture: Picture, model: "Network", tile: Tile, precision: Precision, opaque: bool
+) -> "Field | CpuField": ...
+def encode_tile(
+    picture: Picture, model: "Network", tile: Tile, precision: Precision, opaque: bool
+) -> "Field | CpuField":
     """The tile's field: colour in picture 0 of the batch, alpha in picture 1 if it matters."""
     planes = picture.pixels(*tile.read)  # (C, h, w), colour premultiplied
     layers = [planes[:1] if picture.is_grey else planes[:3]]
     if not opaque:
         layers.append(planes[-1:])
-    fields, low = [], in_bfloat16(model, precision)
-    for layer in layers:  # one after the other: together they would need twice the memory
-        pixels = sent(torch.from_numpy(layer), model.lps.device).expand(3, -1, -1)[None]
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=low):
-            fields.append(
-                model.encode(pixels, origin=tile.read[:2], size=(picture.height, picture.width))
-            )
-    bases = [field.base for field in fields if field.base is not None]
-    return replace(
-        fields[0],
-        features=torch.cat([field.features.float() for field in fields]),
-        base=torch.cat(bases) if bases else None,
-    )
-
-
-def levels_of(colour: torch.Tensor, depth: int) -> torch.Tensor:
-    """Opaque colour (3, h, w) as `quantize` rounds it, on its own device: (h, w, 3) integers."""
-    peak, kind = (255, torch.uint8) if depth == 8 else (65535, torch.uint16)
-    return (colour.permute(1, 2, 0).contiguous().clamp(0, 1) * peak + 0.5).to(kind)
+    size = picture.height, picture.width
+    return model.encode_planes(layers, origin=tile.read[:2], size=size, precision=precision)
 
 
 def planes_of(
-    layers: torch.Tensor, is_grey: bool, has_alpha: bool, opaque: bool
+    layers: NDArray[np.float32], is_grey: bool, has_alpha: bool, opaque: bool
 ) -> NDArray[np.float32]:
     """Planes (C, ...), alpha last, from what the field of `encode_tile` answers: (1 or 2, 3, ...)."""
-    colour = layers[0].mean(0, keepdim=True) if is_grey else layers[0]
+    colour = layers[0].mean(0, keepdims=True) if is_grey else layers[0]
     parts = [colour]
     if has_alpha:
-        parts.append(torch.ones_like(colour[:1]) if opaque else layers[1].mean(0, keepdim=True))
-    planes: NDArray[np.float32] = torch.cat(parts).numpy()
-    return planes
+        parts.append(np.ones_like(colour[:1]) if opaque else layers[1].mean(0, keepdims=True))
+    return np.concatenate(parts)

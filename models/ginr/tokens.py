@@ -6,15 +6,12 @@ Letters: L tokens and N position tokens (LPs) of a window, T = L + N, W windows,
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from random import Random
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from ginr.arrays import Array, namespace
 from ginr.config import GinrConfig, Order, Placement
-from ginr.device import sent
 
 Index = NDArray[np.intp]
 Floats = NDArray[np.float64]
@@ -79,14 +76,13 @@ class LpPlan:
             return (n * length // self.n_lp)[:, None]
         return np.clip(self.before - 1, 0, length - 1)[:, None]
 
-    def interleave(self, tokens: Tensor, lps: Tensor) -> Tensor:
+    def interleave(self, tokens: Array, lps: Array) -> Array:
         """tokens (..., L, D) and lps (..., N, D) as one sequence (..., T, D)."""
-        both = torch.cat([tokens, lps], dim=-2)
-        return both.index_select(-2, torch.as_tensor(self.order, device=both.device))
+        return namespace(tokens).concatenate([tokens, lps], -2)[..., self.order, :]
 
-    def take(self, sequence: Tensor) -> Tensor:
+    def take(self, sequence: Array) -> Array:
         """The LPs (..., N, D) of a sequence (..., T, D)."""
-        return sequence.index_select(-2, torch.as_tensor(self.positions, device=sequence.device))
+        return sequence[..., self.positions, :]
 
 
 @dataclass(frozen=True)
@@ -175,56 +171,26 @@ def _raster(cells: Index, side: int) -> Index:
     return index
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)  # kept for later calls, which may be training
-def lp_order(config: GinrConfig, device: torch.device) -> Tensor:
-    """Which LP of the sequence stands at each place of a window's lattice of LPs, row by row: (N,)."""
-    return sent(torch.from_numpy(window_plan(config).lp_curves[0].argsort()), device)
-
-
 @dataclass(frozen=True)
-class SequenceLayout:
-    """The windows of one picture as one index: how (rows of tokens, rows of LPs) become sequences.
-
-    Tokens are kept as a lattice (B, h, w, D), LPs as a lattice too (or as windows x N without
-    one); a block reads them as B W sequences of length T and writes the answers back in place.
-    """
+class PicturePlan:
+    """The windows of one picture as one index: how rows of tokens, then rows of LPs, become sequences."""
 
     n_window: int
-    n_token: int
     token_shape: tuple[int, int]
+    """Of the lattice of tokens: h, w."""
     lp_shape: tuple[int, int]
-    order: Tensor
+    """Of the lattice of LPs, h' and w', or windows and N without one."""
+    order: Index
     """(W T,) indices into the rows of tokens, then of LPs."""
-    inverse: Tensor
-    """(W T,) the place of every row in the sequences."""
-
-    def interleave(self, tokens: Tensor, lps: Tensor) -> Tensor:
-        """tokens (B, h, w, D) and lps (B, h', w', D) as sequences (B W, T, D)."""
-        rows = torch.cat([tokens.flatten(1, 2), lps.flatten(1, 2)], dim=1)
-        rows = _permute(rows, self.order, self.inverse)
-        sequence: Tensor = rows.unflatten(1, (self.n_window, -1))
-        return sequence.flatten(0, 1)
-
-    def split(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
-        """Sequences (B W, T, D) as tokens (B, h, w, D) and lps (B, h', w', D)."""
-        rows = sequence.unflatten(0, (-1, self.n_window)).flatten(1, 2)
-        rows = _permute(rows, self.inverse, self.order)
-        tokens, lps = rows[:, : self.n_token], rows[:, self.n_token :]
-        return tokens.unflatten(1, self.token_shape), lps.unflatten(1, self.lp_shape)
 
 
-@lru_cache(maxsize=16)  # of large tiles each takes some 80 MB of a GPU
-@torch.inference_mode(False)  # kept for later calls, which may be training
-def sequence_layout(
-    config: GinrConfig, height: int, width: int, transposed: bool, device: torch.device
-) -> SequenceLayout:
-    """The layout of a picture of height x width pixels, whole windows."""
+@lru_cache(maxsize=16)
+def picture_plan(config: GinrConfig, height: int, width: int, transposed: bool) -> PicturePlan:
+    """The plan of a picture of height x width pixels, whole windows."""
     window = window_plan(config)
     down, across = height // config.window, width // config.window
     curve, lp_curve = window.curves[transposed], window.lp_curves[transposed]
     tokens = _whole(curve, window.side, down, across)  # (W, L)
-    n_token = tokens.size
     token_shape = (down * window.side, across * window.side)
     if window.lp_side:
         lps = _whole(lp_curve, window.lp_side, down, across)  # (W, N)
@@ -232,17 +198,8 @@ def sequence_layout(
     else:
         lps = np.arange(down * across * config.n_lp).reshape(-1, config.n_lp)
         lp_shape = (down * across, config.n_lp)
-    rows = [torch.as_tensor(index)[..., None] for index in (tokens, n_token + lps)]
-    order = sent(window.plan.interleave(*rows).flatten(), device)  # (W T,)
-    inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=device))
-    return SequenceLayout(
-        down * across,
-        n_token,
-        token_shape,
-        lp_shape,
-        order,
-        inverse,
-    )
+    order: Index = window.plan.interleave(tokens[..., None], tokens.size + lps[..., None]).ravel()
+    return PicturePlan(down * across, token_shape, lp_shape, order)
 
 
 def _whole(curve: Index, side: int, down: int, across: int) -> Index:
@@ -251,22 +208,3 @@ def _whole(curve: Index, side: int, down: int, across: int) -> Index:
     corner = np.stack(np.divmod(np.arange(down * across), across), -1) * side  # (W, 2)
     index: Index = (corner[:, :1] + y) * (across * side) + corner[:, 1:] + x
     return index
-
-
-class _Permute(torch.autograd.Function):
-    """Rows in another order; the gradient is the inverse order, a copy where torch would add."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return rows.index_select(1, order)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (inverse,) = ctx.saved_tensors
-        return grad.index_select(1, inverse), None, None
-
-
-def _permute(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-    permuted: Tensor = _Permute.apply(rows, order, inverse)  # type: ignore[no-untyped-call]
-    return permuted

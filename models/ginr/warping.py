@@ -20,14 +20,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ginr.device import Precision
 from ginr.errors import SizeError
-from ginr.field import Box, Field
+from ginr.field import Field
 from ginr.maps import Floats, Map
 from ginr.memory import is_out_of_memory, smaller_side, tile_side
 from ginr.model import Ginr
 from ginr.picture import Picture, quantize
+from ginr.size import Box
 from ginr.tiles import (
-    Precision,
     Tile,
     canvas,
     cut_box,
@@ -243,7 +244,7 @@ class _Work:
         rgb = replace(field, origin=(0, 0)).query(
             coords.expand(n_layer, -1, -1), (cells * unit).float().expand(n_layer, -1, -1)
         )
-        layers = rgb.transpose(1, 2).cpu()
+        layers = rgb.transpose(1, 2).cpu().numpy()
         values = planes_of(layers, self.picture.is_grey, self.has_alpha, self.opaque)
         for plane, value in zip(planes, values, strict=True):
             plane += np.bincount(parts.pixel, value * parts.weight, len(plane))

@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ginr.device import Precision
 from ginr.errors import SizeError
-from ginr.field import Box, Field
+from ginr.field import Field
 from ginr.maps import Floats
 from ginr.memory import tile_side
 from ginr.model import Ginr
 from ginr.picture import Picture, quantize
 from ginr.picture_samples import Planes, Samples
 from ginr.resize import cubic
-from ginr.size import MAX_SCALE
+from ginr.size import MAX_SCALE, Box
 from ginr.tiles import (
-    Precision,
     Tile,
     cut_box,
     encode_tile,
@@ -207,7 +207,7 @@ class _Film:
             (cell, cell),
         )
         picture = self.picture
-        planes = planes_of(layers.cpu(), picture.is_grey, picture.has_alpha, self.opaque)
+        planes = planes_of(layers.cpu().numpy(), picture.is_grey, picture.has_alpha, self.opaque)
         if alone:
             share = min(1.0, FADED - cell)
             planes *= share

@@ -32,8 +32,12 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
 
     core = Core()
     parts = {
-        "checkpoint": {"load_checkpoint": load, "peek": load},
-        "device": {"choose_device": place},
+        "checkpoint": {
+            "load_checkpoint": load,
+            "peek": load,
+            "needs_torch": lambda header: "it is a stand-in",
+        },
+        "device": {"choose_device": place, "reason_for_cpu": lambda name: place(name)[1]},
         "tiles": {"upscale": core.upscale, "upscale_bands": core.upscale_bands},
     }
     for name, contents in parts.items():

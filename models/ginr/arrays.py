@@ -1,0 +1,33 @@
+"""What functions need that take NumPy arrays and tensors alike.
+
+Inference on the CPU runs on arrays, without waiting for torch; training needs tensors, whose gradients
+then run through the very same lines.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+
+Array = Any
+"""A NumPy array or a tensor."""
+
+
+def namespace(x: Array) -> Any:
+    """The module whose functions take x: numpy or torch."""
+    return np if isinstance(x, np.ndarray | np.generic) else sys.modules["torch"]
+
+
+def as_type(x: Array, name: str) -> Array:
+    """x as `name`: float32, float64 or int64."""
+    return x.astype(name) if namespace(x) is np else x.to(getattr(namespace(x), name))
+
+
+def padded(x: Array, n: int) -> Array:
+    """x (..., n') with zeros behind, up to (..., n)."""
+    short = n - x.shape[-1]
+    if short == 0:
+        return x
+    if namespace(x) is np:
+        return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, short)])
+    return namespace(x).nn.functional.pad(x, (0, short))

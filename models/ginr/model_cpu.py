@@ -1,0 +1,325 @@
+"""The network on the CPU without torch: the compiled passes of its blocks on NumPy arrays.
+
+It does what `ginr.model.Ginr` does with the same weights, for those networks that every pass can run;
+loading torch takes longer than enlarging most pictures does. The weights are packed once.
+
+Letters: H W the picture, h w its tokens, h' w' its LPs, D width, E inner width, S state, M heads, N LPs,
+J waves.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ginr.backends import missing
+from ginr.config import GinrConfig
+from ginr.coords import Cell, render_grid
+from ginr.device import HOST, Host, Precision
+from ginr.packing import (
+    LANES,
+    STATES,
+    matrix,
+    pack_content,
+    pack_feed_forward,
+    pack_mixer,
+    panels,
+    whole,
+)
+from ginr.picture_samples import Samples
+from ginr.size import Box
+from ginr.tokens import PicturePlan, picture_plan, window_plan
+from ginr.wave_tables import grid_tables
+
+Floats = NDArray[np.float32]
+Arrays = tuple[Floats, ...]
+Shapes = dict[str, tuple[int, ...]]
+
+_NOTHING = np.empty((0, 0, 0), np.float32)  # nothing is kept for gradients
+
+
+def why_not(config: GinrConfig) -> str:
+    """Why a network of this configuration cannot run here, empty if it can."""
+    if reason := missing("numba"):
+        return reason
+    lp_side = window_plan(config).lp_side
+    if config.decoder != "lattice" or lp_side is None or lp_side < config.window:
+        return "its LPs are no lattice, one or more for every pixel, read by the lattice decoder"
+    if config.kernel != 3 or config.width % LANES or config.inner % LANES:
+        return f"its kernel is not 3 or its widths are no multiples of {LANES}"
+    return ""
+
+
+def shapes(config: GinrConfig) -> Shapes:
+    """The weights of a network that can run here, by the names of its checkpoint."""
+    d, e, m, h = config.width, config.inner, config.n_head, config.hidden
+    packed = e + 2 * config.n_state
+    square = _up(config) ** 2
+    norm = {"norm.weight": (d,), "norm.bias": (d,)}
+    mixer = {
+        "to_packed.weight": (packed, d, 1, 1), "to_gate.weight": (e, d, 1, 1),
+        "to_step.weight": (m, d, 1, 1), "conv_weight": (2, config.n_tap, packed),
+        "conv_bias": (2, packed), "log_decay": (2, m), "step_bias": (2, m), "skip": (2, m),
+        "norm": (e,), "out.weight": (d, e, 1, 1),
+    }  # fmt: skip
+    feed_forward = norm | {
+        "conv.weight": (h, d, 3, 3), "conv.bias": (h,), "out.weight": (d, h, 1, 1), "out.bias": (d,)
+    }  # fmt: skip
+    content = {"map.weight": (square * d, d, 1, 1), "map.bias": (square * d,)}
+    n_code, n_wave = 3 * (1 + 2 * config.n_frequency), config.n_frequency
+    parts: dict[str, Mapping[str, tuple[int, ...]]] = {
+        "stem.": {"weight": (d, 3, config.patch + 2, config.patch + 2), "bias": (d,)},
+        "decoder.head.": {"weight": (n_code, d, 1, 1), "bias": (n_code,)},
+        "decoder.footprint.0.": {"weight": (16, 2), "bias": (16,)},
+        "decoder.footprint.2.": {"weight": (1 + n_wave, 16), "bias": (1 + n_wave,)},
+        "": {"lps": (config.n_lp, d), "decoder.waves": (n_wave, 2)},
+    }
+    if config.content != "none":
+        parts["start."] = content
+    for index in range(config.n_blocks):
+        block = f"blocks.{index}."
+        if index % config.scan_every == 0:
+            parts[block] = norm
+            parts[f"{block}mixer."] = mixer
+        parts[f"{block}token_ff."] = parts[f"{block}lp_ff."] = feed_forward
+        if config.content == "blocks":
+            parts[f"{block}content."] = content
+    return {prefix + name: shape for prefix, part in parts.items() for name, shape in part.items()}
+
+
+def _up(config: GinrConfig) -> int:
+    """LPs per token along one axis."""
+    return (window_plan(config).lp_side or 0) * config.patch // config.window
+
+
+@dataclass(frozen=True)
+class _Block:
+    mixer: Arrays | None
+    token_ff: Arrays
+    lp_ff: Arrays
+    content: Arrays | None
+
+
+class CpuGinr:
+    """The network; it keeps nothing of a picture."""
+
+    n_view: ClassVar[int] = 1
+    device: ClassVar[Host] = HOST
+
+    def __init__(self, config: GinrConfig, weights: Mapping[str, NDArray[Any]]) -> None:
+        """`weights` as `shapes` names them. Raises ValueError for what cannot run here."""
+        if reason := why_not(config):
+            raise ValueError(reason)
+        self.config, self._up = config, _up(config)
+
+        def under(prefix: str) -> dict[str, Floats]:
+            found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+            return {name: value.astype(np.float32) for name, value in found.items()}
+
+        def content(prefix: str) -> Arrays | None:
+            part = under(prefix)
+            return _own(pack_content(part, self._up**2)) if part else None
+
+        def block(prefix: str) -> _Block:
+            scans = prefix + "mixer.skip" in weights
+            return _Block(
+                _own(pack_mixer(under(prefix), config.n_state)) if scans else None,
+                _own(pack_feed_forward(under(prefix + "token_ff."))),
+                _own(pack_feed_forward(under(prefix + "lp_ff."))),
+                content(prefix + "content."),
+            )
+
+        self._blocks = [block(f"blocks.{index}.") for index in range(config.n_blocks)]
+        self._start = content("start.")
+        stem, head = under("stem."), under("decoder.head.")
+        self._stem = stem["weight"].reshape(config.width, -1).T, stem["bias"]
+        side = window_plan(config).lp_side or 0
+        place = window_plan(config).lp_curves[0].argsort()  # on the lattice, row by row
+        self._bank = under("lps")[""][place].reshape(side, side, -1)
+        footprint = under("decoder.footprint.")
+        self._decoder = _Decoder(
+            1 / config.max_scale,
+            config.window / side,
+            under("decoder.waves")[""],
+            _own((panels(matrix(head["weight"])), head["bias"])),
+            footprint,
+        )
+
+    def encode_planes(
+        self,
+        layers: Sequence[Floats],
+        *,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        precision: Precision = "auto",
+    ) -> "CpuField":
+        """The field of planes (1 or 3, H, W) in [0, 1], one picture of the batch each.
+
+        As `Ginr.encode_planes`; all is float32, whatever the precision.
+        """
+        features = [self._features(layer) for layer in layers]
+        three = (3, *layers[0].shape[1:])
+        base = None
+        if self.config.base == "bicubic":
+            base = np.stack([np.broadcast_to(layer, three) for layer in layers])
+        return CpuField(np.stack(features), base, size, origin, self._decoder)
+
+    def _features(self, planes: Floats) -> Floats:
+        """planes (1 or 3, H, W) -> LP features (h', w', D)."""
+        mixing, forward = (import_module(f"ginr.{name}_numba") for name in ("mixer", "feedforward"))
+        tokens, shape = self._tokens(planes)
+        window = self.config.window
+        down, across = (n // window for n in shape)
+        lps = np.tile(self._bank, (down, across, 1))[None]
+        if self._start is not None:
+            lps = _run(forward.add_content, lps, tokens, *self._start, lps)
+        for index, block in enumerate(self._blocks):
+            if block.mixer is not None:
+                transposed = index // self.config.scan_every % 2 == 1
+                plan = picture_plan(self.config, *shape, transposed)
+                tokens, lps = self._mix(mixing.mix, block.mixer, plan, tokens, lps)
+            tokens = _run(forward.feed_forward, tokens, tokens, *block.token_ff, _NOTHING[None])
+            if block.content is not None:
+                lps = _run(forward.add_content, lps, tokens, *block.content, lps)
+            lps = _run(forward.feed_forward, lps, lps, *block.lp_ff, _NOTHING[None])
+        side = len(self._bank)
+        rows, columns = (-(-n * side // window) for n in planes.shape[1:])
+        return lps[0, :rows, :columns]
+
+    def _mix(
+        self,
+        mix: Callable[..., None],
+        packed: Arrays,
+        plan: PicturePlan,
+        tokens: Floats,
+        lps: Floats,
+    ) -> tuple[Floats, Floats]:
+        out = np.empty_like(tokens), np.empty_like(lps)
+        lattices = [v.reshape(1, -1, v.shape[-1]) for v in (tokens, lps, *out)]
+        n_state = whole(self.config.n_state, STATES)
+        mix(
+            *lattices[:2], plan.order, plan.n_window, *packed[:3], n_state, *packed[3:],
+            _NOTHING, _NOTHING, *lattices[2:],
+        )  # fmt: skip
+        return out
+
+    def _tokens(self, planes: Floats) -> tuple[Floats, tuple[int, int]]:
+        """planes (1 or 3, H, W), mirrored to whole windows, as tokens (1, h, w, D), and that size."""
+        patch, window = self.config.patch, self.config.window
+        indices = []
+        for length in planes.shape[1:]:
+            index = np.arange(length + -length % window) % (2 * length)
+            indices.append(np.minimum(index, 2 * length - 1 - index))
+        shape = (len(indices[0]), len(indices[1]))
+        pixels = np.zeros((3, shape[0] + 2, shape[1] + 2), np.float32)  # zeros around
+        pixels[:, 1:-1, 1:-1] = planes[:, indices[0][:, None], indices[1]] - np.float32(0.5)
+        patches = np.lib.stride_tricks.sliding_window_view(pixels, (patch + 2, patch + 2), (1, 2))
+        patches = patches[:, ::patch, ::patch].transpose(1, 2, 0, 3, 4)  # (h, w, 3, P + 2, P + 2)
+        weight, bias = self._stem
+        tokens = np.empty((1, *patches.shape[:2], len(bias)), np.float32)
+        for row, some in enumerate(
+            patches
+        ):  # a copy of all patches would be the largest array here
+            np.matmul(some.reshape(len(some), -1), weight, out=tokens[0, row])
+        tokens += bias
+        return tokens, shape
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """The lattice decoder (`ginr.decoder`)."""
+
+    min_cell: float
+    pitch: float
+    waves: Floats
+    """(J, 2)."""
+    head: Arrays
+    footprint: Mapping[str, Floats]
+
+    def gain(self, cell: Cell) -> Floats:
+        """What a footprint in LR pixels leaves of the mean and of each wave, (1 + J,)."""
+        size = np.maximum(np.array(cell, np.float32), np.float32(self.min_cell))
+        left = np.sinc(size * self.waves / np.float32(2 * math.pi)).prod(-1)
+        x = 4 * np.minimum(size, np.float32(1)) - 2
+        weights = self.footprint
+        x = weights["0.weight"] @ x + weights["0.bias"]
+        x = x * np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x], np.float32)  # GELU
+        correction = weights["2.weight"] @ x + weights["2.bias"]
+        gain: Floats = np.concatenate([np.ones(1, np.float32), left]) * (1 + correction)
+        return gain
+
+
+@dataclass(frozen=True)
+class CpuField:
+    """A picture as LP features and the decoder that reads them, as `ginr.field.Field`."""
+
+    features: Floats
+    """LP features (B, h', w', D)."""
+    base: Floats | None
+    """The LR pixels (B, 3, h, w) below the field, if any."""
+    size: tuple[int, int]
+    """H, W: the LR pixels that the coordinates [-1, 1] span."""
+    origin: tuple[int, int]
+    """The pixel of the H x W at which the encoded part starts."""
+    decoder: _Decoder
+    can_render_samples: ClassVar[bool] = True
+
+    @cached_property
+    def codes(self) -> Floats:
+        """(B, h, w, 3, F), worked out once."""
+        weight, bias = self.decoder.head
+        rows = np.ascontiguousarray(self.features).reshape(-1, self.features.shape[-1])
+        codes = np.empty((len(rows), len(bias)), np.float32)
+        import_module("ginr.feedforward_numba").map_rows(rows, weight, bias, codes)
+        return codes.reshape(*self.features.shape[:3], 3, -1)
+
+    def render_samples(self, size: tuple[int, int], box: Box, out: Samples) -> None:
+        """As `Field.render_samples`."""
+        peak = np.float32(np.iinfo(out.dtype).max)
+        import_module("ginr.render_numba").render_samples(*self._tables(size, box), peak, out)
+
+    def fetch(
+        self, size: tuple[int, int], box: Box, depth: int | None = None
+    ) -> Callable[[], NDArray[Any]]:
+        """As `Field.fetch`; all is done when called for."""
+        height, width = box[2] - box[0], box[3] - box[1]
+        if depth is not None:
+            kind = np.uint8 if depth == 8 else np.uint16
+            samples = np.empty((height, width, 3), kind)
+
+            def finished() -> NDArray[Any]:
+                self.render_samples(size, box, samples)
+                return samples
+
+            return finished
+
+        def rendered() -> NDArray[Any]:
+            out = np.empty((len(self.features), 3, height, width), np.float32)
+            import_module("ginr.render_numba").render_lattice(*self._tables(size, box), out)
+            return out
+
+        return rendered
+
+    def _tables(self, size: tuple[int, int], box: Box) -> list[NDArray[Any]]:
+        rows, columns, cell = render_grid(size, box, self.size, self.origin)
+        decoder = self.decoder
+        return grid_tables(
+            self.codes, self.base, rows, columns, decoder.pitch, decoder.waves, decoder.gain(cell)
+        )
+
+
+def _own(packed: Sequence[Any]) -> Arrays:
+    """Copies that compiled loops take: contiguous and writable, or they would be compiled anew."""
+    return tuple(np.array(array, np.float32, order="C") for array in packed)
+
+
+def _run(kernel: Callable[..., None], like: Floats, *arguments: NDArray[Any]) -> Floats:
+    """What the kernel writes into an array of the shape of `like`, its last argument."""
+    out = np.empty_like(like)
+    kernel(*arguments, out)
+    return out
