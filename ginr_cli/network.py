@@ -123,9 +123,10 @@ def load_upscaler(
     from ginr.device import HOST, reason_for_cpu
 
     reason = reason_for_cpu(device)
+    number: PrecisionName = precision.value
     if not reason or ensemble or precision is Precision.BFLOAT16 or needs_torch(peek(checkpoint)):
         return load_network(checkpoint, device, precision, tile, ensemble, say=say)
     say(f"{peek(checkpoint).name} on {HOST} ({reason})")
     say_what_takes_long(HOST, say)
     model = load_cpu_network(checkpoint)
-    return Network(model, peek(checkpoint).name, str(HOST), tile or None, "float32")
+    return Network(model, peek(checkpoint).name, str(HOST), tile or None, number)

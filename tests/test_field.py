@@ -48,7 +48,6 @@ def close(actual: Tensor, expected: Tensor) -> None:
     )
 
 
-@torch.no_grad()
 def centres(size: tuple[int, int], lr: tuple[int, int]) -> list[Tensor]:
     """Rows and columns of a render of `size`, in LR pixels."""
     return [
@@ -56,6 +55,7 @@ def centres(size: tuple[int, int], lr: tuple[int, int]) -> list[Tensor]:
     ]
 
 
+@torch.no_grad()
 def fused(field: Field, size: tuple[int, int], box: Box | None = None) -> Tensor:
     return field.render(size, box)
 

@@ -16,7 +16,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ginr.arrays import Array, namespace
 from ginr.config import GinrConfig
 from ginr.errors import CheckpointError
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from ginr.arrays import Array
     from ginr.model import Ginr
     from ginr.model_cpu import CpuGinr
 
@@ -306,9 +306,11 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
 
 
 def _check_fit(
-    path: Path, wanted: Mapping[str, tuple[int, ...]], weights: Mapping[str, Array]
+    path: Path, wanted: Mapping[str, tuple[int, ...]], weights: Mapping[str, "Array"]
 ) -> None:
     """Raises CheckpointError if a tensor is missing, unknown, of another shape or not finite."""
+    from ginr.arrays import namespace
+
     missing, extra = set(wanted) - set(weights), set(weights) - set(wanted)
     if missing or extra:
         raise CheckpointError(

@@ -1,6 +1,7 @@
 """Fixtures for the tests of the command line: each runs in an empty folder of its own."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -30,20 +31,25 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
             raise GinrError("device 'cuda:7': 1 CUDA devices found; use --device cpu")
         return torch.device("cpu" if name == "auto" else name), "no CUDA device"
 
+    def reason(name: str) -> str:
+        return "" if name.startswith("cuda") else place(name)[1]
+
     core = Core()
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         "checkpoint": {
-            "load_checkpoint": load,
             "peek": load,
-            "needs_torch": lambda header: "it is a stand-in",
+            "load_checkpoint": load,
+            "load_cpu_network": load,
+            "needs_torch": lambda header: "",
         },
-        "device": {"choose_device": place, "reason_for_cpu": lambda name: place(name)[1]},
+        "device": {"choose_device": place, "reason_for_cpu": reason},
         "tiles": {"upscale": core.upscale, "upscale_bands": core.upscale_bands},
     }
     for name, contents in parts.items():
+        # Modules that stand in, not attributes: what other modules have of the real one stays real.
         module = ModuleType(f"ginr.{name}")
-        module.__dict__.update(contents)
-        monkeypatch.setitem(sys.modules, f"ginr.{name}", module)
+        module.__dict__.update(vars(import_module(module.__name__)) | contents)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     return core
 
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ginr.checkpoint import load_checkpoint
 from ginr.evaluate import PROTOCOL, score
 from ginr.picture import Picture, read_picture
 from ginr.tiles import upscale
+from ginr_cli.network import load_upscaler
+from ginr_cli.options import Precision
 
 from .support import Core, Run, files
 
@@ -43,7 +44,7 @@ def test_numbers_are_the_library_s(run: Run, album: Path, tiny_checkpoint: Path)
     assert run.code == 0
     assert record["protocol"] == PROTOCOL and PROTOCOL in run.err
     assert (record["checkpoint"], record["scales"]) == ("tiny", [2, 6])
-    model = load_checkpoint(tiny_checkpoint).build(record["device"])
+    model = load_upscaler(str(tiny_checkpoint), "auto", Precision.AUTO, tile=0).model
 
     def ours(lr: Any, height: int, width: int) -> Any:
         return upscale(Picture(lr), model, height=height, width=width).samples

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ginr.checkpoint import load_checkpoint
-from ginr.device import choose_device
 from ginr.picture import read_picture
 from ginr.tiles import upscale
+from ginr_cli.network import load_upscaler
+from ginr_cli.options import Precision
 
 from .support import Run, picture
 
@@ -39,7 +39,7 @@ def test_the_file_is_what_the_library_makes(
     assert (run.code, run.out) == (0, "out.png\n")
     assert "tiny on " in run.err
     picture = read_picture(Path(name))
-    model = load_checkpoint(tiny_checkpoint).build(choose_device()[0])
+    model = load_upscaler(str(tiny_checkpoint), "auto", Precision.AUTO, tile=0).model
     expected = upscale(picture, model, height=39, width=53)
     result = read_picture(Path("out.png")).samples
     assert result.dtype == picture.samples.dtype

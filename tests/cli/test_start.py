@@ -65,9 +65,9 @@ def test_what_is_loaded_for_a_picture_is_needed_and_not_searched_for_cycles(
         "import gc, sys\nfrom ginr_cli.main import main\n"
         "try: main(['upscale', 'a.png', '-c', 'tiny.safetensors'])\n"
         "except SystemExit as leave: assert not leave.code, leave\n"
-        "needless = {'torch._dynamo', 'torch._inductor', 'sympy', 'ginr.train'}\n"
+        "needless = {'torch', 'ginr.train'}\n"
         "assert not needless & set(sys.modules), needless & set(sys.modules)\n"
-        "assert gc.isenabled() and gc.get_freeze_count() > 100_000"
+        "assert gc.isenabled() and gc.get_freeze_count() > 20_000"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
