@@ -219,7 +219,7 @@ def mix_backward(
             reverse = direction == 1
             bias, rates, ahead = step_bias[direction], log_decay[direction], skip[direction]
             steps_at = begin + n_packed + n_inner
-            steps(rows, wide, steps_at, bias, rates, head_dim, delta, decay, work)
+            steps(rows, wide, steps_at, n_step, bias, rates, head_dim, delta, decay, work)
             taps, shifts = conv_weight[direction], conv_bias[direction]
             convolve(rows, wide, begin, n_step, taps, shifts, reverse, mixed)
             for t in range(n_step):

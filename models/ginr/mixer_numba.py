@@ -43,10 +43,9 @@ def project(x, n_step, weight, rows, begin):
 
 
 @inlined
-def steps(rows, wide, first, step_bias, log_decay, head_dim, delta, decay, work):
+def steps(rows, wide, first, n_step, step_bias, log_decay, head_dim, delta, decay, work):
     """dt = softplus(step + bias) and exp(dt a) of every step, each head's number once per channel."""
-    # What a vector writes beyond its head is written over by the next one.
-    n_step = decay.shape[0] // (head_dim * step_bias.shape[0])  # a vector is left over
+    # What a vector writes beyond its head is written over by the next one, or in the one left over.
     n_head = step_bias.shape[0]
     for start in range(0, n_step, LANES):
         some = min(LANES, n_step - start)
@@ -132,7 +131,7 @@ def mix(
             reverse = direction == 1
             bias, rates = step_bias[direction], log_decay[direction]
             at = begin + n_packed + n_inner
-            steps(rows, wide, at, bias, rates, head_dim, gained, decay, work)
+            steps(rows, wide, at, n_step, bias, rates, head_dim, gained, decay, work)
             weight, bias, ahead = conv_weight[direction], conv_bias[direction], skip[direction]
             convolve(rows, wide, begin, n_step, weight, bias, reverse, mixed)
             for t in range(n_step):
