@@ -24,6 +24,7 @@ from ginr import checkpoint
 from ginr.checkpoint import (
     find_checkpoint,
     load_checkpoint,
+    load_cpu_network,
     peek,
     save_checkpoint,
     shipped_checkpoints,
@@ -198,28 +199,39 @@ def build(path: Path) -> Ginr:
     return load_checkpoint(path).build()
 
 
-def test_a_missing_tensor_is_named(tiny_checkpoint: Path) -> None:
+Build = Callable[[Path], object]
+WAYS = pytest.mark.parametrize("build", [build, load_cpu_network])
+
+
+@WAYS
+def test_a_missing_tensor_is_named(tiny_checkpoint: Path, build: Build) -> None:
     path = edited(tiny_checkpoint, lambda tensors: tensors.pop("stem.bias"))
     assert "missing tensors stem.bias" in refusal(build, path)
 
 
-def test_an_unknown_tensor_is_named(tiny_checkpoint: Path) -> None:
+@WAYS
+def test_an_unknown_tensor_is_named(tiny_checkpoint: Path, build: Build) -> None:
     path = edited(tiny_checkpoint, lambda tensors: tensors.update(extra=torch.zeros(2)))
     assert "unknown tensors extra" in refusal(build, path)
 
 
-def test_many_wrong_tensors_are_cut_short(tiny_checkpoint: Path) -> None:
+@WAYS
+def test_many_wrong_tensors_are_cut_short(tiny_checkpoint: Path, build: Build) -> None:
     path = edited(tiny_checkpoint, lambda tensors: [tensors.pop(k) for k in list(tensors)[1:]])
     assert len(refusal(build, path)) < 400
 
 
-def test_a_misshapen_tensor_is_named(tiny_checkpoint: Path) -> None:
+@WAYS
+def test_a_misshapen_tensor_is_named(tiny_checkpoint: Path, build: Build) -> None:
     path = edited(tiny_checkpoint, lambda tensors: tensors.update(lps=torch.zeros(64, 15)))
     assert "tensor lps has shape (64, 15), the configuration needs (64, 16)" in refusal(build, path)
 
 
+@WAYS
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_a_tensor_that_is_not_finite_is_named(tiny_checkpoint: Path, value: float) -> None:
+def test_a_tensor_that_is_not_finite_is_named(
+    tiny_checkpoint: Path, value: float, build: Build
+) -> None:
     path = edited(tiny_checkpoint, lambda tensors: tensors["stem.bias"][3:4].fill_(value))
     assert "tensor stem.bias holds NaN or infinity" in refusal(build, path)
 

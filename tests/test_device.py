@@ -6,6 +6,7 @@ Run: pytest tests/test_device.py
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ginr import decoder
+from ginr import decoder, device
 from ginr.config import GinrConfig
 from ginr.device import choose_device, fetched, one_ahead, sent
 from ginr.ensemble import Ensemble
@@ -45,6 +46,32 @@ def test_devices_that_are_not_there(name: str, count: int, monkeypatch: pytest.M
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     with pytest.raises(GinrError, match=f"device '{name}': {count} CUDA devices found"):
         choose_device(name)
+
+
+@pytest.mark.parametrize(
+    ("version", "driver", "told"),
+    [
+        ("cuda = None\nhip = None", True, "no CUDA device was found"),
+        ("cuda = '13.0'\nhip = None", False, "no CUDA device was found"),
+        ("cuda = '13.0'\nhip = None", True, ""),
+        ("cuda = None\nhip = '7.1'", False, ""),
+        ("cuda = ", False, ""),
+    ],
+)
+def test_torch_is_asked_where_it_may_find_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, driver: bool, told: str
+) -> None:
+    def load(name: str) -> None:
+        if not driver:
+            raise OSError(f"{name}: cannot open shared object file")
+
+    Path(tmp_path, "version.py").write_text(version)
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(device, "find_spec", lambda name: spec)
+    monkeypatch.setattr(device.ctypes, "CDLL", load)
+    monkeypatch.setattr(device, "_may_find_cuda", device._may_find_cuda.__wrapped__)
+    assert device.reason_for_cpu("auto") == told
+    assert device.reason_for_cpu("cpu") == "asked for" and not device.reason_for_cpu("cuda:1")
 
 
 def test_the_second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
