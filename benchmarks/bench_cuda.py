@@ -34,12 +34,12 @@ from rich.console import Console
 from ginr.backends import default_backend, missing, slow_reason
 from ginr.checkpoint import load_checkpoint
 from ginr.decoder import LatticeDecoder
-from ginr.device import choose_device
+from ginr.device import Precision, choose_device
 from ginr.errors import GinrError
 from ginr.memory import fitting_side
-from ginr.model import Ginr
+from ginr.model import Ginr, in_bfloat16
 from ginr.picture import Picture, read_picture
-from ginr.tiles import Precision, in_bfloat16, upscale
+from ginr.tiles import upscale
 
 PHOTO = Path(__file__).parent.parent / "sample_images" / "photo_spices.png"
 TARGET = 100
@@ -92,7 +92,7 @@ def main() -> None:
         parser.error(str(error))
     console = Console()
     model = load_checkpoint(options.checkpoint).build(device)
-    device = model.lps.device  # with its number
+    device = model.device  # with its number
     tile = limited(model, device, options.memory_gib)
     report: dict[str, Any] = {"machine": machine(device), "checkpoint": options.checkpoint}
     report |= {"memory_gib": options.memory_gib, "tile": tile, "target_mp_per_s": TARGET}
@@ -200,7 +200,7 @@ def whole(
     facts: dict[str, Any],
 ) -> Row:
     """One row of the table."""
-    device, low = model.lps.device, in_bfloat16(model, precision)
+    device, low = model.device, in_bfloat16(model, precision)
     size = round(picture.height * scale), round(picture.width * scale)
     takes = []
     for turn in range(-1, turns):
@@ -257,7 +257,7 @@ def likeness(
 @torch.inference_mode()
 def one_render(model: Ginr, picture: Picture, turns: int) -> dict[str, tuple[float, float]]:
     """The plane waves of a field at x4: seconds, and GB/s of what must be moved, by who fuses them."""
-    device, decoder = model.lps.device, model.decoder
+    device, decoder = model.device, model.decoder
     assert isinstance(decoder, LatticeDecoder)
     planes = picture.pixels(0, 0, min(512, picture.height), min(512, picture.width))
     codes = model.encode(torch.from_numpy(planes)[None].to(device)).codes

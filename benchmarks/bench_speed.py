@@ -39,8 +39,8 @@ from PIL import Image
 from rich.console import Console
 from rivals import Edsr, LiifDecoder, Smfa
 
-from ginr.checkpoint import load_checkpoint
-from ginr.model import Ginr
+from ginr.checkpoint import load_cpu_network
+from ginr.model_cpu import CpuGinr
 from ginr.picture import read_picture
 
 SCALE = 4
@@ -53,14 +53,14 @@ Rows = dict[str, float]
 START = """
 import json, sys, time
 begin = time.perf_counter()
-import torch
-from ginr.checkpoint import load_checkpoint
-import ginr.model
+import numpy as np
+from ginr.checkpoint import load_cpu_network
+import ginr.mixer_numba, ginr.feedforward_numba, ginr.render_numba
 imported = time.perf_counter()
-model = load_checkpoint(sys.argv[1]).build()
+model = load_cpu_network(sys.argv[1])
 loaded = time.perf_counter()
-with torch.inference_mode():
-    model.encode(torch.rand(1, 3, 16, 16)).render((64, 64))
+layer = np.zeros((3, 16, 16), np.float32)
+model.encode_planes([layer], origin=(0, 0), size=(16, 16)).fetch((64, 64), (0, 0, 64, 64), 8)()
 first = time.perf_counter()
 sys.stdout.write(json.dumps([imported - begin, loaded - imported, first - loaded]))
 """
@@ -89,7 +89,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     console = Console()
-    model = load_checkpoint(options.checkpoint).build()
+    model = load_cpu_network(options.checkpoint)
     torch.manual_seed(0)
     report: dict[str, Any] = {"machine": machine(), "checkpoint": options.checkpoint}
     console.print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))
@@ -100,7 +100,7 @@ def main() -> None:
     show(console, title, ["seconds", "of EDSR-baseline"], {
         name: [f"{seconds:.3f}", f"{seconds / edsr:.3f}"] for name, seconds in rows.items()
     })  # fmt: skip
-    rate = 2 * encoder_macs(model, side * side) / rows["ginr encode"] / 1e9
+    rate = 2 * encoder_macs(model.config, side * side) / rows["ginr encode"] / 1e9
     moved = (SCALE * side) ** 2 * 3 * 4 / rows["ginr render"] / 1e9
     report |= {"in_process_s": rows, "encode_gflops": rate, "render_gb_per_s": moved}
     console.print(
@@ -133,42 +133,45 @@ def machine() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2),
-        "torch": torch.__version__,
+        "torch": torch.__version__,  # of the other networks
         "matmul_gflops": matmul_gflops(),
         "copy_gb_per_s": copy_gb_per_s(),
     }
 
 
 @torch.inference_mode()
-def in_process(model: Ginr, side: int, turns: int) -> Rows:
+def in_process(model: CpuGinr, side: int, turns: int) -> Rows:
     """Ours, interpolation and the networks, turn by turn."""
     pixels = torch.rand(1, 3, side, side)
     last = pixels.to(memory_format=torch.channels_last)
     bytes_ = (pixels[0].permute(1, 2, 0) * 255).byte().numpy()
     picture = Image.fromarray(bytes_)
-    size = (SCALE * side, SCALE * side)
+    layer, size = pixels[0].numpy(), (SCALE * side, SCALE * side)
     edsr, smfa = (net().eval().to(memory_format=torch.channels_last) for net in (Edsr, Smfa))
     liif = LiifDecoder(model.config.width)
     kept: dict[str, Any] = {}
 
     def encode() -> None:
-        kept["field"] = model.encode(pixels)
+        kept["field"] = model.encode_planes([layer], origin=(0, 0), size=(side, side))
 
-    def render() -> None:
-        kept["field"] = replace(kept["field"])  # without its codes, as a user's first render
-        kept["field"].render(size)
+    def render(size: tuple[int, int] = size) -> None:
+        kept["field"].fetch(size, (0, 0, *size))()
+
+    def first_render() -> None:
+        kept["field"] = replace(kept["field"])  # without its codes
+        render()
 
     things: dict[str, Callable[[], object]] = {
         "ginr encode": encode,
-        "ginr render": render,
-        "ginr render, another size": lambda: kept["field"].render((3 * side, 3 * side)),
+        "ginr render": first_render,
+        "ginr render, another size": lambda: render((3 * side, 3 * side)),
         "Pillow bicubic": lambda: picture.resize(size, Image.Resampling.BICUBIC),
         "Pillow Lanczos": lambda: picture.resize(size, Image.Resampling.LANCZOS),
         "torch bicubic": lambda: F.interpolate(pixels, size, mode="bicubic"),
         "EDSR-baseline": lambda: edsr(last),
         "SMFANet": lambda: smfa(last),
         f"LIIF decoder, 1/{LIIF_SHARE} of the rows": lambda: liif(
-            kept["field"].features, (size[0] // LIIF_SHARE, size[1])
+            torch.from_numpy(kept["field"].features), (size[0] // LIIF_SHARE, size[1])
         ),
     }
     if find_spec("cv2") is not None:
@@ -213,7 +216,7 @@ def upscaling(source: Path, target: Path, scale: float, checkpoint: str) -> list
 
 
 def by_size(
-    model: Ginr, checkpoint: str, sizes: list[float], scales: list[float], turns: int
+    model: CpuGinr, checkpoint: str, sizes: list[float], scales: list[float], turns: int
 ) -> list[dict[str, float]]:
     """Medians by size and scale, all in turn: the work from memory to memory, then whole processes."""
     random = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """What the benchmarks share: clocks, what a machine reaches at best, what an encoder computes, tables."""
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from rich.console import Console
@@ -14,10 +16,12 @@ from rich.table import Table
 
 from ginr.config import GinrConfig
 from ginr.decoder import LatticeDecoder
+from ginr.device import Precision
 from ginr.field import Field
 from ginr.model import Ginr
+from ginr.model_cpu import CpuField, CpuGinr, shapes
 from ginr.picture import Picture
-from ginr.tiles import Precision, upscale_bands
+from ginr.tiles import upscale_bands
 
 CPU = torch.device("cpu")
 
@@ -82,10 +86,9 @@ class Stopwatch:
 def watched(
     device: torch.device,
 ) -> Iterator[tuple[Stopwatch, Stopwatch, list[tuple[int, int]]]]:
-    """Within it encoding and rendering are timed, and each encoded tile leaves its pixels and bytes."""
+    """Within it encoding and rendering are timed, and each tile that torch encodes leaves its pixels and bytes."""
     encoding, rendering, seen = Stopwatch(device), Stopwatch(device), list[tuple[int, int]]()
-    encode, render, samples = Ginr.encode, Field.render, Field.render_samples
-    clocked = encoding.around(encode)
+    clocked = encoding.around(Ginr.encode)
 
     def heard(model: Ginr, pixels: torch.Tensor, **options: Any) -> Field:
         field: Field = clocked(model, pixels, **options)
@@ -94,25 +97,28 @@ def watched(
         seen.append((n_row * n_column, least_bytes(field)))
         return field
 
-    Ginr.encode = heard  # type: ignore[assignment, method-assign]
-    Field.render = rendering.around(render)  # type: ignore[method-assign]
-    Field.render_samples = rendering.around(samples)  # type: ignore[method-assign]
-    try:
+    with (
+        patch.object(Ginr, "encode", heard),
+        patch.object(CpuGinr, "encode_planes", encoding.around(CpuGinr.encode_planes)),
+        patch.object(Field, "render", rendering.around(Field.render)),
+        patch.object(Field, "render_samples", rendering.around(Field.render_samples)),
+        patch.object(CpuField, "render_samples", rendering.around(CpuField.render_samples)),
+    ):
         yield encoding, rendering, seen
-    finally:
-        Ginr.encode, Field.render = encode, render  # type: ignore[method-assign]
-        Field.render_samples = samples  # type: ignore[method-assign]
 
 
 def upscaled(
-    model: Ginr,
+    model: Ginr | CpuGinr,
     picture: Picture,
     scale: float,
     tile: int | None = None,
     precision: Precision = "auto",
 ) -> tuple[float, float, float, list[tuple[int, int]]]:
-    """Seconds from samples to samples, those of encoding and of rendering; each tile's pixels and bytes."""
-    device = model.lps.device
+    """Seconds from samples to samples, those of encoding and of rendering; each tile's pixels and bytes.
+
+    The latter are left out for a network without torch.
+    """
+    device = torch.device(str(model.device))
     height, width = round(picture.height * scale), round(picture.width * scale)
 
     def run() -> None:
@@ -152,18 +158,17 @@ def copy_gb_per_s(device: torch.device = CPU) -> float:
     return round(2 * 4 * source.numel() / seconds / 1e9, 1)
 
 
-def encoder_macs(model: Ginr, n_pixel: int) -> float:
+def encoder_macs(config: GinrConfig, n_pixel: int) -> float:
     """Multiplications of the encoder for a picture of whole windows: weights times where they apply."""
-    config: GinrConfig = model.config
     n_token = n_pixel / config.patch**2
     n_lp = n_pixel * config.n_lp / config.window**2
-    macs = 0.0
-    for name, weight in model.named_parameters():
-        if weight.dim() < 3 or name.startswith("decoder."):
+    macs, wanted = 0.0, shapes(config)
+    for name, shape in wanted.items():
+        if len(shape) < 3 or name.startswith("decoder."):
             continue
         n_place = n_token + n_lp if "mixer" in name else n_lp if "lp_ff" in name else n_token
-        macs += weight.numel() * n_place
-    n_scan = sum("log_decay" in name for name, _ in model.named_parameters())
+        macs += math.prod(shape) * n_place
+    n_scan = sum("log_decay" in name for name in wanted)
     # Per step and direction the state is decayed, added to and read: three for each number of it.
     return macs + n_scan * 2 * 3 * (n_token + n_lp) * config.inner * config.n_state
 

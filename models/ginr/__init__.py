@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ginr.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from ginr.checkpoint import Checkpoint, load_checkpoint, load_cpu_network, save_checkpoint
     from ginr.config import GinrConfig
     from ginr.errors import CheckpointError, GinrError, PictureError, SizeError
     from ginr.field import Field
     from ginr.field_file import load_field, save_field
     from ginr.lps import LpReport
     from ginr.model import Ginr
+    from ginr.model_cpu import CpuGinr
     from ginr.picture import Picture, read_picture, write_picture
     from ginr.picture_field import PictureField, encode_picture
     from ginr.tiles import upscale
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "CheckpointError",
+    "CpuGinr",
     "Field",
     "Ginr",
     "GinrConfig",
@@ -36,6 +38,7 @@ __all__ = [
     "TrainConfig",
     "encode_picture",
     "load_checkpoint",
+    "load_cpu_network",
     "load_field",
     "read_picture",
     "save_checkpoint",
@@ -48,6 +51,7 @@ __all__ = [
 _HOME = {
     "Checkpoint": "checkpoint",
     "CheckpointError": "errors",
+    "CpuGinr": "model_cpu",
     "Field": "field",
     "Ginr": "model",
     "GinrConfig": "config",
@@ -60,6 +64,7 @@ _HOME = {
     "TrainConfig": "train_config",
     "encode_picture": "picture_field",
     "load_checkpoint": "checkpoint",
+    "load_cpu_network": "checkpoint",
     "load_field": "field_file",
     "read_picture": "picture",
     "save_checkpoint": "checkpoint",
