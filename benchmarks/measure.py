@@ -18,8 +18,9 @@ from ginr.config import GinrConfig
 from ginr.decoder import LatticeDecoder
 from ginr.device import Precision
 from ginr.field import Field
+from ginr.field_cpu import CpuField
 from ginr.model import Ginr
-from ginr.model_cpu import CpuField, CpuGinr, shapes
+from ginr.model_cpu import CpuGinr, shapes
 from ginr.picture import Picture
 from ginr.tiles import upscale_bands
 

@@ -3,14 +3,11 @@
 It does what `ginr.model.Ginr` does with the same weights, for those networks that every pass can run;
 loading torch takes longer than enlarging most pictures does. The weights are packed once.
 
-Letters: H W the picture, h w its tokens, h' w' its LPs, D width, E inner width, S state, M heads, N LPs,
-J waves.
+Letters: H W the picture, P patch, h w its tokens, h' w' its LPs, D width, E inner width.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -19,8 +16,8 @@ from numpy.typing import NDArray
 
 from ginr.backends import missing
 from ginr.config import GinrConfig
-from ginr.coords import Cell, render_grid
 from ginr.device import HOST, Host, Precision
+from ginr.field_cpu import Arrays, CpuDecoder, CpuField, Floats
 from ginr.packing import (
     LANES,
     STATES,
@@ -31,13 +28,8 @@ from ginr.packing import (
     panels,
     whole,
 )
-from ginr.picture_samples import Samples
-from ginr.size import Box
 from ginr.tokens import PicturePlan, picture_plan, window_plan
-from ginr.wave_tables import grid_tables
 
-Floats = NDArray[np.float32]
-Arrays = tuple[Floats, ...]
 Shapes = dict[str, tuple[int, ...]]
 
 _NOTHING = np.empty((0, 0, 0), np.float32)  # nothing is kept for gradients
@@ -140,14 +132,13 @@ class CpuGinr:
         self._stem = stem["weight"].reshape(config.width, -1).T, stem["bias"]
         side = window_plan(config).lp_side or 0
         place = window_plan(config).lp_curves[0].argsort()  # on the lattice, row by row
-        self._bank = under("lps")[""][place].reshape(side, side, -1)
-        footprint = under("decoder.footprint.")
-        self._decoder = _Decoder(
+        self._bank = weights["lps"].astype(np.float32)[place].reshape(side, side, -1)
+        self._decoder = CpuDecoder(
             1 / config.max_scale,
             config.window / side,
-            under("decoder.waves")[""],
+            weights["decoder.waves"].astype(np.float32),
             _own((panels(matrix(head["weight"])), head["bias"])),
-            footprint,
+            under("decoder.footprint."),
         )
 
     def encode_planes(
@@ -162,12 +153,13 @@ class CpuGinr:
 
         As `Ginr.encode_planes`; all is float32, whatever the precision.
         """
-        features = [self._features(layer) for layer in layers]
+        features = [self._features(layer)[None] for layer in layers]
         three = (3, *layers[0].shape[1:])
         base = None
         if self.config.base == "bicubic":
             base = np.stack([np.broadcast_to(layer, three) for layer in layers])
-        return CpuField(np.stack(features), base, size, origin, self._decoder)
+        both = features[0] if len(features) == 1 else np.concatenate(features)
+        return CpuField(both, base, size, origin, self._decoder)
 
     def _features(self, planes: Floats) -> Floats:
         """planes (1 or 3, H, W) -> LP features (h', w', D)."""
@@ -222,95 +214,10 @@ class CpuGinr:
         patches = patches[:, ::patch, ::patch].transpose(1, 2, 0, 3, 4)  # (h, w, 3, P + 2, P + 2)
         weight, bias = self._stem
         tokens = np.empty((1, *patches.shape[:2], len(bias)), np.float32)
-        for row, some in enumerate(
-            patches
-        ):  # a copy of all patches would be the largest array here
+        for row, some in enumerate(patches):  # all at once would be the largest array of them all
             np.matmul(some.reshape(len(some), -1), weight, out=tokens[0, row])
         tokens += bias
         return tokens, shape
-
-
-@dataclass(frozen=True)
-class _Decoder:
-    """The lattice decoder (`ginr.decoder`)."""
-
-    min_cell: float
-    pitch: float
-    waves: Floats
-    """(J, 2)."""
-    head: Arrays
-    footprint: Mapping[str, Floats]
-
-    def gain(self, cell: Cell) -> Floats:
-        """What a footprint in LR pixels leaves of the mean and of each wave, (1 + J,)."""
-        size = np.maximum(np.array(cell, np.float32), np.float32(self.min_cell))
-        left = np.sinc(size * self.waves / np.float32(2 * math.pi)).prod(-1)
-        x = 4 * np.minimum(size, np.float32(1)) - 2
-        weights = self.footprint
-        x = weights["0.weight"] @ x + weights["0.bias"]
-        x = x * np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x], np.float32)  # GELU
-        correction = weights["2.weight"] @ x + weights["2.bias"]
-        gain: Floats = np.concatenate([np.ones(1, np.float32), left]) * (1 + correction)
-        return gain
-
-
-@dataclass(frozen=True)
-class CpuField:
-    """A picture as LP features and the decoder that reads them, as `ginr.field.Field`."""
-
-    features: Floats
-    """LP features (B, h', w', D)."""
-    base: Floats | None
-    """The LR pixels (B, 3, h, w) below the field, if any."""
-    size: tuple[int, int]
-    """H, W: the LR pixels that the coordinates [-1, 1] span."""
-    origin: tuple[int, int]
-    """The pixel of the H x W at which the encoded part starts."""
-    decoder: _Decoder
-    can_render_samples: ClassVar[bool] = True
-
-    @cached_property
-    def codes(self) -> Floats:
-        """(B, h, w, 3, F), worked out once."""
-        weight, bias = self.decoder.head
-        rows = np.ascontiguousarray(self.features).reshape(-1, self.features.shape[-1])
-        codes = np.empty((len(rows), len(bias)), np.float32)
-        import_module("ginr.feedforward_numba").map_rows(rows, weight, bias, codes)
-        return codes.reshape(*self.features.shape[:3], 3, -1)
-
-    def render_samples(self, size: tuple[int, int], box: Box, out: Samples) -> None:
-        """As `Field.render_samples`."""
-        peak = np.float32(np.iinfo(out.dtype).max)
-        import_module("ginr.render_numba").render_samples(*self._tables(size, box), peak, out)
-
-    def fetch(
-        self, size: tuple[int, int], box: Box, depth: int | None = None
-    ) -> Callable[[], NDArray[Any]]:
-        """As `Field.fetch`; all is done when called for."""
-        height, width = box[2] - box[0], box[3] - box[1]
-        if depth is not None:
-            kind = np.uint8 if depth == 8 else np.uint16
-            samples = np.empty((height, width, 3), kind)
-
-            def finished() -> NDArray[Any]:
-                self.render_samples(size, box, samples)
-                return samples
-
-            return finished
-
-        def rendered() -> NDArray[Any]:
-            out = np.empty((len(self.features), 3, height, width), np.float32)
-            import_module("ginr.render_numba").render_lattice(*self._tables(size, box), out)
-            return out
-
-        return rendered
-
-    def _tables(self, size: tuple[int, int], box: Box) -> list[NDArray[Any]]:
-        rows, columns, cell = render_grid(size, box, self.size, self.origin)
-        decoder = self.decoder
-        return grid_tables(
-            self.codes, self.base, rows, columns, decoder.pitch, decoder.waves, decoder.gain(cell)
-        )
 
 
 def _own(packed: Sequence[Any]) -> Arrays:

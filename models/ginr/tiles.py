@@ -23,9 +23,9 @@ from ginr.size import Box, output_box
 
 if TYPE_CHECKING:
     from ginr.field import Field
+    from ginr.field_cpu import CpuField
     from ginr.memory import Network
     from ginr.model import Ginr
-    from ginr.model_cpu import CpuField
 
 STRIP = 1 << 19  # output pixels rendered at a time
 BAND = 1 << 27  # bytes of output in a band; its tiles are made flatter until it fits
