@@ -160,8 +160,10 @@ class LatticeDecoder(nn.Module):
         """What the fused loops read."""
         below = None if base is None else base.detach().float().numpy()
         gain, waves = self.gain(torch.tensor(cell)).detach(), self.waves.detach()
-        read = codes.detach().float().numpy()
-        return grid_tables(read, below, rows, columns, self.pitch, waves.numpy(), gain.numpy())
+        read = np.ascontiguousarray(whole_lanes(codes.detach().float().numpy(), 2, 1))
+        shape = read.shape[:3]
+        tables = grid_tables(shape, below, rows, columns, self.pitch, waves.numpy(), gain.numpy())
+        return [read, *tables]
 
     def _table(self, places: Tensor, cell: Cell, axis: int, like: Tensor) -> Table:
         """An axis of a grid at places (n,); the footprint's gain is in that of y."""

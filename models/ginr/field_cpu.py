@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ginr.coords import Cell, render_grid
 from ginr.picture_samples import Samples
 from ginr.size import Box
-from ginr.wave_tables import grid_tables
+from ginr.wave_tables import grid_tables, whole_lanes
 
 Floats = NDArray[np.float32]
 Arrays = tuple[Floats, ...]
@@ -68,11 +68,18 @@ class CpuField:
     @cached_property
     def codes(self) -> Floats:
         """(B, h, w, 3, F), worked out once."""
+        return self._codes(0, self.features.shape[1])
+
+    def _codes(self, first: int, last: int) -> Floats:
+        """Rows `first` to `last` - 1 of the codes."""
+        if "codes" in vars(self):
+            return self.codes[:, first:last]
         weight, bias = self.decoder.head
-        rows = np.ascontiguousarray(self.features).reshape(-1, self.features.shape[-1])
-        codes = np.empty((len(rows), len(bias)), np.float32)
-        import_module("ginr.feedforward_numba").map_rows(rows, weight, bias, codes)
-        return codes.reshape(*self.features.shape[:3], 3, -1)
+        features = np.ascontiguousarray(self.features[:, first:last])
+        codes = np.empty((*features.shape[:3], len(bias)), np.float32)
+        rows = [v.reshape(-1, v.shape[-1]) for v in (features, codes)]
+        import_module("ginr.feedforward_numba").map_rows(rows[0], weight, bias, rows[1])
+        return codes.reshape(*features.shape[:3], 3, -1)
 
     def render_samples(self, size: tuple[int, int], box: Box, out: Samples) -> None:
         """As `Field.render_samples`."""
@@ -103,7 +110,11 @@ class CpuField:
 
     def _tables(self, size: tuple[int, int], box: Box) -> list[NDArray[Any]]:
         rows, columns, cell = render_grid(size, box, self.size, self.origin)
-        decoder = self.decoder
-        return grid_tables(
-            self.codes, self.base, rows, columns, decoder.pitch, decoder.waves, decoder.gain(cell)
+        shape, decoder = self.features.shape[:3], self.decoder
+        base, y, *others = grid_tables(
+            shape, self.base, rows, columns, decoder.pitch, decoder.waves, decoder.gain(cell)
         )
+        # The codes are the largest array by far: a strip makes those that it reads.
+        first, last = int(y.min()), int(y.max()) + 1
+        codes = self.codes if last - first == shape[1] else self._codes(first, last)
+        return [np.ascontiguousarray(whole_lanes(codes, 2, 1)), base, y - first, *others]

@@ -63,7 +63,7 @@ def axis_table(
 
 
 def grid_tables(
-    codes: Array,
+    shape: tuple[int, int, int],
     base: Array | None,
     rows: Array,
     columns: Array,
@@ -71,21 +71,21 @@ def grid_tables(
     waves: Array,
     gain: Array,
 ) -> list[Array]:
-    """What `ginr.render_numba` reads of a grid, all arrays: codes, base and the tables of both axes.
+    """What `ginr.render_numba` reads of a grid besides codes, all arrays: base and tables of both axes.
 
-    codes (B, h, w, 3, F); base (B, 3, H, W); rows (h',) and columns (w',) in LR pixels; waves (J, 2);
-    gain (1 + J,).
+    shape (B, h, w) of the codes; base (B, 3, H, W); rows (h',) and columns (w',) in LR pixels; waves
+    (J, 2); gain (1 + J,).
     """
-    y, wy, cos_y, sin_y = axis_table(rows, pitch, codes.shape[1], waves[:, 0], gain)
-    x, wx, cos_x, sin_x = axis_table(columns, pitch, codes.shape[2], waves[:, 1])
+    y, wy, cos_y, sin_y = axis_table(rows, pitch, shape[1], waves[:, 0], gain)
+    x, wx, cos_x, sin_x = axis_table(columns, pitch, shape[2], waves[:, 1])
     cos_y, sin_y, cos_x, sin_x = (whole_lanes(v, 1, 0) for v in (cos_y, sin_y, cos_x, sin_x))
     if base is None:
-        base = np.zeros((len(codes), 3, 1, 1), np.float32)
+        base = np.zeros((shape[0], 3, 1, 1), np.float32)
     taps_y, cubic_y = bicubic_taps(rows, base.shape[2])
     taps_x, cubic_x = bicubic_taps(columns, base.shape[3])
     waves_x = np.concatenate([cos_x, sin_x], -1)  # (w', 2, 2 J)
     cubic = (taps_y, cubic_y.astype(np.float32), taps_x, cubic_x.astype(np.float32))
-    tables = (whole_lanes(codes, 2, 1), base, y, wy, cos_y, sin_y, x, wx, waves_x, *cubic)
+    tables = (base, y, wy, cos_y, sin_y, x, wx, waves_x, *cubic)
     return [np.ascontiguousarray(table) for table in tables]
 
 
