@@ -37,8 +37,8 @@ def press(number, frame):
 
 signal.signal(signal.SIGALRM, press)
 for k in range(100):
-    signal.setitimer(signal.ITIMER_REAL, 0.002 + 0.00013 * k)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002 + 0.00013 * k)
         with torch.no_grad():
             while True:
                 map_rows(layer, x)
@@ -54,6 +54,55 @@ print("answered")
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGALRM there")
 def test_a_signal_is_answered_wherever_in_a_kernel_it_comes() -> None:
     command = [sys.executable, "-c", PRESSED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("answered\n", "", 0)
+
+
+EVERYWHERE = """
+import sys
+from ginr import fused
+
+class Pressed(Exception):
+    pass
+
+def together():
+    done = []
+    fused._together(lambda: done.append(1), 3)
+    assert len(done) == 3
+
+def press_before(n_instruction):
+    def trace(frame, event, argument):
+        nonlocal n_instruction
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            n_instruction -= 1
+            if n_instruction < 0:
+                raise Pressed
+        return trace
+
+    sys.settrace(trace)
+    try:
+        together()
+    finally:
+        sys.settrace(None)
+
+together()
+n_pressed = 0
+while True:
+    try:
+        press_before(n_pressed)
+    except Pressed:
+        n_pressed += 1
+        together()
+    else:
+        break
+assert n_pressed > 50, n_pressed
+print("answered")
+"""
+
+
+def test_an_exception_at_any_instruction_leaves_the_threads_at_work() -> None:
+    command = [sys.executable, "-c", EVERYWHERE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr, done.returncode) == ("answered\n", "", 0)
 

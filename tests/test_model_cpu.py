@@ -207,8 +207,8 @@ def press(number, frame):
 
 signal.signal(signal.SIGALRM, press)
 for k in range(100):
-    signal.setitimer(signal.ITIMER_REAL, 0.002 + 0.00033 * k)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002 + 0.00033 * k)
         while True:
             upscale(picture, network, height=200, width=300)
     except Pressed:

@@ -12,13 +12,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from hashlib import sha256
 from itertools import starmap
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -117,18 +117,49 @@ def _together(work: Callable[[], None], n: int) -> None:
         if not len(finished) == n - len(calls) > 0:
             raise MemoryError("a kernel did not come to its end")
         return
-    helpers = [_threads(os.getpid(), n - 1).submit(work) for _ in range(n - 1)]
+    asked, answers = _helpers(os.getpid(), n - 1), SimpleQueue[BaseException | None]()
+    n_asked = (
+        0  # counted late: a signal's handler may raise anywhere, and no answer is awaited in vain
+    )
     try:
+        for _ in range(n - 1):
+            asked.put((work, answers))
+            n_asked += 1
         work()
     finally:
-        for helper in helpers:  # the arrays are theirs too
-            helper.result()
+        problems = [answers.get() for _ in range(n_asked)]  # the arrays are theirs too
+        for problem in problems:
+            if problem is not None:
+                raise problem
+
+
+_Answers: TypeAlias = "SimpleQueue[BaseException | None]"
+_Asked: TypeAlias = "SimpleQueue[tuple[Callable[[], None], _Answers]]"
 
 
 @cache
-def _threads(process: int, n: int) -> ThreadPoolExecutor:
-    """Threads of this process: a child has none of its parent's, nor OpenMP's."""
-    return ThreadPoolExecutor(n, thread_name_prefix="ginr-kernel")
+def _helpers(process: int, n: int) -> _Asked:
+    """What n threads of this process take work from: a child has none of its parent's, nor OpenMP's.
+
+    Not a ThreadPoolExecutor, whose locks are taken by Python code: a signal's handler that raises
+    there leaves one locked, and everybody waits for ever. A SimpleQueue's are taken by C.
+    """
+    asked: _Asked = SimpleQueue()
+    for _ in range(n):
+        threading.Thread(target=_help, args=(asked,), name="ginr-kernel", daemon=True).start()
+    return asked
+
+
+def _help(asked: _Asked) -> None:
+    while True:
+        work, answers = asked.get()
+        problem: BaseException | None = None
+        try:
+            work()
+        except BaseException as error:
+            problem = error
+        answers.put(problem)
+        del work, answers, problem  # or they would be kept until there is more to do
 
 
 @cache

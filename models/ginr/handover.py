@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from queue import Full, Queue
+from queue import Empty, SimpleQueue
 
 from ginr.picture_samples import Samples
 
@@ -19,12 +19,16 @@ def while_made(bands: Iterable[Samples], write: Callable[[Iterator[Samples]], No
 
     What goes wrong on one side ends the other and is raised here, once `write` has returned.
     """
-    waiting: Queue[Samples | None] = Queue(1)
+    # Not a Queue, whose locks are taken by Python code: Ctrl+C in there would leave one locked.
+    waiting: SimpleQueue[Samples | None] = SimpleQueue()
+    room: SimpleQueue[None] = SimpleQueue()
+    room.put(None)
     ended, written = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
     def arriving() -> Iterator[Samples]:
         while (band := waiting.get()) is not None:
+            room.put(None)
             n_rows = max(1, _PIECE // band[0].nbytes)
             for top in range(0, len(band), n_rows):
                 if ended.is_set():
@@ -42,10 +46,11 @@ def while_made(bands: Iterable[Samples], write: Callable[[Iterator[Samples]], No
         finally:
             written.set()
 
-    def hand_over(band: Samples | None) -> None:
+    def hand_over(band: Samples) -> None:
         while not written.is_set():  # a writer that has failed makes no room
-            with suppress(Full):
-                return waiting.put(band, timeout=0.1)
+            with suppress(Empty):
+                room.get(timeout=0.1)
+                return waiting.put(band)
 
     writer = threading.Thread(target=run, name="writer", daemon=True)
     writer.start()
@@ -59,7 +64,7 @@ def while_made(bands: Iterable[Samples], write: Callable[[Iterator[Samples]], No
         ended.set()
         raise
     finally:
-        hand_over(None)
+        waiting.put(None)
         writer.join()
     if failures:
         raise failures[0]
