@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from ginr_cli.signals import resend_lost
+
 
 class _End:
     """The last thing that Python does on its way out, registered first."""
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def process() -> None:
     """What `ginr` and `python -m ginr_cli` are: the command line, and the end of the process."""
+    resend_lost()
     try:
         main()
     except SystemExit as leave:

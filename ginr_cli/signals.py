@@ -1,8 +1,13 @@
 """Signals: those that end the program unwind it first, and a training run stops between two steps."""
 
+import _thread
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 _ENDING = tuple(
@@ -26,6 +31,32 @@ def unwinding() -> Iterator[None]:
     finally:
         for number in default:
             signal.signal(number, signal.SIG_DFL)
+
+
+def resend_lost() -> None:
+    """From now on a signal whose exception Python drops is sent again, a moment later.
+
+    Python lets nothing through from a weak reference's callback, of which every import has one, or from
+    `__del__`: it prints what was raised there and goes on.
+    """
+    usual = sys.unraisablehook
+    send = partial(os.kill, os.getpid()) if os.name == "posix" else _thread.interrupt_main
+
+    def resend(problem: "sys.UnraisableHookArgs") -> None:
+        dropped = problem.exc_value
+        number = None
+        if isinstance(dropped, KeyboardInterrupt):
+            number = signal.SIGINT
+        elif isinstance(dropped, SystemExit) and isinstance(dropped.code, int):
+            number = next((n for n in _ENDING if n == dropped.code - 128), None)
+        if number is None:
+            usual(problem)
+        else:  # at once it would be dropped at the same place
+            again = threading.Timer(0.01, send, [number])
+            again.daemon = True
+            again.start()
+
+    sys.unraisablehook = resend
 
 
 @contextmanager

@@ -57,6 +57,46 @@ def test_ctrl_c_is_quiet_while_the_commands_load() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 
 
+LOST = """
+import signal, sys, time
+import ginr_cli.app
+from ginr_cli.main import process
+from ginr_cli.signals import unwinding
+
+class Dropping:
+    def __init__(self, drop):
+        self.drop = drop
+
+    def __del__(self):
+        self.drop()
+
+def run(arguments):
+    with unwinding():
+        {drop}
+        time.sleep(10)
+    return 0
+
+ginr_cli.app.run = run
+process()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_python_would_drop_ends_the_program(name: str) -> None:
+    script = LOST.format(drop=f"Dropping(lambda: signal.raise_signal(signal.{name}))")
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    code = 130 if name == "SIGINT" else 143
+    assert (result.returncode, result.stdout, result.stderr) == (code, "", "")
+
+
+@pytest.mark.parametrize("trouble", ["1 / 0", "sys.exit(3)"])
+def test_other_trouble_that_python_drops_is_told_as_ever(trouble: str) -> None:
+    script = LOST.replace("time.sleep(10)", "").format(drop=f"Dropping(lambda: {trouble})")
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stderr.startswith("Exception ignored in: ")
+
+
 def test_what_is_loaded_for_a_picture_is_needed_and_not_searched_for_cycles(
     tiny_checkpoint: Path,
 ) -> None:
