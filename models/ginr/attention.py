@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ginr.config import GinrConfig
 from ginr.coords import Cell
-from ginr.field import bicubic_grid
+from ginr.field import on_ground
 from ginr.mamba import RESIDUAL_INIT, Pointwise
 from ginr.tokens import Floats, Index, window_plan
 
@@ -129,7 +129,13 @@ class AttentionDecoder(nn.Module):
         return rgb
 
     def render(
-        self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
+        self,
+        codes: Tensor,
+        base: Tensor | None,
+        limits: Tensor | None,
+        rows: Tensor,
+        columns: Tensor,
+        cell: Cell,
     ) -> Tensor:
         """The grid rows (h') x columns (w') on the base, (B, 3, h', w'); memory for one block."""
         n_batch, device = codes.shape[0], codes.device
@@ -143,7 +149,7 @@ class AttentionDecoder(nn.Module):
                 blocks.append(rgb.unflatten(1, (len(y), len(x))).permute(0, 3, 1, 2))
             strips.append(torch.cat(blocks, 3))
         field = torch.cat(strips, 2)
-        return field if base is None else field + bicubic_grid(base, rows, columns)
+        return on_ground(field, base, limits, rows, columns)
 
     def gain(self, cells: Tensor) -> Tensor:
         """What a footprint (..., 2) in LR pixels leaves of each wave, (H, ..., J)."""

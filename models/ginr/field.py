@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ginr.coords import Cell, Floats, render_grid, to_lattice
 from ginr.device import fetched, sent
+from ginr.limits_plain import limit_at, limit_grid, limits_of
 from ginr.picture_samples import Samples
 from ginr.size import Box
 from ginr.wave_tables import bicubic_taps
@@ -32,9 +33,15 @@ class Decoder(Protocol):
         """places (B, Q, 2), cells (B, Q or 1, 2) -> rgb (B, Q, 3), the base not included."""
 
     def render(
-        self, codes: Tensor, base: Tensor | None, rows: Tensor, columns: Tensor, cell: Cell
+        self,
+        codes: Tensor,
+        base: Tensor | None,
+        limits: Tensor | None,
+        rows: Tensor,
+        columns: Tensor,
+        cell: Cell,
     ) -> Tensor:
-        """The grid rows (h') x columns (w') of pixels of one cell, on the base: (B, 3, h', w')."""
+        """The grid rows (h') x columns (w') of pixels of one cell, `on_ground`: (B, 3, h', w')."""
 
 
 @dataclass(frozen=True)
@@ -56,28 +63,42 @@ class Field:
         """What the decoder keeps of the features: worked out once."""
         return self.decoder.codes(self.features)
 
+    @cached_property
+    def limits(self) -> Tensor | None:
+        """What keeps flat ground flat (`ginr.limits`), (B, 8, h, w), if there is a base; worked out once."""
+        return None if self.base is None else limits_of(self.base)
+
     def query(self, coords: Tensor, cells: Tensor) -> Tensor:
         """Colours at coords (B, Q, 2) in [-1, 1] for pixels of footprint cells, y first.
 
         cells is (B, Q, 2), or (B, 1, 2) where all have the same; a cell of 2 / n is a pixel of a
-        render n pixels long. Returns rgb (B, Q, 3), not clamped.
+        render n pixels long. Returns rgb (B, Q, 3), within limits but not clipped to [0, 1].
         """
-        places = torch.stack(
-            [to_lattice(coords[..., k], self.size[k]) - self.origin[k] for k in (0, 1)], -1
-        )
+        rgb = self.query_freely(coords, cells)
+        return rgb if self.limits is None else limit_at(rgb, self.limits, self._places(coords))
+
+    def query_freely(self, coords: Tensor, cells: Tensor) -> Tensor:
+        """`query` without limits: what a network is trained by."""
+        places = self._places(coords)
         pixels = torch.stack([cells[..., k] * (self.size[k] / 2) for k in (0, 1)], -1)
         rgb = self.decoder.query(self.codes, places, pixels)
         return rgb if self.base is None else rgb + bicubic_at(self.base, places)
 
+    def _places(self, coords: Tensor) -> Tensor:
+        """coords (B, Q, 2) in LR pixels of the encoded part."""
+        return torch.stack(
+            [to_lattice(coords[..., k], self.size[k]) - self.origin[k] for k in (0, 1)], -1
+        )
+
     def render(self, size: tuple[int, int], box: Box | None = None) -> Tensor:
         """The field as a picture of `size` (H', W') pixels, or only the `box` of that picture.
 
-        Returns (B, 3, h', w'), not clamped; the cost is that of the box. Raises SizeError for a
+        Returns (B, 3, h', w'), within limits but not clipped to [0, 1]; the cost is that of the box. Raises SizeError for a
         size or box that is empty or outside.
         """
         rows, columns, cell = self._grid(size, box or (0, 0, *size))
         places = torch.from_numpy(rows), torch.from_numpy(columns)
-        return self.decoder.render(self.codes, self.base, *places, cell)
+        return self.decoder.render(self.codes, self.base, self.limits, *places, cell)
 
     @torch.inference_mode()
     def fetch(
@@ -100,7 +121,8 @@ class Field:
         that `can_render_samples`.
         """
         grid = self._grid(size, box)
-        self.decoder.render_samples(self.codes, self.base, *grid, out)  # type: ignore[attr-defined]
+        render = self.decoder.render_samples  # type: ignore[attr-defined]
+        render(self.codes, self.base, self.limits, *grid, out)
 
     @property
     def can_render_samples(self) -> bool:
@@ -115,6 +137,15 @@ def levels_of(colour: Tensor, depth: int) -> Tensor:
     """Opaque colour (3, h, w) as `quantize` rounds it, on its own device: (h, w, 3) integers."""
     peak, kind = (255, torch.uint8) if depth == 8 else (65535, torch.uint16)
     return (colour.permute(1, 2, 0).contiguous().clamp(0, 1) * peak + 0.5).to(kind)
+
+
+def on_ground(
+    field: Tensor, base: Tensor | None, limits: Tensor | None, rows: Tensor, columns: Tensor
+) -> Tensor:
+    """A grid of the field (B, 3, h', w') added to its base, if it has one, and held within limits."""
+    if base is not None:
+        field = field + bicubic_grid(base, rows, columns)
+    return field if limits is None else limit_grid(field, limits, rows, columns)
 
 
 def bicubic_at(base: Tensor, places: Tensor) -> Tensor:

@@ -70,6 +70,16 @@ class CpuField:
         """(B, h, w, 3, F), worked out once."""
         return self._codes(0, self.features.shape[1])
 
+    @cached_property
+    def limits(self) -> Floats | None:
+        """What keeps flat ground flat (`ginr.limits`), (B, 8, H, W); worked out once."""
+        if self.base is None:
+            return None
+        found: Floats = import_module("ginr.limits_numba").find_limits(
+            np.ascontiguousarray(self.base)
+        )
+        return found
+
     def _codes(self, first: int, last: int) -> Floats:
         """Rows `first` to `last` - 1 of the codes."""
         if "codes" in vars(self):
@@ -112,7 +122,14 @@ class CpuField:
         rows, columns, cell = render_grid(size, box, self.size, self.origin)
         shape, decoder = self.features.shape[:3], self.decoder
         base, y, *others = grid_tables(
-            shape, self.base, rows, columns, decoder.pitch, decoder.waves, decoder.gain(cell)
+            shape,
+            self.base,
+            self.limits,
+            rows,
+            columns,
+            decoder.pitch,
+            decoder.waves,
+            decoder.gain(cell),
         )
         # The codes are the largest array by far: a strip makes those that it reads.
         first, last = int(y.min()), int(y.max()) + 1

@@ -209,7 +209,8 @@ def _folder() -> Path | None:
     Numba compiles a kernel anew when its own file has changed; what kernels are made of, each other's
     files, has its part in the folder's name.
     """
-    sources = [Path(__file__), *sorted(Path(__file__).parent.glob("*_numba.py"))]
+    here = Path(__file__)
+    sources = [here, here.with_name("limits.py"), *sorted(here.parent.glob("*_numba.py"))]
     name = sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     for parent in (_user_cache(), _private_temporary()):
         if parent is not None:

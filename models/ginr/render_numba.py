@@ -8,6 +8,8 @@ import numpy as np
 
 from ginr.activations_numba import constant
 from ginr.fused import fused, inlined, take
+from ginr.limits import N_LIMIT
+from ginr.limits_numba import beside, limit_row
 from ginr.simd_numba import LANES, fma, larger, load, nearest, smaller, spread, store, total
 
 SHARE = 64  # queries that a thread takes at a time
@@ -68,12 +70,14 @@ def _row(
 
 @fused
 def render_lattice(
-    claim, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x, out
-):
+    claim, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x,
+    limits, near_y, share_y, near_x, share_x, out,
+):  # fmt: skip
     """Fill out (B, 3, h', w') from codes (B, h, w, 3, F) and base (B, 3, H, W).
 
     y, x (n, 2) neighbours, wy, wx their weights; cos_y, sin_y (h', 2, J) and waves_x (w', 2, 2 J)
-    weighted tables; taps_y, cubic_y (h', 4) and taps_x, cubic_x (w', 4) of the base.
+    weighted tables; taps_y, cubic_y (h', 4) and taps_x, cubic_x (w', 4) of the base; limits
+    (B, 8, H, W), or (B, 8, 0, 0) for none; near_y, share_y (h', 2) and near_x, share_x (w', 2) of them.
     """
     n_batch, _, _, _, n_code = codes.shape
     height, width = out.shape[2], out.shape[3]
@@ -82,6 +86,10 @@ def render_lattice(
     tall = np.empty((hi - lo) * 3 * (n_code - 1), np.float32)
     mean = np.empty((hi - lo, 3), np.float32)
     line = np.empty((3, base_hi - base_lo), np.float32)
+    limited = limits.shape[2] > 0
+    first = near_x.min()
+    around = np.empty((near_x.max() + 1 - first, N_LIMIT), np.float32)
+    here = np.empty(N_LIMIT, np.float32)
     answer = np.empty((3, width), np.float32)
     n_task = n_batch * height
     task = take(claim)
@@ -91,6 +99,8 @@ def render_lattice(
             i, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
             cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
         )  # fmt: skip
+        if limited:
+            limit_row(i, row, limits, near_y, share_y, near_x, share_x, first, around, here, answer)
         for c in range(3):
             for column in range(width):
                 out[i, c, row, column] = answer[c, column]
@@ -108,8 +118,8 @@ def _quantize(answer, peak, out):
 
 @fused
 def render_samples(
-    claim, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x, peak,
-    out,
+    claim, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x,
+    limits, near_y, share_y, near_x, share_x, peak, out,
 ):  # fmt: skip
     """`render_lattice` of one picture as finished samples, out (h', w', C) of integers up to peak."""
     n_code = codes.shape[4]
@@ -119,6 +129,10 @@ def render_samples(
     tall = np.empty((hi - lo) * 3 * (n_code - 1), np.float32)
     mean = np.empty((hi - lo, 3), np.float32)
     line = np.empty((3, base_hi - base_lo), np.float32)
+    limited = limits.shape[2] > 0
+    first = near_x.min()
+    around = np.empty((near_x.max() + 1 - first, N_LIMIT), np.float32)
+    here = np.empty(N_LIMIT, np.float32)
     answer = np.empty((3, width), np.float32)
     row = take(claim)
     while row < height:
@@ -126,6 +140,8 @@ def render_samples(
             0, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
             cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
         )  # fmt: skip
+        if limited:
+            limit_row(0, row, limits, near_y, share_y, near_x, share_x, first, around, here, answer)
         _quantize(answer, peak, out[row])
         row = take(claim)
 
@@ -197,21 +213,10 @@ def query_base(claim, base, places, out):
 
 
 @inlined
-def _beside(place, pitch, n):
-    # The two of n codes beside a place: index, weight and offset of each, as LatticeDecoder's
-    position = (place + 0.5) / pitch - 0.5
-    first = np.floor(position)
-    after = position - first
-    a = min(max(np.int64(first), 0), n - 1)
-    b = min(max(np.int64(first) + 1, 0), n - 1)
-    return a, b, 1.0 - after, after, (position - a) * pitch, (position - b) * pitch
-
-
-@inlined
 def _near(place_y, place_x, pitch, height, width, index, weight, offset):
     # The four codes around a place: index and weight (4,), offset (4, 2)
-    y0, y1, wy0, wy1, dy0, dy1 = _beside(place_y, pitch, height)
-    x0, x1, wx0, wx1, dx0, dx1 = _beside(place_x, pitch, width)
+    y0, y1, wy0, wy1, dy0, dy1 = beside(place_y, pitch, height)
+    x0, x1, wx0, wx1, dx0, dx1 = beside(place_x, pitch, width)
     for k in range(4):
         low, left = k < 2, k % 2 == 0
         index[k] = (y0 if low else y1) * width + (x0 if left else x1)

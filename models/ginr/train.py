@@ -218,7 +218,7 @@ class _Run:
         with torch.autocast(self.team.device.type, torch.bfloat16, enabled=low):
             field = self.model.encode(batch.pixels)
         field = replace(field, features=field.features.float())
-        return field.query(batch.coords, batch.cells)
+        return field.query_freely(batch.coords, batch.cells)
 
     def _set_rates(self, progress: Progress) -> None:
         """Warm-up, over a tenth of the run at the latest; then a cosine to zero at its end."""

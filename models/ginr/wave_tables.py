@@ -8,6 +8,7 @@ Letters: n places, J waves, F = 1 + 2 J numbers per code and colour, B batch, h 
 import numpy as np
 
 from ginr.arrays import Array, as_type, namespace, padded
+from ginr.limits import N_LIMIT
 from ginr.packing import LANES, whole
 
 Table = tuple[Array, Array, Array, Array]
@@ -65,15 +66,16 @@ def axis_table(
 def grid_tables(
     shape: tuple[int, int, int],
     base: Array | None,
+    limits: Array | None,
     rows: Array,
     columns: Array,
     pitch: float,
     waves: Array,
     gain: Array,
 ) -> list[Array]:
-    """What `ginr.render_numba` reads of a grid besides codes, all arrays: base and tables of both axes.
+    """What `ginr.render_numba` reads of a grid besides codes, all arrays: base, limits and tables of both axes.
 
-    shape (B, h, w) of the codes; base (B, 3, H, W); rows (h',) and columns (w',) in LR pixels; waves
+    shape (B, h, w) of the codes; base (B, 3, H, W); limits (B, 8, H, W); rows (h',) and columns (w',) in LR pixels; waves
     (J, 2); gain (1 + J,).
     """
     y, wy, cos_y, sin_y = axis_table(rows, pitch, shape[1], waves[:, 0], gain)
@@ -81,11 +83,16 @@ def grid_tables(
     cos_y, sin_y, cos_x, sin_x = (whole_lanes(v, 1, 0) for v in (cos_y, sin_y, cos_x, sin_x))
     if base is None:
         base = np.zeros((shape[0], 3, 1, 1), np.float32)
+    if limits is None:
+        limits = np.zeros((shape[0], N_LIMIT, 0, 0), np.float32)
     taps_y, cubic_y = bicubic_taps(rows, base.shape[2])
     taps_x, cubic_x = bicubic_taps(columns, base.shape[3])
     waves_x = np.concatenate([cos_x, sin_x], -1)  # (w', 2, 2 J)
     cubic = (taps_y, cubic_y.astype(np.float32), taps_x, cubic_x.astype(np.float32))
-    tables = (base, y, wy, cos_y, sin_y, x, wx, waves_x, *cubic)
+    near_y, share_y, _ = neighbours(rows, 1.0, limits.shape[2])
+    near_x, share_x, _ = neighbours(columns, 1.0, limits.shape[3])
+    near = (limits, near_y, share_y.astype(np.float32), near_x, share_x.astype(np.float32))
+    tables = (base, y, wy, cos_y, sin_y, x, wx, waves_x, *cubic, *near)
     return [np.ascontiguousarray(table) for table in tables]
 
 

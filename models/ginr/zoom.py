@@ -202,6 +202,7 @@ class _Film:
         layers = field.decoder.render(
             field.codes,
             None if alone else field.base,
+            None if alone else field.limits,
             torch.from_numpy(rows[box[0] : box[2]]) - field.origin[0],
             torch.from_numpy(columns[box[1] : box[3]]) - field.origin[1],
             (cell, cell),
