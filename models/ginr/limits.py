@@ -17,7 +17,7 @@ FLAT = 2.5 * LEVEL
 """The least and largest value of flat patches differ by less."""
 SIDE = 5  # LR pixels whose range is the limit
 NEAR = 7  # LR pixels among which a flat patch is looked for
-ABOUT = 1 / 7  # of the range, and ALMOST: LR itself rings beside an edge
-ALMOST = 1.5 * LEVEL
+ABOUT = 1 / 14  # of the range, and ALMOST: LR itself rings beside an edge
+ALMOST = 1.25 * LEVEL
 FREE = 2.0  # a limit that far away is none: colours are clipped to [0, 1] in the end
 COLOUR, ACTIVE, N_LIMIT = 6, 7, 8
