@@ -16,7 +16,7 @@ from ginr.checkpoint import load_checkpoint, load_cpu_network, needs_torch, peek
 from ginr.config import PRESETS, GinrConfig
 from ginr.errors import CheckpointError, GinrError
 from ginr.model import Ginr
-from ginr.model_cpu import CpuGinr, shapes, why_not
+from ginr.model_cpu import CpuGinr, Room, shapes, why_not
 from ginr.picture import Picture
 from ginr.tiles import upscale
 
@@ -120,6 +120,35 @@ def test_finished_samples_are_the_rounded_render(make_model: Make) -> None:
         samples = field.fetch((30, 31), (0, 0, 30, 31), depth)()
         assert samples.dtype.itemsize * 8 == depth
         np.testing.assert_array_equal(samples, rounded)
+
+
+def test_memory_is_used_again_when_nothing_holds_it() -> None:
+    room = Room()
+    first = room.take(2, 3, 4)
+    second = room.take(2, 3, 4)
+    assert first.shape == (2, 3, 4) and not np.shares_memory(first, second)
+    view, address = first[0, 1:], first.ctypes.data
+    del first
+    third = room.take(24)  # the view still holds the first
+    assert not np.shares_memory(third, view) and not np.shares_memory(third, second)
+    del view
+    smaller = room.take(5, 2)
+    assert smaller.ctypes.data == address
+    del smaller
+    larger = room.take(100)
+    assert larger.size == 100 and room.n_byte == 4 * (100 + 24 + 24)  # what was too small is gone
+
+
+def test_a_field_keeps_what_the_next_picture_does_not_touch(make_model: Make) -> None:
+    network = cpu_network(make_model(TINY))
+    layers = [noise(24, 32).pixels(0, 0, 24, 32), noise(24, 32).pixels(0, 0, 24, 32)[:, ::-1]]
+    place = {"origin": (0, 0), "size": (24, 32)}
+    alone = [network.encode_planes([layer], **place).features.copy() for layer in layers]  # type: ignore[arg-type]
+    fields = [network.encode_planes([layer], **place) for layer in layers]  # type: ignore[arg-type]
+    both = network.encode_planes(layers, **place)  # type: ignore[arg-type]
+    for k in range(2):
+        np.testing.assert_array_equal(fields[k].features, alone[k])
+        np.testing.assert_array_equal(both.features[k], alone[k][0])
 
 
 def test_memory_that_runs_out_halves_the_tiles(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ginr.memory import Network
     from ginr.model import Ginr
 
-STRIP = 1 << 19  # output pixels rendered at a time
+STRIP = 1 << 20  # output pixels rendered at a time
 BAND = 1 << 27  # bytes of output in a band; its tiles are made flatter until it fits
 
 
