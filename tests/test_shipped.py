@@ -67,7 +67,9 @@ def test_tiles_equal_the_whole(sample_images: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["small", "base"])
-@pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (200, 30, 90), (0, 0, 255)])
+@pytest.mark.parametrize(
+    "colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 30, 90), (0, 0, 255)]
+)
 def test_flat_areas_stay_flat(name: str, colour: tuple[int, int, int]) -> None:
     flat = np.broadcast_to(np.uint8(colour), (64, 64, 3)).copy()
     out = upscale(Picture(flat), built(name), height=237, width=237).samples

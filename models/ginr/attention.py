@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ginr.config import GinrConfig
 from ginr.coords import Cell
-from ginr.field import on_ground
+from ginr.field import Ground, on_ground
 from ginr.mamba import RESIDUAL_INIT, Pointwise
 from ginr.tokens import Floats, Index, window_plan
 
@@ -129,15 +129,9 @@ class AttentionDecoder(nn.Module):
         return rgb
 
     def render(
-        self,
-        codes: Tensor,
-        base: Tensor | None,
-        limits: Tensor | None,
-        rows: Tensor,
-        columns: Tensor,
-        cell: Cell,
+        self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
-        """The grid rows (h') x columns (w') on the base, (B, 3, h', w'); memory for one block."""
+        """The grid rows (h') x columns (w') on its ground, (B, 3, h', w'); memory for one block."""
         n_batch, device = codes.shape[0], codes.device
         cells = torch.tensor(cell, device=device, dtype=codes.dtype).expand(n_batch, 1, 2)
         strips = []
@@ -149,7 +143,7 @@ class AttentionDecoder(nn.Module):
                 blocks.append(rgb.unflatten(1, (len(y), len(x))).permute(0, 3, 1, 2))
             strips.append(torch.cat(blocks, 3))
         field = torch.cat(strips, 2)
-        return on_ground(field, base, limits, rows, columns)
+        return on_ground(field, ground, rows, columns)
 
     def gain(self, cells: Tensor) -> Tensor:
         """What a footprint (..., 2) in LR pixels leaves of each wave, (H, ..., J)."""

@@ -24,7 +24,7 @@ from ginr import mamba_cpu
 from ginr.config import GinrConfig
 from ginr.coords import Cell, Floats
 from ginr.device import sent
-from ginr.field import on_ground
+from ginr.field import Ground, on_ground
 from ginr.mamba import Pointwise, depth_to_space
 from ginr.tokens import window_plan
 from ginr.wave_tables import Table, axis_table, given_lanes, grid_tables, neighbours, whole_lanes
@@ -88,21 +88,15 @@ class LatticeDecoder(nn.Module):
         return read_codes(codes, places, self.pitch, self.gain(cells), self.waves)
 
     def render(
-        self,
-        codes: Tensor,
-        base: Tensor | None,
-        limits: Tensor | None,
-        rows: Tensor,
-        columns: Tensor,
-        cell: Cell,
+        self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
-        """The grid rows (h') x columns (w') on the base, within limits, (B, 3, h', w')."""
+        """The grid rows (h') x columns (w') on its ground, (B, 3, h', w')."""
         learning = torch.is_grad_enabled() and codes.requires_grad
         if codes.device.type == "cpu" and not learning:
-            return self._render_fused(codes, base, limits, rows, columns, cell)
+            return self._render_fused(codes, ground, rows, columns, cell)
         rows, columns = sent(rows, codes.device), sent(columns, codes.device)
         field = self._render_plain(codes, rows, columns, cell)
-        return on_ground(field, base, limits, rows, columns)
+        return on_ground(field, ground, rows, columns)
 
     def _render_plain(self, codes: Tensor, rows: Tensor, columns: Tensor, cell: Cell) -> Tensor:
         """The field of the same in torch, some rows at a time; nothing waits for the device."""
@@ -135,8 +129,7 @@ class LatticeDecoder(nn.Module):
     def render_samples(
         self,
         codes: Tensor,
-        base: Tensor | None,
-        limits: Tensor | None,
+        ground: Ground | None,
         rows: Floats,
         columns: Floats,
         cell: Cell,
@@ -149,40 +142,30 @@ class LatticeDecoder(nn.Module):
         from ginr.render_numba import render_samples
 
         peak = np.float32(np.iinfo(out.dtype).max)
-        render_samples(*self._grid(codes, base, limits, rows, columns, cell), peak, out)
+        render_samples(*self._grid(codes, ground, rows, columns, cell), peak, out)
 
     def _render_fused(
-        self,
-        codes: Tensor,
-        base: Tensor | None,
-        limits: Tensor | None,
-        rows: Tensor,
-        columns: Tensor,
-        cell: Cell,
+        self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
         from ginr.render_numba import render_lattice
 
         out = torch.empty(codes.shape[0], 3, len(rows), len(columns))
-        grid = self._grid(codes, base, limits, rows.numpy(), columns.numpy(), cell)
+        grid = self._grid(codes, ground, rows.numpy(), columns.numpy(), cell)
         render_lattice(*grid, out.numpy())
         return out
 
     def _grid(
-        self,
-        codes: Tensor,
-        base: Tensor | None,
-        limits: Tensor | None,
-        rows: Floats,
-        columns: Floats,
-        cell: Cell,
+        self, codes: Tensor, ground: Ground | None, rows: Floats, columns: Floats, cell: Cell
     ) -> list[Any]:
         """What the fused loops read."""
-        below, within = (None if v is None else v.detach().float().numpy() for v in (base, limits))
+        base = limits = None
+        if ground is not None:
+            base, limits = (v.detach().float().numpy() for v in (ground.base, ground.limits))
         gain, waves = self.gain(torch.tensor(cell)).detach(), self.waves.detach()
         read = np.ascontiguousarray(whole_lanes(codes.detach().float().numpy(), 2, 1))
         shape = read.shape[:3]
         factors = waves.numpy(), gain.numpy()
-        tables = grid_tables(shape, below, within, rows, columns, self.pitch, *factors)
+        tables = grid_tables(shape, base, limits, rows, columns, self.pitch, *factors)
         return [read, *tables]
 
     def _table(self, places: Tensor, cell: Cell, axis: int, like: Tensor) -> Table:

@@ -33,13 +33,7 @@ class Decoder(Protocol):
         """places (B, Q, 2), cells (B, Q or 1, 2) -> rgb (B, Q, 3), the base not included."""
 
     def render(
-        self,
-        codes: Tensor,
-        base: Tensor | None,
-        limits: Tensor | None,
-        rows: Tensor,
-        columns: Tensor,
-        cell: Cell,
+        self, codes: Tensor, ground: "Ground | None", rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
         """The grid rows (h') x columns (w') of pixels of one cell, `on_ground`: (B, 3, h', w')."""
 
@@ -64,9 +58,9 @@ class Field:
         return self.decoder.codes(self.features)
 
     @cached_property
-    def limits(self) -> Tensor | None:
-        """What keeps flat ground flat (`ginr.limits`), (B, 8, h, w), if there is a base; worked out once."""
-        return None if self.base is None else limits_of(self.base)
+    def ground(self) -> "Ground | None":
+        """The base and the limits that it sets, if there is one."""
+        return None if self.base is None else Ground(self.base)
 
     def query(self, coords: Tensor, cells: Tensor) -> Tensor:
         """Colours at coords (B, Q, 2) in [-1, 1] for pixels of footprint cells, y first.
@@ -74,12 +68,16 @@ class Field:
         cells is (B, Q, 2), or (B, 1, 2) where all have the same; a cell of 2 / n is a pixel of a
         render n pixels long. Returns rgb (B, Q, 3), within limits but not clipped to [0, 1].
         """
-        rgb = self.query_freely(coords, cells)
-        return rgb if self.limits is None else limit_at(rgb, self.limits, self._places(coords))
+        places = self._places(coords)
+        rgb = self._at(places, cells)
+        return rgb if self.ground is None else limit_at(rgb, self.ground.limits, places)
 
     def query_freely(self, coords: Tensor, cells: Tensor) -> Tensor:
         """`query` without limits: what a network is trained by."""
-        places = self._places(coords)
+        return self._at(self._places(coords), cells)
+
+    def _at(self, places: Tensor, cells: Tensor) -> Tensor:
+        """The field on its base at places (B, Q, 2) in LR pixels of the encoded part, without limits."""
         pixels = torch.stack([cells[..., k] * (self.size[k] / 2) for k in (0, 1)], -1)
         rgb = self.decoder.query(self.codes, places, pixels)
         return rgb if self.base is None else rgb + bicubic_at(self.base, places)
@@ -93,12 +91,12 @@ class Field:
     def render(self, size: tuple[int, int], box: Box | None = None) -> Tensor:
         """The field as a picture of `size` (H', W') pixels, or only the `box` of that picture.
 
-        Returns (B, 3, h', w'), within limits but not clipped to [0, 1]; the cost is that of the box. Raises SizeError for a
-        size or box that is empty or outside.
+        Returns (B, 3, h', w'), within limits but not clipped to [0, 1]; the cost is that of the box.
+        Raises SizeError for a size or box that is empty or outside.
         """
         rows, columns, cell = self._grid(size, box or (0, 0, *size))
         places = torch.from_numpy(rows), torch.from_numpy(columns)
-        return self.decoder.render(self.codes, self.base, self.limits, *places, cell)
+        return self.decoder.render(self.codes, self.ground, *places, cell)
 
     @torch.inference_mode()
     def fetch(
@@ -121,8 +119,7 @@ class Field:
         that `can_render_samples`.
         """
         grid = self._grid(size, box)
-        render = self.decoder.render_samples  # type: ignore[attr-defined]
-        render(self.codes, self.base, self.limits, *grid, out)
+        self.decoder.render_samples(self.codes, self.ground, *grid, out)  # type: ignore[attr-defined]
 
     @property
     def can_render_samples(self) -> bool:
@@ -139,13 +136,25 @@ def levels_of(colour: Tensor, depth: int) -> Tensor:
     return (colour.permute(1, 2, 0).contiguous().clamp(0, 1) * peak + 0.5).to(kind)
 
 
-def on_ground(
-    field: Tensor, base: Tensor | None, limits: Tensor | None, rows: Tensor, columns: Tensor
-) -> Tensor:
-    """A grid of the field (B, 3, h', w') added to its base, if it has one, and held within limits."""
-    if base is not None:
-        field = field + bicubic_grid(base, rows, columns)
-    return field if limits is None else limit_grid(field, limits, rows, columns)
+@dataclass(frozen=True)
+class Ground:
+    """What a field is added to, and what holds it."""
+
+    base: Tensor
+    """The LR pixels (B, 3, h, w)."""
+
+    @cached_property
+    def limits(self) -> Tensor:
+        """What keeps flat ground flat (`ginr.limits`), (B, 8, h, w): worked out once."""
+        return limits_of(self.base)
+
+
+def on_ground(field: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor) -> Tensor:
+    """A grid of the field (B, 3, h', w') added to its base and held within limits, if it has them."""
+    if ground is None:
+        return field
+    field = field + bicubic_grid(ground.base, rows, columns)
+    return limit_grid(field, ground.limits, rows, columns)
 
 
 def bicubic_at(base: Tensor, places: Tensor) -> Tensor:

@@ -144,11 +144,13 @@ def _within(here, red, green, blue):
 
 @inlined
 def limit_row(i, row, found, y, wy, x, wx, first, lines, here, out):
-    """A row of a grid, out (3, w'), within the limits of picture i: found (B, 8, H, W).
+    """A row of a grid, out (3, w'), within the limits of picture i: found (B, 8, H, W), if any.
 
     y, wy (h', 2) and x, wx (w', 2) are neighbours and weights; lines (n, 8) has room for the LR
     pixels from `first` on, here (8,) for one limit.
     """
+    if found.shape[2] == 0:
+        return
     a, b = y[row, 0], y[row, 1]
     for k in range(N_LIMIT):
         for place in range(lines.shape[0]):

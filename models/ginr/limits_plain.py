@@ -51,7 +51,7 @@ def limit_at(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
         return limit_at_plain(rgb, limits, places)
     from ginr.limits_numba import limit_queries
 
-    out = rgb.contiguous().clone()
+    out = rgb.clone(memory_format=torch.contiguous_format)
     limit_queries(*(v.detach().contiguous().numpy() for v in (limits, places)), out.numpy())
     return out
 

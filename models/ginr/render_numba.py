@@ -86,7 +86,6 @@ def render_lattice(
     tall = np.empty((hi - lo) * 3 * (n_code - 1), np.float32)
     mean = np.empty((hi - lo, 3), np.float32)
     line = np.empty((3, base_hi - base_lo), np.float32)
-    limited = limits.shape[2] > 0
     first = near_x.min()
     around = np.empty((near_x.max() + 1 - first, N_LIMIT), np.float32)
     here = np.empty(N_LIMIT, np.float32)
@@ -99,8 +98,7 @@ def render_lattice(
             i, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
             cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
         )  # fmt: skip
-        if limited:
-            limit_row(i, row, limits, near_y, share_y, near_x, share_x, first, around, here, answer)
+        limit_row(i, row, limits, near_y, share_y, near_x, share_x, first, around, here, answer)
         for c in range(3):
             for column in range(width):
                 out[i, c, row, column] = answer[c, column]
@@ -129,7 +127,6 @@ def render_samples(
     tall = np.empty((hi - lo) * 3 * (n_code - 1), np.float32)
     mean = np.empty((hi - lo, 3), np.float32)
     line = np.empty((3, base_hi - base_lo), np.float32)
-    limited = limits.shape[2] > 0
     first = near_x.min()
     around = np.empty((near_x.max() + 1 - first, N_LIMIT), np.float32)
     here = np.empty(N_LIMIT, np.float32)
@@ -140,8 +137,7 @@ def render_samples(
             0, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
             cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
         )  # fmt: skip
-        if limited:
-            limit_row(0, row, limits, near_y, share_y, near_x, share_x, first, around, here, answer)
+        limit_row(0, row, limits, near_y, share_y, near_x, share_x, first, around, here, answer)
         _quantize(answer, peak, out[row])
         row = take(claim)
 

@@ -73,10 +73,10 @@ def grid_tables(
     waves: Array,
     gain: Array,
 ) -> list[Array]:
-    """What `ginr.render_numba` reads of a grid besides codes, all arrays: base, limits and tables of both axes.
+    """What `ginr.render_numba` reads of a grid besides codes: base, limits and tables of both axes.
 
-    shape (B, h, w) of the codes; base (B, 3, H, W); limits (B, 8, H, W); rows (h',) and columns (w',) in LR pixels; waves
-    (J, 2); gain (1 + J,).
+    shape (B, h, w) of the codes; base (B, 3, H, W); limits (B, 8, H, W); rows (h',) and columns
+    (w',) in LR pixels; waves (J, 2); gain (1 + J,). All are arrays.
     """
     y, wy, cos_y, sin_y = axis_table(rows, pitch, shape[1], waves[:, 0], gain)
     x, wx, cos_x, sin_x = axis_table(columns, pitch, shape[2], waves[:, 1])

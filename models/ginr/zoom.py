@@ -201,8 +201,7 @@ class _Film:
         alone = cell > 1  # the decoder's own base is read at points
         layers = field.decoder.render(
             field.codes,
-            None if alone else field.base,
-            None if alone else field.limits,
+            None if alone else field.ground,
             torch.from_numpy(rows[box[0] : box[2]]) - field.origin[0],
             torch.from_numpy(columns[box[1] : box[3]]) - field.origin[1],
             (cell, cell),
