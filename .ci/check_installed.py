@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import ginr
-from ginr.metrics import psnr_y
-from ginr.resize import benchmark_pair, bicubic_8bit
+from ginr.measuring.metrics import psnr_y
+from ginr.pictures.resize import benchmark_pair, bicubic_8bit
 
 MIN_GAIN_DB = {2: 1.0, 3.7: 0.4}
 

@@ -31,15 +31,15 @@ from measure import (
 )
 from rich.console import Console
 
-from ginr.backends import default_backend, missing, slow_reason
-from ginr.checkpoint import load_checkpoint
-from ginr.decoder import LatticeDecoder
+from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.device import Precision, choose_device
 from ginr.errors import GinrError
-from ginr.memory import fitting_side
-from ginr.model import Ginr, in_bfloat16
-from ginr.picture import Picture, read_picture
-from ginr.tiles import upscale
+from ginr.kernels.available import default_backend, missing, slow_reason
+from ginr.network.lattice_decoder import LatticeDecoder
+from ginr.network.model import Ginr, in_bfloat16
+from ginr.pictures import Picture, read_picture
+from ginr.rendering.tile_size import fitting_side
+from ginr.rendering.upscale import upscale
 
 PHOTO = Path(__file__).parent.parent / "sample_images" / "photo_spices.png"
 TARGET = 100

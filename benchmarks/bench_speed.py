@@ -39,9 +39,9 @@ from PIL import Image
 from rich.console import Console
 from rivals import Edsr, LiifDecoder, Smfa
 
-from ginr.checkpoint import load_cpu_network
-from ginr.model_cpu import CpuGinr
-from ginr.picture import read_picture
+from ginr.checkpoints.checkpoint import load_cpu_network
+from ginr.engine.model import CpuGinr
+from ginr.pictures import read_picture
 
 SCALE = 4
 LIIF_SHARE = 16
@@ -54,8 +54,8 @@ START = """
 import json, sys, time
 begin = time.perf_counter()
 import numpy as np
-from ginr.checkpoint import load_cpu_network
-import ginr.mixer_numba, ginr.feedforward_numba, ginr.render_numba
+from ginr.checkpoints.checkpoint import load_cpu_network
+import ginr.kernels.mixer, ginr.kernels.feedforward, ginr.kernels.render
 imported = time.perf_counter()
 model = load_cpu_network(sys.argv[1])
 loaded = time.perf_counter()

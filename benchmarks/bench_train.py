@@ -23,12 +23,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-import ginr.mamba_cpu
-import ginr.scan
-from ginr.config import PRESETS
-from ginr.progress import Progress, Watcher
-from ginr.train import train
-from ginr.train_config import TrainConfig
+import ginr.network.compiled
+import ginr.network.scan
+from ginr.architecture.config import PRESETS
+from ginr.training.config import TrainConfig
+from ginr.training.loop import train
+from ginr.training.progress import Progress, Watcher
 
 N_FIRST = 5  # steps that compile
 TARGET_COMPUTING = 0.6
@@ -70,8 +70,8 @@ class Clock(Watcher):
 
 def measure(preset: str, folder: Path, run: Path, scan: str, n_step: int) -> Row:
     """One run with a scan."""
-    default = ginr.scan.default_backend
-    named = (ginr.scan, ginr.mamba_cpu)  # the compiled passes ask for it too
+    default = ginr.network.scan.default_backend
+    named = (ginr.network.scan, ginr.network.compiled)  # the compiled passes ask for it too
     clock = Clock()
     settings = TrainConfig((folder,), run, steps=N_FIRST + n_step, device="cpu", scales=(2.0,))
     for module in named:

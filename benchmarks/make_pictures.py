@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ginr.checkpoint import load_checkpoint
-from ginr.model import Ginr
-from ginr.picture import Picture, quantize, read_picture, write_picture
-from ginr.resize import bicubic_8bit, downscale_8bit
-from ginr.tiles import upscale
-from ginr.view import parse_box
-from ginr.zoom import render_shots, shot_of, zoom_path
+from ginr.checkpoints.checkpoint import load_checkpoint
+from ginr.geometry.view import parse_box
+from ginr.network.model import Ginr
+from ginr.pictures import Picture, quantize, read_picture, write_picture
+from ginr.pictures.resize import bicubic_8bit, downscale_8bit
+from ginr.rendering.upscale import upscale
+from ginr.rendering.zoom import render_shots, shot_of, zoom_path
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SCALE = 3.7

@@ -14,15 +14,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ginr.config import GinrConfig
-from ginr.decoder import LatticeDecoder
+from ginr.architecture.config import GinrConfig
+from ginr.architecture.weights import shapes
 from ginr.device import Precision
-from ginr.field import Field
-from ginr.field_cpu import CpuField
-from ginr.model import Ginr
-from ginr.model_cpu import CpuGinr, shapes
-from ginr.picture import Picture
-from ginr.tiles import upscale_bands
+from ginr.engine.field import CpuField
+from ginr.engine.model import CpuGinr
+from ginr.network.field import Field
+from ginr.network.lattice_decoder import LatticeDecoder
+from ginr.network.model import Ginr
+from ginr.pictures import Picture
+from ginr.rendering.upscale import upscale_bands
 
 CPU = torch.device("cpu")
 

@@ -13,15 +13,15 @@ from typing import Annotated
 import typer
 
 from ginr_cli import console
-from ginr_cli.doctor import doctor
-from ginr_cli.evaluate import evaluate
-from ginr_cli.inspect_lps import inspect_lps
-from ginr_cli.reconstruct import reconstruct
+from ginr_cli.commands.doctor import doctor
+from ginr_cli.commands.evaluate import evaluate
+from ginr_cli.commands.inspect_lps import inspect_lps
+from ginr_cli.commands.reconstruct import reconstruct
+from ginr_cli.commands.train import train
+from ginr_cli.commands.upscale import upscale
+from ginr_cli.commands.warp import warp
+from ginr_cli.commands.zoom import zoom
 from ginr_cli.signals import unwinding
-from ginr_cli.train import train
-from ginr_cli.upscale import upscale
-from ginr_cli.warp import warp
-from ginr_cli.zoom import zoom
 
 app = typer.Typer(
     name="ginr",

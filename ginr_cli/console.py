@@ -20,7 +20,7 @@ _stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 def printable(path: Path) -> str:
     """A path as one line that any terminal can show."""
-    from ginr.picture import printable as spelled
+    from ginr.errors import printable as spelled
 
     return spelled(path)
 

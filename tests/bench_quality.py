@@ -3,7 +3,7 @@
 Run: python tests/bench_quality.py DIR [DIR...] --scales 2,3,4 --checkpoint small
 
 Folders named Set5, Set14 or B100 must first reproduce the bicubic row of our protocol (that of
-`ginr.evaluate`), or nothing is measured; the usual published 33.66 / 30.39 / 28.42 of Set5 comes
+`ginr.measuring.benchmark`), or nothing is measured; the usual published 33.66 / 30.39 / 28.42 of Set5 comes
 from a Y-only pipeline with an unrounded LR. Other options are those of `ginr evaluate`.
 """
 
@@ -11,10 +11,10 @@ import argparse
 from pathlib import Path
 from statistics import fmean
 
-from ginr.evaluate import reference, trial
-from ginr.metrics import psnr_y
-from ginr.picture import READABLE, read_picture
-from ginr.resize import bicubic_8bit
+from ginr.measuring.benchmark import reference, trial
+from ginr.measuring.metrics import psnr_y
+from ginr.pictures import READABLE, read_picture
+from ginr.pictures.resize import bicubic_8bit
 from ginr_cli.main import main as ginr
 
 BICUBIC_ROWS = {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from ginr.checkpoint import save_checkpoint
-from ginr.config import GinrConfig
-from ginr.model import Ginr
+from ginr.architecture.config import GinrConfig
+from ginr.checkpoints.checkpoint import save_checkpoint
+from ginr.network.model import Ginr
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

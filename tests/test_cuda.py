@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-import ginr.tiles as tiles
-from ginr.checkpoint import load_checkpoint
+import ginr.rendering.upscale as tiles
+from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.device import choose_device
-from ginr.memory import tile_side
-from ginr.model import Ginr
-from ginr.picture import Picture, read_picture
-from ginr.tiles import Precision, upscale
+from ginr.network.model import Ginr
+from ginr.pictures import Picture, read_picture
+from ginr.rendering.tile_size import tile_side
+from ginr.rendering.upscale import Precision, upscale
 
 pytestmark = pytest.mark.cuda
 

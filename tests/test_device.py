@@ -15,13 +15,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ginr import decoder, device
-from ginr.config import GinrConfig
+from ginr import device
+from ginr.architecture.config import GinrConfig
 from ginr.device import choose_device, fetched, one_ahead, sent
-from ginr.ensemble import Ensemble
 from ginr.errors import GinrError
-from ginr.field import levels_of
-from ginr.model import Ginr
+from ginr.network import lattice_decoder as decoder
+from ginr.network.ensemble import Ensemble
+from ginr.network.field import levels_of
+from ginr.network.model import Ginr
 
 
 def test_the_cpu_is_always_there() -> None:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ginr.checkpoint import load_checkpoint, shipped_checkpoints
-from ginr.likeness import likeness
-from ginr.lps import lp_report
-from ginr.metrics import psnr_y
-from ginr.model import Ginr
-from ginr.picture import Picture, read_picture
-from ginr.picture_field import encode_picture
-from ginr.resize import benchmark_pair, bicubic_8bit
-from ginr.tiles import upscale
+from ginr.checkpoints.checkpoint import load_checkpoint, shipped_checkpoints
+from ginr.lps.report import lp_report
+from ginr.measuring.metrics import psnr_y
+from ginr.measuring.whole_pictures import likeness
+from ginr.network.model import Ginr
+from ginr.pictures import Picture, read_picture
+from ginr.pictures.resize import benchmark_pair, bicubic_8bit
+from ginr.rendering.picture_field import encode_picture
+from ginr.rendering.upscale import upscale
 
 SCALES = (2.0, 3.0, 3.7, 4.0, 6.0)
 PHOTOS = ("photo_colosseum", "photo_osprey", "photo_spices")

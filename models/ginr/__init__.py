@@ -8,19 +8,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ginr.checkpoint import Checkpoint, load_checkpoint, load_cpu_network, save_checkpoint
-    from ginr.config import GinrConfig
+    from ginr.architecture.config import GinrConfig
+    from ginr.checkpoints.checkpoint import (
+        Checkpoint,
+        load_checkpoint,
+        load_cpu_network,
+        save_checkpoint,
+    )
+    from ginr.engine.model import CpuGinr
     from ginr.errors import CheckpointError, GinrError, PictureError, SizeError
-    from ginr.field import Field
-    from ginr.field_file import load_field, save_field
-    from ginr.lps import LpReport
-    from ginr.model import Ginr
-    from ginr.model_cpu import CpuGinr
-    from ginr.picture import Picture, read_picture, write_picture
-    from ginr.picture_field import PictureField, encode_picture
-    from ginr.tiles import upscale
-    from ginr.train_config import TrainConfig
-    from ginr.warping import warp
+    from ginr.lps.report import LpReport
+    from ginr.network.field import Field
+    from ginr.network.model import Ginr
+    from ginr.pictures import Picture, read_picture, write_picture
+    from ginr.rendering.field_file import load_field, save_field
+    from ginr.rendering.picture_field import PictureField, encode_picture
+    from ginr.rendering.upscale import upscale
+    from ginr.rendering.warp import warp
+    from ginr.training.config import TrainConfig
 
 __all__ = [
     "Checkpoint",
@@ -49,29 +54,29 @@ __all__ = [
 ]
 
 _HOME = {
-    "Checkpoint": "checkpoint",
+    "Checkpoint": "checkpoints.checkpoint",
     "CheckpointError": "errors",
-    "CpuGinr": "model_cpu",
-    "Field": "field",
-    "Ginr": "model",
-    "GinrConfig": "config",
+    "CpuGinr": "engine.model",
+    "Field": "network.field",
+    "Ginr": "network.model",
+    "GinrConfig": "architecture.config",
     "GinrError": "errors",
-    "LpReport": "lps",
-    "Picture": "picture",
+    "LpReport": "lps.report",
+    "Picture": "pictures",
     "PictureError": "errors",
-    "PictureField": "picture_field",
+    "PictureField": "rendering.picture_field",
     "SizeError": "errors",
-    "TrainConfig": "train_config",
-    "encode_picture": "picture_field",
-    "load_checkpoint": "checkpoint",
-    "load_cpu_network": "checkpoint",
-    "load_field": "field_file",
-    "read_picture": "picture",
-    "save_checkpoint": "checkpoint",
-    "save_field": "field_file",
-    "upscale": "tiles",
-    "warp": "warping",
-    "write_picture": "picture",
+    "TrainConfig": "training.config",
+    "encode_picture": "rendering.picture_field",
+    "load_checkpoint": "checkpoints.checkpoint",
+    "load_cpu_network": "checkpoints.checkpoint",
+    "load_field": "rendering.field_file",
+    "read_picture": "pictures",
+    "save_checkpoint": "checkpoints.checkpoint",
+    "save_field": "rendering.field_file",
+    "upscale": "rendering.upscale",
+    "warp": "rendering.warp",
+    "write_picture": "pictures",
 }
 
 

@@ -36,14 +36,14 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
 
     core = Core()
     parts: dict[str, dict[str, Any]] = {
-        "checkpoint": {
+        "checkpoints.checkpoint": {
             "peek": load,
             "load_checkpoint": load,
             "load_cpu_network": load,
             "needs_torch": lambda header: "",
         },
         "device": {"choose_device": place, "reason_for_cpu": reason},
-        "tiles": {"upscale": core.upscale, "upscale_bands": core.upscale_bands},
+        "rendering.upscale": {"upscale": core.upscale, "upscale_bands": core.upscale_bands},
     }
     for name, contents in parts.items():
         # Modules that stand in, not attributes: what other modules have of the real one stays real.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from ginr.picture import Picture
+from ginr.pictures import Picture
 from ginr_cli.main import main
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ginr_cli import workers
+from ginr_cli.batch import devices as workers
 
 from .support import Core, Run, files, picture
 

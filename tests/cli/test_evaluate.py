@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ginr.evaluate import PROTOCOL, score
-from ginr.picture import Picture, read_picture
-from ginr.tiles import upscale
-from ginr_cli.network import load_upscaler
+from ginr.measuring.benchmark import PROTOCOL, score
+from ginr.pictures import Picture, read_picture
+from ginr.rendering.upscale import upscale
+from ginr_cli.load_network import load_upscaler
 from ginr_cli.options import Precision
 
 from .support import Core, Run, files

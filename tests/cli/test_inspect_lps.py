@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ginr.checkpoint import load_checkpoint, save_checkpoint
-from ginr_cli.lp_words import sparkline
+from ginr.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from ginr_cli.reports.lp_table import sparkline
 
 from .support import Run, files, size
 
@@ -103,8 +103,8 @@ def test_a_sparkline_rises_with_its_values() -> None:
 def test_a_picture_is_measured_and_drawn(
     run: Run, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ginr.lp_picture.N_REMOVED", 4)
-    monkeypatch.setattr("ginr.lp_picture.N_LOOKED", 1)
+    monkeypatch.setattr("ginr.lps.response.N_REMOVED", 4)
+    monkeypatch.setattr("ginr.lps.response.N_LOOKED", 1)
     Image.effect_noise((40, 30), 60).save("photo.png")
     arguments = ["inspect-lps", tiny_checkpoint, "--image", "photo.png"]
     (record,) = run(*arguments, "--json", "--plot", "report.png").records

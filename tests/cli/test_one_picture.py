@@ -72,7 +72,7 @@ def test_devices_have_names(run: Run, core: Core) -> None:
 
 
 def test_a_slow_scan_is_said_once(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ginr.backends.missing", lambda name: f"import {name} failed: why")
+    monkeypatch.setattr("ginr.kernels.available.missing", lambda name: f"import {name} failed: why")
     picture("in/a.png")
     picture("in/b.png")
     run("upscale", "in", "out", "--device", "cuda")

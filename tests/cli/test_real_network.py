@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ginr.picture import read_picture
-from ginr.tiles import upscale
-from ginr_cli.network import load_upscaler
+from ginr.pictures import read_picture
+from ginr.rendering.upscale import upscale
+from ginr_cli.load_network import load_upscaler
 from ginr_cli.options import Precision
 
 from .support import Run, picture

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ginr.checkpoint import save_checkpoint
-from ginr.config import GinrConfig
-from ginr.model import Ginr
+from ginr.architecture.config import GinrConfig
+from ginr.checkpoints.checkpoint import save_checkpoint
+from ginr.network.model import Ginr
 
 from .support import Run, files, picture, size
 
@@ -33,7 +33,7 @@ def checkpoint(tiny_config: GinrConfig, monkeypatch: pytest.MonkeyPatch, here: P
         tiny_config, decoder="attention", base="none", n_lp=4, placement="equidistant"
     )
     save_checkpoint(path, config, Ginr(config).state_dict(), {})
-    for module in ("checkpoint", "field_file"):
+    for module in ("checkpoints.checkpoint", "rendering.field_file"):
         monkeypatch.setattr(f"ginr.{module}.shipped_checkpoints", lambda: {"reconstruct": path})
     return path
 
@@ -100,7 +100,7 @@ def test_the_base_of_another_checkpoint_is_counted(run: Run, photo: Path, other:
 def test_an_exact_picture_has_no_number(run: Run, other: Path) -> None:
     """JSON has no infinity: a black picture with a field of nothing on its own pixels."""
     model_file = other.with_name("still.safetensors")
-    from ginr.checkpoint import load_checkpoint
+    from ginr.checkpoints.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(other)
     still = {

@@ -91,9 +91,9 @@ def test_a_stop_request_is_made_once() -> None:
 def test_a_file_is_written_to_its_end_and_reported(
     run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ginr.picture
+    import ginr.pictures
 
-    write = ginr.picture.write_bands
+    write = ginr.pictures.write_bands
 
     def interrupted(bands: Iterator[Any], *arguments: Any, **options: Any) -> None:
         def to_the_end() -> Iterator[Any]:
@@ -104,7 +104,7 @@ def test_a_file_is_written_to_its_end_and_reported(
 
     picture("in/a.png")
     picture("in/b.png")
-    monkeypatch.setattr(ginr.picture, "write_bands", interrupted)
+    monkeypatch.setattr(ginr.pictures, "write_bands", interrupted)
     run("upscale", "in", "out")
     assert (run.code, run.out, files("out")) == (130, "out/a.png\n", ["a.png"])
     assert "interrupted\n1 done\n" in run.err

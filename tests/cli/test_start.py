@@ -105,7 +105,7 @@ def test_what_is_loaded_for_a_picture_is_needed_and_not_searched_for_cycles(
         "import gc, sys\nfrom ginr_cli.main import main\n"
         "try: main(['upscale', 'a.png', '-c', 'tiny.safetensors'])\n"
         "except SystemExit as leave: assert not leave.code, leave\n"
-        "needless = {'torch', 'ginr.train'}\n"
+        "needless = {'torch', 'ginr.training.loop'}\n"
         "assert not needless & set(sys.modules), needless & set(sys.modules)\n"
         "assert gc.isenabled() and gc.get_freeze_count() > 20_000"
     )

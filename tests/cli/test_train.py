@@ -18,12 +18,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ginr.checkpoint import load_checkpoint, save_checkpoint
-from ginr.config import PRESETS, GinrConfig
-from ginr.model import Ginr
-from ginr.settings import read_toml, resolve
-from ginr.train_config import TRAINING, TrainConfig
-from ginr_cli.train import train as options_of_train
+from ginr.architecture.config import PRESETS, GinrConfig
+from ginr.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from ginr.network.model import Ginr
+from ginr.training.config import TRAINING, TrainConfig
+from ginr.training.settings import read_toml, resolve
+from ginr_cli.commands.train import train as options_of_train
 
 from .support import Run, files
 
@@ -268,7 +268,7 @@ def test_show_config_prints_a_file_that_config_reads(run: Run, photos: Path) -> 
 
 LONG_RUN = """
 import json, sys
-from ginr.config import PRESETS, GinrConfig
+from ginr.architecture.config import PRESETS, GinrConfig
 from ginr_cli.main import main
 PRESETS["tiny"] = GinrConfig.from_json(sys.argv.pop(1))
 main()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ginr.errors import GinrError
-from ginr.picture import Picture
+from ginr.pictures import Picture
 from ginr_cli.main import main
 
 from .support import Core, Run, files, picture

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ginr.picture import Picture, read_picture
+from ginr.pictures import Picture, read_picture
 
 from .support import Core, Run, files, picture, size
 
@@ -24,9 +24,9 @@ def asked(core: Core, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append({"mapping": mapping, **options})
         return Picture(np.full((options["height"], options["width"], 4), 128, np.uint8))
 
-    module = ModuleType("ginr.warping")
+    module = ModuleType("ginr.rendering.warp")
     module.__dict__["warp"] = warp
-    monkeypatch.setitem(sys.modules, "ginr.warping", module)
+    monkeypatch.setitem(sys.modules, "ginr.rendering.warp", module)
     return asked
 
 

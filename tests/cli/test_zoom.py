@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ginr.picture import Picture, read_picture
-from ginr.picture_samples import Samples
+from ginr.pictures import Picture, read_picture
+from ginr.pictures.samples import Samples
 
 from .support import Run, files, picture, size
 
@@ -17,7 +17,7 @@ from .support import Run, files, picture, size
 @pytest.fixture
 def shot(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Stands in for the renderer: what it was asked for; its frames are grey."""
-    import ginr.zoom
+    import ginr.rendering.zoom
 
     asked: list[dict[str, Any]] = []
 
@@ -26,7 +26,7 @@ def shot(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[st
         for k in range(len(shots)):
             yield np.full((options["height"], options["width"], 3), 9 * k, np.uint8)
 
-    monkeypatch.setattr(ginr.zoom, "render_shots", render)
+    monkeypatch.setattr(ginr.rendering.zoom, "render_shots", render)
     return asked
 
 
@@ -110,7 +110,7 @@ def test_without_ffmpeg_it_is_said_before_the_work(
 def test_interrupted_it_leaves_nothing(
     run: Run, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    import ginr.zoom
+    import ginr.rendering.zoom
 
     if name.endswith("mp4"):
         pytest.importorskip("imageio_ffmpeg", reason="MP4 needs imageio-ffmpeg")
@@ -119,7 +119,7 @@ def test_interrupted_it_leaves_nothing(
         yield np.zeros((options["height"], options["width"], 3), np.uint8)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ginr.zoom, "render_shots", render)
+    monkeypatch.setattr(ginr.rendering.zoom, "render_shots", render)
     picture("a.png", 120, 90)
     run("zoom", "a.png", "--to", "10,10,40,30", "-o", name, *ZOOM)
     assert run.code == 130 and files() == ["a.png", "tiny.safetensors"]

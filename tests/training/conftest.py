@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ginr.train_config import TrainConfig
+from ginr.training.config import TrainConfig
 
 from .support import stripes
 

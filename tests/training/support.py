@@ -5,9 +5,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ginr.data import Collection
-from ginr.progress import Progress, Watcher
-from ginr.validation import Scores
+from ginr.measuring.held_out import Scores
+from ginr.training.collect import Collection
+from ginr.training.progress import Progress, Watcher
 
 Pixels = NDArray[np.uint8]
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ginr.degradation import PRESETS, Degradation, degrade, gaussian_kernel, shrink_matrix
-from ginr.resize import bicubic_8bit
+from ginr.pictures.resize import bicubic_8bit
+from ginr.training.degradation import PRESETS, Degradation, degrade, gaussian_kernel, shrink_matrix
 
 from .support import noise, stripes
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ginr.config import GinrConfig
-from ginr.device_samples import DeviceSampler, fits
-from ginr.picture_store import PictureStore
-from ginr.samples import Batch, Sampler
-from ginr.train import train
-from ginr.train_config import TrainConfig
+from ginr.architecture.config import GinrConfig
+from ginr.training.config import TrainConfig
+from ginr.training.device_samples import DeviceSampler, fits
+from ginr.training.loop import train
+from ginr.training.samples import Batch, Sampler
+from ginr.training.store import PictureStore
 
 from .support import Log, noise, stripes
 
@@ -58,7 +58,7 @@ def test_a_run_is_the_same_with_crops_from_the_device(
 ) -> None:
     host, device = Log(), Log()
     train(tiny_config, settings, host)
-    monkeypatch.setattr("ginr.train.fits", lambda images, device: True)
+    monkeypatch.setattr("ginr.training.loop.fits", lambda images, device: True)
     elsewhere = dataclasses.replace(settings, run=settings.run.with_name("device"))
     train(tiny_config, elsewhere, device)
     assert device == pytest.approx(list(host), rel=1e-3)
@@ -69,7 +69,7 @@ def test_the_host_cuts_what_a_device_does_not_do(
     tiny_config: GinrConfig, settings: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not fits([noise(20)], CPU)
-    monkeypatch.setattr("ginr.train.fits", lambda images, device: True)
+    monkeypatch.setattr("ginr.training.loop.fits", lambda images, device: True)
     log = Log()
     train(tiny_config, dataclasses.replace(settings, degradation="photo"), log)
     assert not log.cuts_on_device

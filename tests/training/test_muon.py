@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ginr.muon import MOMENTUM, UPDATE_RMS, Muon, orthogonal
+from ginr.training.muon import MOMENTUM, UPDATE_RMS, Muon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 5), (48, 432), (30, 4), (3, 12, 7)], ids=str)

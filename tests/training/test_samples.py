@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from ginr.coords import to_lattice
-from ginr.resize import bicubic_8bit
-from ginr.samples import Batch, Feed, Sampler
+from ginr.geometry.coords import to_lattice
+from ginr.pictures.resize import bicubic_8bit
+from ginr.training.samples import Batch, Feed, Sampler
 
 from .support import Pixels, noise, stripes
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ginr.checkpoint import load_checkpoint
-from ginr.config import GinrConfig
+from ginr.architecture.config import GinrConfig
+from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.errors import GinrError
-from ginr.settings import to_toml
-from ginr.train import train
-from ginr.train_config import TrainConfig
+from ginr.training.config import TrainConfig
+from ginr.training.loop import train
+from ginr.training.settings import to_toml
 
 from .support import Log
 
@@ -22,8 +22,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import safetensors.torch
-from ginr.settings import read_toml, resolve
-from ginr.train import Watcher, train
+from ginr.training.settings import read_toml, resolve
+from ginr.training.loop import Watcher, train
 
 class Quiet(Watcher):
     pass

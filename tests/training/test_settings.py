@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ginr.config import PRESETS, RECONSTRUCT, SMALL, GinrConfig
+from ginr.architecture.config import PRESETS, RECONSTRUCT, SMALL, GinrConfig
 from ginr.errors import GinrError
-from ginr.settings import Layer, read_pair, read_toml, resolve, to_toml
-from ginr.train_config import TRAINING, TrainConfig
+from ginr.training.config import TRAINING, TrainConfig
+from ginr.training.settings import Layer, read_pair, read_toml, resolve, to_toml
 
 PLACES = Layer("places", {"folders": ["photos"], "run": "run"})
 

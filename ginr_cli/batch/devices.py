@@ -1,0 +1,235 @@
+"""Several devices at one list of pictures: a process each, and the next picture to whoever is free."""
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+
+from ginr_cli import console
+from ginr_cli.batch.one_picture import Order, announce, enlarge
+from ginr_cli.batch.plan import Job
+from ginr_cli.load_network import Network
+from ginr_cli.reports.pictures import Outcome, Report, failure_of
+from ginr_cli.signals import deferred, unwinding
+
+_PATIENCE_S = 10.0
+"""How long a file that is being finished may take before its process is asked once more."""
+
+
+def share_out(jobs: Sequence[Job], devices: Sequence[str], order: Order, report: Report) -> None:
+    """Does the jobs on all the devices, and reports them in their order, as one device would."""
+    devices = devices[: len(jobs)]
+    with console.Meter(sum(job.out_px for job in jobs)) as meter:
+        share, crew = _Share(jobs, report, meter), list[_Worker]()
+        try:
+            with _deaf_to_interrupts():
+                crew += [_Worker(device, len(devices), order) for device in devices]
+            present = {worker.pipe: worker for worker in crew}
+            while present and not share.is_done:
+                ready = wait(list(present))
+                for pipe in [pipe for pipe in present if pipe in ready]:
+                    with deferred():  # what is made is reported
+                        if not share.hear(present[pipe]):
+                            del present[pipe]
+            share.give_up()
+        except BaseException:
+            _dismiss(crew)
+            share.tell_rest(crew)
+            raise
+        finally:
+            for worker in crew:
+                worker.pipe.close()
+                worker.process.join()
+
+
+class _Worker:
+    """A process with a device of its own, as the one that hands out the jobs sees it."""
+
+    def __init__(self, device: str, n_worker: int, order: Order) -> None:
+        spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+        self.device, self.is_ready = device, False
+        self.job: int | None = None
+        """The number of the job at hand."""
+        self.pipe, theirs = spawn.Pipe()
+        self.process = spawn.Process(
+            target=_work, args=(theirs, device, n_worker, order), daemon=True
+        )
+        self.process.start()
+        theirs.close()  # so that the pipe ends with the process
+
+    def end(self) -> str:
+        """How the process came to its end, which it has."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        return f"ended with code {code}" if code >= 0 else f"was ended by signal {-code}"
+
+
+class _Share:
+    """The jobs, who has which, and what has become of them."""
+
+    def __init__(self, jobs: Sequence[Job], report: Report, meter: console.Meter) -> None:
+        self._jobs, self._report, self._meter = jobs, report, meter
+        self._waiting = deque(range(len(jobs)))
+        self._outcomes: dict[int, Outcome] = {}
+        self._n_told = 0
+        self._done_px = dict.fromkeys(range(len(jobs)), 0)
+
+    @property
+    def is_done(self) -> bool:
+        return len(self._outcomes) == len(self._jobs)
+
+    def hear(self, worker: _Worker) -> bool:
+        """What a worker has to say, answered with its next job; whether it is still there."""
+        try:
+            message = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._lose(worker)
+            return False
+        match message:
+            case str():
+                console.say(message)
+            case int():
+                self._advance(worker, message)
+            case Exception():  # it has no network, and neither will the others
+                raise message
+            case Outcome() | None:
+                worker.is_ready = True
+                self._finish(worker, message)
+                self._hand_out(worker)
+        return True
+
+    def give_up(self) -> None:
+        """The jobs for which no worker is left."""
+        from ginr.errors import GinrError, printable
+
+        for number in self._waiting:
+            source = self._jobs[number].source
+            problem = GinrError(f"{printable(source)}: no process is left to make it")
+            self._outcomes[number] = failure_of(source, problem)
+        self._tell()
+
+    def tell_rest(self, crew: Sequence[_Worker]) -> None:
+        """After an early end: reports what was made, whatever is missing before it."""
+        for worker in crew:
+            with suppress(EOFError, OSError):
+                while worker.pipe.poll():
+                    if isinstance(message := worker.pipe.recv(), Outcome):
+                        self._finish(worker, message)
+        for number in sorted(n for n in self._outcomes if n >= self._n_told):
+            self._report.add(self._outcomes[number])
+
+    def _hand_out(self, worker: _Worker) -> None:
+        if not self._waiting:
+            return
+        worker.job = self._waiting.popleft()
+        job = self._jobs[worker.job]
+        announce(job)
+        with suppress(OSError):  # it is gone: its pipe says so next
+            worker.pipe.send(job)
+
+    def _advance(self, worker: _Worker, done_px: int) -> None:
+        assert worker.job is not None
+        self._done_px[worker.job] = 0
+        job = self._jobs[worker.job]
+        self._meter.begin(job.source.name, sum(self._done_px.values()))
+        self._meter.advance(done_px, job.out_px)
+        self._done_px[worker.job] = done_px
+
+    def _finish(self, worker: _Worker, outcome: Outcome | None) -> None:
+        if outcome is None or worker.job is None:
+            return
+        self._outcomes[worker.job] = outcome
+        self._done_px[worker.job] = self._jobs[worker.job].out_px
+        worker.job = None
+        self._tell()
+
+    def _lose(self, worker: _Worker) -> None:
+        """A process has ended by itself: what it had at hand is not made."""
+        from ginr.errors import GinrError, printable
+
+        ended = f"the process on {worker.device} {worker.end()}"
+        if not worker.is_ready:
+            raise GinrError(f"{ended} before its first picture: leave this device out")
+        if worker.job is None:
+            return
+        source = self._jobs[worker.job].source
+        problem = GinrError(f"{printable(source)}: {ended} while it was at work on it")
+        if console.debugging():
+            raise problem
+        self._finish(worker, failure_of(source, problem))
+
+    def _tell(self) -> None:
+        while self._n_told in self._outcomes:
+            self._report.add(self._outcomes[self._n_told])
+            self._n_told += 1
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started within stay deaf to Ctrl+C, which a terminal sends to all: this one ends them."""
+    kept = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
+def _dismiss(crew: Sequence[_Worker]) -> None:
+    """End the processes as SIGTERM ends one: a file that is being finished is, unless asked twice."""
+    for worker in crew:
+        worker.process.terminate()
+    try:
+        while any(worker.process.is_alive() for worker in crew):
+            for worker in crew:
+                worker.process.join(_PATIENCE_S)
+                worker.process.terminate()  # again: the first one may have come to nothing
+    except BaseException:
+        for worker in crew:
+            worker.process.terminate()
+        raise
+
+
+def _work(pipe: "Connection[object, Job]", device: str, n_worker: int, order: Order) -> None:
+    """A worker's process: says words (str), pixels done (int), outcomes, and None when it is ready."""
+    with suppress(EOFError, ConnectionError):  # nobody hands out jobs any more
+        try:
+            network = _network(device, n_worker, order, pipe.send)
+        except Exception as problem:
+            if console.debugging():
+                raise
+            pipe.send(_sendable(problem))
+            return
+        with unwinding():
+            pipe.send(None)
+            while True:
+                _do(pipe.recv(), network, order, pipe)
+
+
+def _do(job: Job, network: Network, order: Order, pipe: "Connection[object, Job]") -> None:
+    with ExitStack() as until_reported:
+        try:
+            outcome = enlarge(
+                job, network, order.writing, until_reported,
+                say=pipe.send, progress=lambda done_px, total_px: pipe.send(done_px),
+            )  # fmt: skip
+        except Exception as problem:
+            if console.debugging():
+                raise
+            outcome = failure_of(job.source, problem)
+        pipe.send(outcome)
+
+
+def _network(device: str, n_worker: int, order: Order, say: Callable[[str], None]) -> Network:
+    from ginr.kernels.threads import limit_threads, thread_count
+
+    limit_threads(max(1, thread_count() // n_worker))
+    return order.network(device, say)
+
+
+def _sendable(problem: Exception) -> Exception:
+    from ginr.errors import GinrError
+
+    kind = console.UsageError if isinstance(problem, console.UsageError) else GinrError
+    return kind(console.describe(problem))

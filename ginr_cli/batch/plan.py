@@ -1,0 +1,262 @@
+"""Which pictures are read and which are written, settled from names and headers before any work."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ginr_cli.console import UsageError, say
+
+if TYPE_CHECKING:
+    from ginr.geometry.view import View, ViewRule
+
+# What `ViewRule.label` puts behind a stem: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.
+_LABELLED = re.compile(r"(.+)_(?:x[\d.]+(?:x[\d.]+)?|\d+x\d+)(?:_box\d+,\d+,\d+,\d+)?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to read; `folder` is the input folder it was found in, if any."""
+
+    path: Path
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to enlarge; sizes are (height, width). `done`: the output is there already."""
+
+    source: Path
+    output: Path
+    size: tuple[int, int]
+    view: "View"
+    done: bool = False
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """Of the output, which may be a part of the whole render."""
+        return self.view.size
+
+    @property
+    def out_px(self) -> int:
+        """Output pixels, the unit of progress."""
+        return self.out_size[0] * self.out_size[1]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where outputs go: `path` is a file, a folder, or None for beside each input."""
+
+    path: Path | None
+    is_folder: bool = False
+    made: list[Path] = field(default_factory=list)
+    """Folders that were made for outputs."""
+
+    def make(self, folder: Path) -> None:
+        """Make a folder for outputs, and those above it. Raises OSError."""
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self.made.extend(reversed(missing))
+
+    def tidy(self) -> None:
+        """Take away what was made and stayed empty."""
+        for folder in reversed(self.made):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How outputs are named and written."""
+
+    suffix: str | None
+    """Of outputs that are not named; None for the input's own."""
+    quality: int | None
+    overwrite: bool
+    dpi: float | None = None
+    """Resolution to state in the file; None for the input's own."""
+
+
+def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Destination]:
+    """The inputs, and where the outputs go.
+
+    As with `cp`, the second of exactly two paths is the output when `output` is None, and a
+    trailing slash means a folder. Raises `UsageError` where a file and a folder cannot be told
+    apart or several pictures would go into one file.
+    """
+    from ginr.pictures import WRITABLE
+
+    if output is None and len(paths) == 2:
+        paths, output = paths[:1], paths[1]
+    if "" in (*paths, output):
+        raise UsageError("an empty name is no path: write . for this folder")
+    inputs = [Path(path) for path in paths]
+    if output is None:
+        return inputs, Destination(None)
+    path, several = Path(output), len(inputs) > 1 or os.path.isdir(inputs[0])
+    slash = output.endswith(("/", os.sep))
+    if os.path.isdir(path) or slash:
+        return inputs, Destination(path, is_folder=True)
+    if several and (os.path.exists(path) or path.suffix.lower() in WRITABLE):
+        raise UsageError(
+            f"{path} is one file and the inputs are several: write {path}/ or a folder"
+        )
+    if not several and not path.suffix:
+        raise UsageError(
+            f"{path} has no suffix: write {path}.png for a picture, {path}/ for a folder"
+        )
+    return inputs, Destination(path, is_folder=several)
+
+
+def find_sources(
+    inputs: list[Path], destination: Destination, fail: Callable[[Path, Exception], None]
+) -> Iterator[Source]:
+    """Every picture named or lying in a named folder, each once, folders in the order of names.
+
+    Hidden files, the output folder and, when outputs go beside the inputs, outputs of earlier runs
+    (photo_x2.png beside photo.png) are left out. `fail` hears of folders that are empty or closed.
+    """
+    from ginr.errors import PictureError, printable
+    from ginr.pictures import READABLE
+
+    n_failed = 0
+
+    def refused(error: OSError) -> None:
+        nonlocal n_failed
+        n_failed += 1
+        fail(Path(os.fsdecode(error.filename)), error)
+
+    seen: set[str] = set()
+    for given in inputs:
+        if not os.path.isdir(given):  # where Path.is_dir may raise
+            found = [Source(given)]
+        else:
+            n_failed = 0
+            found = [Source(path, given) for path in _walk(given, destination, refused)]
+            if not found and not n_failed:
+                known = ", ".join(sorted(READABLE))
+                fail(
+                    given,
+                    PictureError(
+                        f"{printable(given)} holds no pictures: put some of {known} there"
+                    ),
+                )
+        for source in found:
+            place = os.path.abspath(source.path)
+            if place not in seen:
+                seen.add(place)
+                yield source
+
+
+def plan(
+    source: Source,
+    wanted: "ViewRule",
+    destination: Destination,
+    writing: Writing,
+    *,
+    batch: bool,
+) -> Job:
+    """The job for one picture, from its header.
+
+    An output that exists is an error unless it may be overwritten; in a batch it counts as done when it has
+    the size asked for. Raises `GinrError` for a picture that cannot be read, enlarged or written.
+    """
+    from ginr.errors import PictureError, printable
+    from ginr.pictures import check_target, probe_picture
+
+    header = probe_picture(source.path)
+    size = header.height, header.width
+    view = wanted.resolve(*size)
+    output = _output(source, destination, wanted.label(*size), writing.suffix)
+    name = printable(output)
+    refuse_own_input(source.path, output)
+    if os.path.isfile(output) and not writing.overwrite:
+        if not batch:
+            raise PictureError(f"{name} exists: --overwrite replaces it")
+        there = probe_picture(output)
+        if (there.height, there.width) == view.size:
+            return Job(source.path, output, size, view, done=True)
+        raise PictureError(
+            f"{name} exists with {there.width}x{there.height} pixels instead of "
+            f"{view.size[1]}x{view.size[0]}: --overwrite replaces it"
+        )
+    if destination.is_folder:
+        try:
+            destination.make(output.parent)
+        except OSError as error:
+            raise PictureError(
+                f"{printable(output.parent)} cannot be created ({error.strerror}): "
+                "choose another output folder"
+            ) from None
+    check_target(
+        output,
+        *view.size,
+        overwrite=writing.overwrite,
+        quality=writing.quality,
+        channels=header.channels,
+        depth=header.depth,
+    )
+    return Job(source.path, output, size, view)
+
+
+def refuse_own_input(source: Path, output: Path) -> None:
+    """Raises PictureError where an output would replace what it is made of, link or not."""
+    from ginr.errors import PictureError, printable
+
+    if os.path.exists(output) and output.samefile(source):
+        raise PictureError(f"{printable(output)} is input and output at once: choose another name")
+
+
+def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], None]) -> list[Path]:
+    from ginr.errors import printable
+    from ginr.pictures import READABLE
+
+    found: list[Path] = []
+    n_earlier = 0
+    for place, folders, files in os.walk(folder, onerror=refused):
+        here = Path(place)
+        for name in sorted(folders):
+            if (here / name).is_symlink():  # it may lead back here
+                say(f"{printable(here / name)}: a link to a folder, not followed")
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not _is_destination(here / name, destination)
+        )
+        pictures = sorted(
+            name
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in READABLE
+        )
+        stems = {Path(name).stem for name in pictures}
+        for name in pictures:
+            labelled = _LABELLED.fullmatch(Path(name).stem)
+            if destination.path is None and labelled is not None and labelled[1] in stems:
+                n_earlier += 1
+            else:
+                found.append(here / name)
+    if n_earlier:
+        outputs = "1 output" if n_earlier == 1 else f"{n_earlier} outputs"
+        say(f"{printable(folder)}: {outputs} of earlier runs left out")
+    return found
+
+
+def _is_destination(folder: Path, destination: Destination) -> bool:
+    path = destination.path
+    return path is not None and path.is_dir() and folder.samefile(path)
+
+
+def _output(source: Source, destination: Destination, label: str, suffix: str | None) -> Path:
+    from ginr.pictures import WRITABLE
+
+    own = source.path.suffix
+    suffix = suffix or (own if own.lower() in WRITABLE else ".png")
+    if destination.path is None:
+        return source.path.with_name(f"{source.path.stem}_{label}{suffix}")
+    if not destination.is_folder:
+        return destination.path
+    inside = source.path.relative_to(source.folder) if source.folder else Path(source.path.name)
+    return destination.path / inside.with_suffix(suffix)

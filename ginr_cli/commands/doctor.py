@@ -1,0 +1,125 @@
+"""`ginr doctor`: what this installation can do, and why it cannot do the rest."""
+
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+from ginr_cli import console
+from ginr_cli.options import JsonOption
+
+Section = dict[str, str]
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Show versions, devices, scan backends, checkpoints and picture formats, with reasons."""
+    examinations = {
+        "versions": _versions,
+        "devices": _devices,
+        "scan backends": _backends,
+        "to install": _to_install,
+        "checkpoints": _checkpoints,
+        "formats": _formats,
+        "numba cache": _numba_cache,
+    }
+    sections = {name: _examined(examine) for name, examine in examinations.items()}
+    if as_json:
+        console.result_json({name.replace(" ", "_"): rows for name, rows in sections.items()})
+        return
+    for name, rows in sections.items():
+        if rows:
+            console.result(name)
+        for key, value in rows.items():
+            console.result(f"  {key:<14} {value}")
+
+
+def _examined(examine: Callable[[], Section]) -> Section:
+    try:
+        return examine()
+    except Exception as problem:  # a broken part is what people come here to find
+        return {"broken": console.describe(problem)}
+
+
+def _versions() -> Section:
+    names = ("ginr", "torch", "numpy", "numba", "pillow", "pyvips", "imageio")
+    rows = {"python": f"{platform.python_version()} ({sys.platform}, {platform.machine()})"}
+    return rows | {name: version(name) for name in names}
+
+
+def _devices() -> Section:
+    import torch
+
+    from ginr.device import choose_device
+
+    device, reason = choose_device("auto")
+    rows = {"cpu": f"{torch.get_num_threads()} threads"}
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        rows[f"cuda:{index}"] = (
+            f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB, "
+            f"compute capability {facts.major}.{facts.minor}"
+        )
+    if torch.version.cuda and not torch.cuda.is_available():
+        rows["cuda"] = _cuda_problem()
+    return rows | {"auto": f"{device} ({reason})"}
+
+
+def _cuda_problem() -> str:
+    """Why a torch that is built with CUDA finds no device, in the driver's words."""
+    import torch
+
+    try:
+        torch.cuda.init()
+    except Exception as problem:
+        return console.describe(problem)
+    return "no device was found"
+
+
+def _backends() -> Section:
+    from ginr.kernels.available import backends, missing
+
+    reasons = backends() | {"causal_conv1d": missing("causal_conv1d")}
+    return {name: reason or "available" for name, reason in reasons.items()}
+
+
+def _to_install() -> Section:
+    """What would make this machine faster, and is not there."""
+    import torch
+
+    from ginr.kernels.available import missing
+
+    if not torch.version.cuda and shutil.which("nvidia-smi"):
+        return {"torch": "this one is built without CUDA: choose another at https://pytorch.org"}
+    wanted = {"mamba_ssm": "mamba-ssm>=2.2.4", "causal_conv1d": "causal-conv1d>=1.5"}
+    return {
+        name: f'pip install --no-build-isolation "{package}"'
+        for name, package in wanted.items()
+        if torch.cuda.is_available() and missing(name)
+    }
+
+
+def _checkpoints() -> Section:
+    from ginr.checkpoints.checkpoint import peek, shipped_checkpoints
+    from ginr.errors import CheckpointError
+
+    rows = {}
+    for name, path in shipped_checkpoints().items():
+        try:
+            rows[name] = f"{peek(path).n_parameter:,} parameters, {path}"
+        except CheckpointError as problem:
+            rows[name] = console.describe(problem)
+    return rows or {"none": "reinstall ginr: its weights are missing"}
+
+
+def _formats() -> Section:
+    from ginr.pictures import codecs
+
+    return codecs()
+
+
+def _numba_cache() -> Section:
+    """Where compiled kernels are kept: without such a place each start compiles for seconds."""
+    from ginr.kernels.scan import scan_forward
+
+    return {"folder": scan_forward.folder or "none can be written to: set NUMBA_CACHE_DIR"}

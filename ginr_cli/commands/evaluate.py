@@ -1,0 +1,205 @@
+"""`ginr evaluate`: a checkpoint held against bicubic on folders of pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ginr_cli import console
+from ginr_cli.batch.plan import Destination, find_sources
+from ginr_cli.load_network import Network, check_network, load_upscaler
+from ginr_cli.options import (
+    DeviceOption,
+    EnsembleOption,
+    JsonOption,
+    OverwriteOption,
+    Precision,
+    TileOption,
+)
+from ginr_cli.reports.scores import Report, Row, check_csv
+from ginr_cli.signals import deferred
+
+if TYPE_CHECKING:
+    from ginr.array_types import Image
+
+
+@dataclass(frozen=True)
+class Task:
+    """A picture to measure; `folder` is the path it was found through."""
+
+    folder: str
+    path: Path
+    out_px: int
+    """Output pixels over all scales, roughly: the unit of progress."""
+
+
+def evaluate(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(metavar="NAME|FILE", help="A shipped checkpoint or a .safetensors file."),
+    ],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER", help="High-resolution pictures; a mean is taken of each folder."
+        ),
+    ],
+    scales: Annotated[
+        str, typer.Option("--scales", metavar="SCALES", help="From 1 to 30, with commas between.")
+    ] = "2,3,3.7,4,6,8",
+    csv_file: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Also write a row per picture and scale here."),
+    ] = None,
+    device: DeviceOption = "auto",
+    tile: TileOption = 0,
+    ensemble: EnsembleOption = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Only the first so many pictures of each folder."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Shrink pictures, enlarge them again, and measure the result beside bicubic.
+
+    PSNR on Y and RGB and SSIM on Y, per picture and as means.
+    A picture that cannot be read does not stop the others; the exit code is then 1.
+    """
+    from ginr.checkpoints.checkpoint import peek
+    from ginr.measuring.benchmark import PROTOCOL
+
+    factors = _factors(scales)
+    check_network(checkpoint, device)  # a wrong name is told at once, not after torch
+    name = peek(checkpoint).name
+    if csv_file is not None:
+        check_csv(csv_file, overwrite)
+    report = Report(as_json)
+    tasks = [task for folder in folders for task in _find(folder, factors, limit, report)]
+    facts: Row = {
+        "protocol": PROTOCOL,
+        "checkpoint": name,
+        "device": None,
+        "scales": factors,
+        "ensemble": ensemble,
+    }
+    if tasks:
+        network = load_upscaler(checkpoint, device, Precision.AUTO, tile, ensemble)
+        facts["device"] = network.device
+        _measure_all(tasks, factors, network, report)
+    report.conclude(facts)
+    if csv_file is not None:
+        report.write_csv(csv_file, overwrite)
+    if report.failed or not report.scores:
+        raise typer.Exit(1)
+
+
+def _factors(text: str) -> list[float]:
+    """The scales asked for, each once, in their order."""
+    from ginr.errors import SizeError
+    from ginr.geometry.size import parse_scale
+
+    factors = []
+    for part in text.split(","):
+        try:
+            scale = parse_scale(part)
+        except SizeError as error:
+            raise console.UsageError(f"--scales: {error}") from None
+        if scale.x != scale.y:
+            raise console.UsageError(f"--scales: {part!r} is two scales: one serves both axes")
+        factors.append(scale.x)
+    return list(dict.fromkeys(factors))
+
+
+def _find(folder: Path, factors: Sequence[float], limit: int | None, report: Report) -> list[Task]:
+    """The pictures of a folder whose headers can be read; the others are reported."""
+    from ginr.measuring.benchmark import LANCZOS_FROM
+    from ginr.pictures import probe_picture
+
+    # A render of the whole picture per scale, and one of LR x4 where Lanczos goes on.
+    share = sum(1 + (LANCZOS_FROM / s) ** 2 * (s > LANCZOS_FROM) for s in factors)
+    tasks = []
+    for source in islice(find_sources([folder], Destination(None), report.fail), limit):
+        try:
+            header = probe_picture(source.path)
+        except Exception as problem:
+            report.fail(source.path, problem)
+        else:
+            out_px = int(header.height * header.width * share)
+            tasks.append(Task(str(folder), source.path, out_px))
+    return tasks
+
+
+@dataclass
+class Renderer:
+    """The network as `ginr.measuring.benchmark` calls it, moving the bar along."""
+
+    network: Network
+    meter: console.Meter
+    name: str
+    before_px: int
+    """Output pixels of earlier renders."""
+
+    def __call__(self, lr: "Image", height: int, width: int) -> "Image":
+        """LR samples (h, w, C) to (height, width, C)."""
+        import numpy as np
+
+        from ginr.pictures import Picture
+        from ginr.rendering.upscale import upscale
+
+        self.meter.begin(self.name, self.before_px)
+        self.before_px += height * width
+        result = upscale(
+            Picture(lr),
+            self.network.model,
+            height=height,
+            width=width,
+            tile=self.network.tile,
+            progress=self.meter.advance,
+            notice=console.say,
+        )
+        return np.asarray(result.samples, np.uint8)
+
+
+def _measure_all(
+    tasks: Sequence[Task],
+    factors: Sequence[float],
+    network: Network,
+    report: Report,
+) -> None:
+    """Every picture at every scale."""
+    from ginr.measuring.benchmark import PROTOCOL
+
+    console.say(PROTOCOL)
+    done_px = 0
+    with console.Meter(sum(task.out_px for task in tasks)) as meter:
+        for number, task in enumerate(tasks, 1):
+            if report.as_json:  # without it the lines of the table tell how far it is
+                console.say(f"{number} of {len(tasks)}: {console.printable(task.path)}")
+            render = Renderer(network, meter, task.path.name, done_px)
+            done_px += task.out_px
+            try:
+                _measure(task, factors, render, report)
+            except Exception as problem:
+                report.fail(task.path, problem)
+
+
+def _measure(task: Task, factors: Sequence[float], render: Renderer, report: Report) -> None:
+    from ginr.errors import SizeError
+    from ginr.measuring.benchmark import reference, score
+    from ginr.pictures import read_picture
+
+    with deferred():
+        picture = read_picture(task.path)
+    hr, dropped = reference(picture)
+    report.note(task.path, (*picture.notes, *dropped))
+    for scale in factors:
+        try:
+            found = score(str(task.path), hr, scale, render)
+        except SizeError as problem:
+            report.leave_out(task.folder, task.path, scale, problem)
+        else:
+            report.add(task.folder, found)

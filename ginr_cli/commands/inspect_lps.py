@@ -1,0 +1,201 @@
+"""`ginr inspect-lps`: the position tokens of checkpoints, alone and on a picture, in numbers and drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ginr_cli import console
+from ginr_cli.options import JsonOption, OverwriteOption
+from ginr_cli.reports.lp_table import (
+    history_lines,
+    lp_rows,
+    picture_rows,
+    record,
+    table,
+    window_map,
+)
+
+if TYPE_CHECKING:
+    from ginr.checkpoints.checkpoint import Checkpoint
+    from ginr.lps.history import LpMoment
+    from ginr.lps.report import LpReport
+    from ginr.lps.response import PictureReport
+    from ginr.pictures import Picture
+
+UNMET = 3
+"""Exit code when --min-diversity is not met."""
+
+
+@dataclass
+class Subject:
+    """A checkpoint that was named, and what is known of it."""
+
+    name: str
+    """As it was given."""
+    checkpoint: "Checkpoint"
+    report: "LpReport"
+    history: "Sequence[LpMoment]" = ()
+    picture: "PictureReport | None" = None
+
+
+def inspect_lps(
+    checkpoints: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME|FILE|RUN]...",
+            help="Shipped checkpoints, .safetensors files, or run folders of ginr train, "
+            "whose LPs are also shown over time. Left out: small.",
+            show_default=False,
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            "--image",
+            metavar="PICTURE",
+            help="Also encode the middle of this picture: what its LPs hold, which pixels "
+            "change without one of them, and which pixels one of them sees.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw all of it into this picture."),
+    ] = None,
+    min_diversity: Annotated[
+        float | None,
+        typer.Option(
+            "--min-diversity",
+            min=0.0,
+            max=1.0,
+            help="Exit with code 3 if the diversity of one of them is lower.",
+        ),
+    ] = None,
+    with_similarity: Annotated[
+        bool, typer.Option("--similarity", help="With --json: the similarity matrix as well.")
+    ] = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the position tokens (LPs) of checkpoints are like.
+
+    Diversity is 1 - the mean cosine similarity of all pairs. The effective rank is the number
+    of dimensions they fill. An exit code of 3 says that --min-diversity is not met.
+    """
+    from ginr.pictures import check_target, read_picture
+
+    if with_similarity and not as_json:
+        raise console.UsageError("--similarity goes with --json")
+    if plot is not None:
+        check_target(plot, 1, 1, overwrite=overwrite)
+    picture = None if image is None else read_picture(image)
+    subjects = [_subject(name) for name in checkpoints or ["small"]]
+    if picture is not None and image is not None:
+        _measure(subjects, picture, image.name)
+    if as_json:
+        for subject in subjects:
+            console.result_json(_record(subject, with_similarity))
+    else:
+        _print(subjects)
+    if plot is not None:
+        _draw(subjects, plot, overwrite)
+    n_unmet = sum(_falls_short(subject, min_diversity) for subject in subjects)
+    if n_unmet:
+        raise typer.Exit(UNMET)
+
+
+def _subject(name: str) -> Subject:
+    """A checkpoint by its name, its file or the folder of its run."""
+    from ginr.checkpoints.checkpoint import load_checkpoint
+    from ginr.errors import CheckpointError
+    from ginr.lps.history import lp_history
+    from ginr.lps.report import lp_report
+
+    history: Sequence[LpMoment] = ()
+    file: str | Path = name
+    if Path(name).is_dir():
+        history = lp_history(Path(name))
+        file = Path(name, "model.safetensors")
+        if not file.exists():
+            folder = console.printable(Path(name))
+            raise CheckpointError(f"{folder}: no checkpoint yet: wait for the run's first save")
+    checkpoint = load_checkpoint(file)
+    checkpoint.build()  # sound in itself: what follows trusts the shapes
+    return Subject(name, checkpoint, lp_report(checkpoint), history)
+
+
+def _measure(subjects: Sequence[Subject], picture: "Picture", name: str) -> None:
+    """The picture's reports, with a bar."""
+    from ginr.lps.response import picture_report
+
+    with console.Bar(len(subjects)) as bar:
+        for k, subject in enumerate(subjects):
+            label = f"{name}, {subject.name}"
+
+            def show(done: int, total: int, k: int = k, label: str = label) -> None:
+                bar.show(k + done / total, label, f"LP {done} of {total}")
+
+            subject.picture = picture_report(subject.checkpoint, picture, name, show)
+
+
+def _record(subject: Subject, with_similarity: bool) -> dict[str, object]:
+    from ginr.lps.measures import similarity
+
+    values = {"source": subject.name, **record(subject.report)}
+    if with_similarity:
+        values["similarity"] = similarity(subject.checkpoint.weights["lps"]).tolist()
+    if subject.history:
+        values["history"] = [record(moment) for moment in subject.history]
+    if subject.picture is not None:
+        values["picture"] = record(subject.picture)
+    return values
+
+
+def _print(subjects: Sequence[Subject]) -> None:
+    names = [console.visible(subject.name) for subject in subjects]
+    columns = []
+    for subject in subjects:
+        measured = [] if subject.picture is None else picture_rows(subject.picture)
+        columns.append(lp_rows(subject.report) + measured)
+    lines = table(names, columns)
+    for name, subject in zip(names, subjects, strict=True):
+        lines += ["", *window_map(name, subject.report)]
+        if subject.history:
+            lines += ["", *history_lines(name, subject.history)]
+    for line in lines:
+        console.result(line)
+
+
+def _draw(subjects: Sequence[Subject], plot: Path, overwrite: bool) -> None:
+    from ginr.lps.plot import Section, draw
+    from ginr.pictures import write_picture
+    from ginr_cli.signals import deferred
+
+    sections = [
+        Section(console.visible(s.name), s.checkpoint, s.report, s.picture, s.history)
+        for s in subjects
+    ]
+    page = draw(sections)
+    with deferred():
+        write_picture(page, plot, overwrite=overwrite)
+    console.say(f"drawn into {console.printable(plot)}")
+
+
+def _falls_short(subject: Subject, min_diversity: float | None) -> bool:
+    """Say what is wrong with the LPs of a checkpoint; whether they miss what was asked for."""
+    from ginr.lps.report import HEALTHY_DIVERSITY
+
+    report, name = subject.report, console.visible(subject.name)
+    if min_diversity is not None and report.diversity < min_diversity:
+        console.say(f"{name}: a diversity of {report.diversity:.4f} is below {min_diversity:g}")
+        return True
+    if not report.is_healthy:
+        possible = min(report.n_lp, report.width)
+        console.say(
+            f"warning: {name}: a diversity of {report.diversity:.4f} (at {HEALTHY_DIVERSITY} or "
+            f"below, LPs point much the same way) and an effective rank of "
+            f"{report.effective_rank:.1f} of {possible}"
+        )
+    return False

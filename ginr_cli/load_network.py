@@ -1,0 +1,132 @@
+"""The network that a command runs: refused early where it cannot be had, then built on its device."""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ginr_cli import console
+from ginr_cli.options import Precision
+
+if TYPE_CHECKING:
+    from ginr.device import Precision as PrecisionName
+    from ginr.engine.model import CpuGinr
+    from ginr.kernels.available import Device
+    from ginr.network.model import Ginr
+
+
+@dataclass(frozen=True)
+class Network:
+    """A built network, how it is run, and what the reports say about it."""
+
+    model: "Ginr | CpuGinr"
+    checkpoint: str
+    device: str
+    tile: int | None
+    precision: "PrecisionName"
+
+
+@dataclass(frozen=True)
+class TorchNetwork(Network):
+    """One that may be asked for more than tiles of a regular grid."""
+
+    model: "Ginr"
+
+
+def check_network(checkpoint: str, device: str) -> None:
+    """Refuses a device or a checkpoint that is not there before anything is made for outputs."""
+    from ginr.checkpoints.checkpoint import peek
+    from ginr.device import choose_device
+    from ginr.errors import GinrError
+
+    if device not in ("auto", "cpu"):  # these are always there: no need to wait for torch
+        try:
+            choose_device(device)
+        except GinrError as error:
+            raise console.UsageError(f"--device: {error}") from None
+    peek(checkpoint)
+
+
+def say_what_takes_long(place: "Device", say: Callable[[str], None] = console.say) -> None:
+    """A line before kernels of the CPU are compiled."""
+    from ginr.kernels.available import slow_reason
+
+    if place.type == "cpu" and not slow_reason(place):
+        from ginr.kernels.cache import compiles
+
+        if how_often := compiles():
+            say(f"compiling for this processor, {how_often}: up to a minute")
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Within the block nothing is collected, and what is there at its end counts as there to stay.
+
+    Torch makes 200,000 objects; searching them for cycles time and again takes 0.7 s.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@_loading()
+def load_network(
+    checkpoint: str,
+    device: str,
+    precision: Precision,
+    tile: int,
+    ensemble: bool = False,
+    *,
+    say: Callable[[str], None] = console.say,
+) -> TorchNetwork:
+    """Builds it and says where it runs; `tile` 0 leaves the side of a tile to the library."""
+    from ginr.checkpoints.checkpoint import load_checkpoint
+    from ginr.device import choose_device
+    from ginr.kernels.available import slow_reason
+
+    loaded = load_checkpoint(checkpoint)
+    place, reason = choose_device(device)
+    slow = slow_reason(place)  # loads what is fast
+    say(
+        f"{loaded.name} on {place} ({reason})"
+        + (f", scanned by plain torch: {slow}" if slow else "")
+    )
+    say_what_takes_long(place, say)
+    model = loaded.build(place)
+    if ensemble:
+        from ginr.errors import GinrError
+        from ginr.network.ensemble import Ensemble
+
+        try:
+            model = Ensemble(model)
+        except GinrError as error:
+            raise console.UsageError(f"--ensemble, {loaded.name}: {error}") from None
+    return TorchNetwork(model, loaded.name, str(place), tile or None, precision.value)
+
+
+@_loading()
+def load_upscaler(
+    checkpoint: str,
+    device: str,
+    precision: Precision,
+    tile: int,
+    ensemble: bool = False,
+    *,
+    say: Callable[[str], None] = console.say,
+) -> Network:
+    """As `load_network`, but where it can do without torch: that takes longer to load than to enlarge."""
+    from ginr.checkpoints.checkpoint import load_cpu_network, needs_torch, peek
+    from ginr.device import HOST, reason_for_cpu
+
+    reason = reason_for_cpu(device)
+    number: PrecisionName = precision.value
+    if not reason or ensemble or precision is Precision.BFLOAT16 or needs_torch(peek(checkpoint)):
+        return load_network(checkpoint, device, precision, tile, ensemble, say=say)
+    say(f"{peek(checkpoint).name} on {HOST} ({reason})")
+    say_what_takes_long(HOST, say)
+    model = load_cpu_network(checkpoint)
+    return Network(model, peek(checkpoint).name, str(HOST), tile or None, number)

@@ -1,0 +1,115 @@
+"""What became of a picture that was turned into LP features and back: bits, likeness, as text or JSON."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ginr_cli.console import printable
+
+if TYPE_CHECKING:
+    from ginr.rendering.picture_field import PictureField
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What came of it, as `--json` prints it; None where it was not asked for or cannot be known."""
+
+    input: str
+    checkpoint: str
+    device: str
+    width: int
+    height: int
+    feature_numbers: int
+    bits_per_number: int
+    feature_bits_per_pixel: float
+    base_bits_per_pixel: float
+    """Of the picture's own samples that the field is added to; 0 where it stands alone."""
+    bits_per_pixel: float
+    compression: float
+    """How many times fewer bits than 24 per pixel."""
+    input_bytes: int
+    output: str | None = None
+    output_width: int | None = None
+    output_height: int | None = None
+    field: str | None = None
+    field_bytes: int | None = None
+    psnr_rgb_db: float | None = None
+    """Infinity, for a picture that came out exactly, is null too."""
+    psnr_y_db: float | None = None
+    ssim_y: float | None = None
+    seconds: float | None = None
+    """Encoding and rendering."""
+
+    def as_json(self) -> dict[str, object]:
+        """The fields by name; JSON knows no infinity: null stands for it."""
+        return {k: None if v == math.inf else v for k, v in asdict(self).items()}
+
+    def lines(self) -> list[str]:
+        """A table of two columns."""
+        rows = [
+            ("checkpoint", self.checkpoint),
+            ("picture", f"{self.width}x{self.height} pixels"),
+            (
+                "LP features",
+                f"{self.feature_numbers:,} numbers of {self.bits_per_number} bits, "
+                f"{self.feature_bits_per_pixel:.3f} bits per pixel",
+            ),
+        ]
+        if self.base_bits_per_pixel:
+            rows.append(
+                (
+                    "base",
+                    f"the picture's own pixels, {self.base_bits_per_pixel:.3f} bits per pixel: "
+                    "this checkpoint's field is added to them",
+                )
+            )
+        rows.append(
+            (
+                "together",
+                f"{self.bits_per_pixel:.3f} bits per pixel, 24-bit pixels divided by "
+                f"{self.compression:.2f}",
+            )
+        )
+        return [f"{name:<12} {text}" for name, text in rows + self._files() + self._scores()]
+
+    def _files(self) -> list[tuple[str, str]]:
+        rows = []
+        if self.field != self.input:
+            rows.append(("input", f"{printable(Path(self.input))}, {self.input_bytes:,} bytes"))
+        if self.field is not None:
+            rows.append(("field", f"{printable(Path(self.field))}, {self.field_bytes:,} bytes"))
+        if self.output is not None:
+            size = f"{self.output_width}x{self.output_height} pixels"
+            rows.append(("output", f"{printable(Path(self.output))}, {size}"))
+        return rows
+
+    def _scores(self) -> list[tuple[str, str]]:
+        rows = []
+        if self.psnr_rgb_db is not None and self.psnr_y_db is not None:
+            rows.append(("PSNR", f"RGB {self.psnr_rgb_db:.2f} dB, Y {self.psnr_y_db:.2f} dB"))
+        if self.ssim_y is not None:
+            rows.append(("SSIM", f"Y {self.ssim_y:.4f}"))
+        return rows
+
+
+def reconstruction_of(
+    source: Path, field: "PictureField", checkpoint: str, device: str
+) -> Reconstruction:
+    """What the field itself tells."""
+    n_px = field.size[0] * field.size[1]
+    total = (field.feature_bits + field.base_bits) / n_px
+    return Reconstruction(
+        input=str(source),
+        checkpoint=checkpoint,
+        device=device,
+        width=field.size[1],
+        height=field.size[0],
+        feature_numbers=field.features.numel(),
+        bits_per_number=8 * field.features.element_size(),
+        feature_bits_per_pixel=field.feature_bits / n_px,
+        base_bits_per_pixel=field.base_bits / n_px,
+        bits_per_pixel=total,
+        compression=24 / total,
+        input_bytes=source.stat().st_size,
+    )

@@ -1,0 +1,292 @@
+"""A training run as the terminal shows it: what is there, how it goes, what came of it."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from statistics import fmean
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import typer
+
+from ginr_cli import console
+from ginr_cli.load_network import say_what_takes_long
+from ginr_cli.signals import StopRequest
+
+if TYPE_CHECKING:
+    from ginr.measuring.held_out import Scores
+    from ginr.training.collect import Collection
+    from ginr.training.config import TrainConfig
+    from ginr.training.processes import Team
+    from ginr.training.progress import Progress
+
+_MOST_NAMED = 10
+"""Files left out that are named one by one."""
+
+_FIRST_STEPS = 20
+"""Steps after which the length of a run is told."""
+
+
+class TrainingMeter(console.Bar):
+    """A bar over a training run: loss, PSNR, what the LPs are like, steps per second, time left."""
+
+    def __init__(self, progress: "Progress", settings: "TrainConfig") -> None:
+        """The run goes on from `progress`."""
+        super().__init__(1.0)
+        self._settings = settings
+        self._n_step = progress.step
+        self._before = progress.step, progress.done(settings)
+        self._losses: deque[float] = deque(maxlen=100)
+        self._psnr: deque[float] = deque(maxlen=100)
+
+    @property
+    def loss(self) -> str:
+        """The mean loss of the last 100 steps, in words; empty before the first."""
+        if not self._losses:
+            return ""
+        mean = fmean(self._losses)
+        # Of the squared error a number of 8-bit levels would say nothing.
+        return f"loss {mean:.2e}" if self._settings.loss == "mse" else f"loss {255 * mean:.2f}/255"
+
+    @property
+    def n_step(self) -> int:
+        """Steps since it was made."""
+        return self._n_step - self._before[0]
+
+    def seconds_left(self, done: float) -> float:
+        """Until the end of a run of which a fraction `done` is over, at the pace so far."""
+        return self._seconds * (1 - done) / max(done - self._before[1], 1e-9)
+
+    @property
+    def rate(self) -> float:
+        """Steps per second."""
+        return self.n_step / self._seconds
+
+    def advance(self, progress: "Progress") -> None:
+        """One more step."""
+        self._losses.append(progress.loss)
+        self._psnr.append(progress.psnr)
+        self._n_step = progress.step
+        done = progress.done(self._settings)
+        left = timedelta(seconds=math.ceil(self.seconds_left(done)))
+        pace = (
+            f"{self.loss}, {fmean(self._psnr):.2f} dB, "
+            f"LP diversity {progress.diversity:.2f}, rank {progress.rank:.0f}, "
+            f"{self.rate:.1f} it/s, {left} left"
+        )
+        self.show(done, f"step {progress.step}", pace)
+
+
+class Listener:
+    """A process of a run that says nothing, and stops at a signal or in time; the others of several."""
+
+    def __init__(self, settings: "TrainConfig", team: "Team", deadline: float | None) -> None:
+        """A run with `settings`, stopped when the monotonic clock says `deadline`, if it is given."""
+        self._settings, self._team, self._deadline = settings, team, deadline
+        self._request = StopRequest()
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Listen for Ctrl+C."""
+        # A launcher repeats a signal that its processes have had already.
+        self._open.enter_context(self._request.listening(patient=self._team.n > 1))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give Ctrl+C its usual meaning back."""
+        self._open.close()
+
+    def loading(self, n_file: int, n_files: int) -> None:
+        """`n_file` of the folders' files are read."""
+        if self._request.is_made:
+            raise KeyboardInterrupt
+
+    def begin(self, pictures: "Collection", progress: "Progress") -> None:
+        """The first step is next."""
+        self._progress = progress
+
+    def stepped(self, progress: "Progress") -> None:
+        """A step is done."""
+
+    def saved(self, progress: "Progress", scores: "Scores") -> None:
+        """The run is saved."""
+
+    def stop(self) -> bool:
+        """Whether Ctrl+C or SIGTERM came, or time is up."""
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        return late or self._request.is_made
+
+    def sum_up(self, path: Path, as_json: bool) -> None:
+        """Exit code 130 if the run was stopped before its end, and not in time."""
+        planned = self._deadline is not None and not self._request.is_made
+        if self._progress.done(self._settings) < 1 and not planned:
+            raise typer.Exit(130)
+
+
+class Session(Listener):
+    """What is said of a run while it lasts."""
+
+    def __enter__(self) -> Self:
+        """Listen for Ctrl+C; show how the pictures are read."""
+        console.say(f"reading the pictures in {names(self._settings.folders)}")
+        self._loading = self._open.enter_context(console.Bar(1.0))
+        self._scores: Scores | None = None
+        self._has_warned = False
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away and give Ctrl+C its usual meaning back."""
+        super().__exit__(kind, problem, trace)
+        if isinstance(problem, KeyboardInterrupt | SystemExit):
+            console.say("interrupted: what was saved before stays as it is")
+
+    def loading(self, n_file: int, n_files: int) -> None:
+        """`n_file` of the folders' files are read."""
+        super().loading(n_file, n_files)
+        self._loading.show(n_file / n_files, f"file {n_file + 1} of {n_files}")
+
+    def begin(self, pictures: "Collection", progress: "Progress") -> None:
+        """Say what is there and what will be done."""
+        super().begin(pictures, progress)
+        self._loading.stop()
+        self._n_pictures = len(pictures.training), len(pictures.held_out)
+        for line in _described(pictures, self._settings):
+            console.say(line)
+        console.say(_intention(self._settings, progress, self._team.n))
+        say_what_takes_long(self._team.device)
+        if self._team.device.type == "cuda":
+            console.say(_where_crops_are_cut(progress))
+        self._meter = self._open.enter_context(TrainingMeter(progress, self._settings))
+
+    def stepped(self, progress: "Progress") -> None:
+        """Move the bar; say once how long it will take, and once that the LPs are alike.
+
+        Alike is a low diversity, or a low effective rank: the LPs of a network with content are
+        centred, and centred vectors have a mean cosine similarity near 0 even if all lie on one line.
+        """
+        from ginr.lps.report import HEALTHY_DIVERSITY, HEALTHY_RANK
+
+        self._meter.advance(progress)
+        if self._meter.n_step == _FIRST_STEPS:
+            seconds = self._meter.seconds_left(progress.done(self._settings))
+            left = timedelta(seconds=math.ceil(seconds))
+            console.say(
+                f"{1000 / self._meter.rate:.0f} ms per step: about "
+                f"{seconds * self._meter.rate:.0f} more steps in {left}"
+            )
+        alike = progress.diversity <= HEALTHY_DIVERSITY
+        if (alike or progress.rank < HEALTHY_RANK * progress.most_rank) and not self._has_warned:
+            self._has_warned = True
+            console.say(
+                f"warning: the LPs have a diversity of {progress.diversity:.2f} and an effective rank of "
+                f"{progress.rank:.1f} of {progress.most_rank} at step {progress.step}: "
+                "they have become much alike"
+            )
+
+    def saved(self, progress: "Progress", scores: "Scores") -> None:
+        """The run is saved and has new scores."""
+        self._scores = scores
+        words = [self._meter.loss] if self._meter.loss else []
+        words += [f"{scores.psnr['x1']:.2f} dB at x1"] if "x1" in scores.psnr else []
+        gains = ", ".join(f"{gain:+.2f} dB at {scale}" for scale, gain in scores.gain.items())
+        words += [f"over bicubic {gains}"] if gains else []
+        console.say(f"step {progress.step}: {', '.join(words)}")
+
+    def stop(self) -> bool:
+        """Whether Ctrl+C or SIGTERM came, or time is up."""
+        stops = super().stop()
+        if stops:
+            again = ", once more leaves at once" if self._team.n == 1 else ""
+            console.say(f"stopping: the run is saved and measured{again}")
+        return stops
+
+    def sum_up(self, path: Path, as_json: bool) -> None:
+        """The checkpoint's path; exit code 130 if the run was stopped before its end."""
+        progress = self._progress
+        finished = progress.done(self._settings) >= 1
+        if as_json:
+            console.result_json(
+                {
+                    "checkpoint": str(path),
+                    "finished": finished,
+                    "steps": progress.step,
+                    "minutes": round(progress.seconds / 60, 2),
+                    "n_training": self._n_pictures[0],
+                    "n_held_out": self._n_pictures[1],
+                    "lp_diversity": round(progress.diversity, 4),
+                    "lp_effective_rank": round(progress.rank, 2),
+                    "waiting_for_data": round(progress.waiting, 4),
+                    "gain_over_bicubic_db": self._scores.gain if self._scores else {},
+                    "psnr_y_db": self._scores.psnr if self._scores else {},
+                }
+            )
+        else:
+            console.result(str(path))
+        if self._meter.n_step:
+            console.say(f"{progress.waiting:.1%} of the time was spent waiting for data")
+        if not finished:
+            same = f"the same command with --run {console.printable(self._settings.run)}"
+            console.say(f"stopped after step {progress.step}: {same} goes on from there")
+        super().sum_up(path, as_json)
+
+
+def names(folders: Sequence[Path]) -> str:
+    """Folders as a list in one line."""
+    return ", ".join(console.printable(folder) for folder in folders)
+
+
+def _described(pictures: "Collection", settings: "TrainConfig") -> list[str]:
+    """What a folder holds, a line each; what is left out comes with its reason."""
+    every = [*pictures.training, *([] if pictures.measures_itself else pictures.held_out)]
+    megapixels = sum(image.shape[0] * image.shape[1] for image in every) / 1e6
+    lines = [f"left out: {reason}" for _, reason in pictures.unreadable[:_MOST_NAMED]]
+    if (n_more := len(pictures.unreadable) - _MOST_NAMED) > 0:
+        lines.append(f"left out: {n_more} more that cannot be read")
+    if pictures.too_small:
+        first, n_others = console.printable(pictures.too_small[0]), len(pictures.too_small) - 1
+        others = f" and {n_others} more" if n_others else ""
+        lines.append(f"left out: {first}{others}, too small for crops of {settings.crop} pixels")
+    if pictures.measures_itself:
+        return [*lines, f"1 picture, {megapixels:.1f} megapixels: it is also measured with"]
+    n_aside = len(pictures.held_out)
+    lines.append(f"{len(every)} pictures, {megapixels:.1f} megapixels: {n_aside} held out")
+    return lines
+
+
+def _intention(settings: "TrainConfig", progress: "Progress", n_process: int) -> str:
+    run = console.printable(settings.run)
+    length = (
+        f"{settings.minutes:g} minutes" if settings.steps is None else f"{settings.steps} steps"
+    )
+    so_far = f"{progress.step} steps and {progress.seconds / 60:.1f} minutes"
+    if progress.done(settings) >= 1:
+        return f"{run} is finished after {so_far}: a longer run goes on with it"
+    crops = f"{settings.batch} crops of {settings.crop}x{settings.crop} pixels per step"
+    if n_process > 1:
+        crops += f" in {n_process} processes"
+    if progress.step:
+        return f"going on in {run} after {so_far}, up to {length}, with {crops}"
+    return f"training for {length} with {crops}, kept in {run}"
+
+
+def _where_crops_are_cut(progress: "Progress") -> str:
+    if progress.cuts_on_device:
+        return "the pictures are in the GPU's memory: crops are cut there"
+    return (
+        "crops are cut on the CPU: the GPU does degradation = clean alone, "
+        "of pictures that take less than half of its free memory"
+    )

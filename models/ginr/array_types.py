@@ -1,0 +1,13 @@
+"""The kinds of NumPy arrays that functions take and return; what their axes are is said where they are used."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+Image = NDArray[np.uint8]
+"""(H, W, C): 8-bit samples."""
+
+Planes = NDArray[np.float32]
+"""(C, H, W)."""

@@ -1,0 +1,183 @@
+"""The network on the CPU without torch: the compiled passes of its blocks on NumPy arrays.
+
+It does what `ginr.network.model.Ginr` does with the same weights, for those networks that every pass can run;
+loading torch takes longer than enlarging most pictures does. The weights are packed once.
+
+Letters: H W the picture, P patch, h w its tokens, h' w' its LPs, D width, E inner width.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ginr.architecture.config import GinrConfig
+from ginr.architecture.tokens import PicturePlan, picture_plan, window_plan
+from ginr.architecture.weights import lps_per_token
+from ginr.array_types import Floats
+from ginr.device import HOST, Host, Precision
+from ginr.engine.buffers import Room
+from ginr.engine.field import Arrays, CpuDecoder, CpuField
+from ginr.kernels.available import missing
+from ginr.kernels.packing import matrix, pack_content, pack_feed_forward, pack_mixer, panels
+from ginr.kernels.sizes import LANES, STATES, whole
+
+_NOTHING = np.empty((0, 0, 0), np.float32)  # nothing is kept for gradients
+
+
+def why_not(config: GinrConfig) -> str:
+    """Why a network of this configuration cannot run here, empty if it can."""
+    if reason := missing("numba"):
+        return reason
+    lp_side = window_plan(config).lp_side
+    if config.decoder != "lattice" or lp_side is None or lp_side < config.window:
+        return "its LPs are no lattice, one or more for every pixel, read by the lattice decoder"
+    if config.kernel != 3 or config.width % LANES or config.inner % LANES:
+        return f"its kernel is not 3 or its widths are no multiples of {LANES}"
+    return ""
+
+
+@dataclass(frozen=True)
+class _Block:
+    mixer: Arrays | None
+    token_ff: Arrays
+    lp_ff: Arrays
+    content: Arrays | None
+
+
+class CpuGinr:
+    """The network; it keeps nothing of a picture but the memory of its largest arrays."""
+
+    n_view: ClassVar[int] = 1
+    device: ClassVar[Host] = HOST
+
+    def __init__(self, config: GinrConfig, weights: Mapping[str, NDArray[Any]]) -> None:
+        """`weights` as `shapes` names them. Raises ValueError for what cannot run here."""
+        if reason := why_not(config):
+            raise ValueError(reason)
+        self.config, self._up, self._room = config, lps_per_token(config), Room()
+
+        def under(prefix: str) -> dict[str, Floats]:
+            found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+            return {name: value.astype(np.float32) for name, value in found.items()}
+
+        def content(prefix: str) -> Arrays | None:
+            part = under(prefix)
+            return _own(pack_content(part, self._up**2)) if part else None
+
+        def block(prefix: str) -> _Block:
+            scans = prefix + "mixer.skip" in weights
+            return _Block(
+                _own(pack_mixer(under(prefix), config.n_state)) if scans else None,
+                _own(pack_feed_forward(under(prefix + "token_ff."))),
+                _own(pack_feed_forward(under(prefix + "lp_ff."))),
+                content(prefix + "content."),
+            )
+
+        self._blocks = [block(f"blocks.{index}.") for index in range(config.n_blocks)]
+        self._start = content("start.")
+        stem, head = under("stem."), under("decoder.head.")
+        self._stem = stem["weight"].reshape(config.width, -1).T, stem["bias"]
+        side = window_plan(config).lp_side or 0
+        place = window_plan(config).lp_curves[0].argsort()  # on the lattice, row by row
+        self._bank = weights["lps"].astype(np.float32)[place].reshape(side, side, -1)
+        self._decoder = CpuDecoder(
+            1 / config.max_scale,
+            config.window / side,
+            weights["decoder.waves"].astype(np.float32),
+            _own((panels(matrix(head["weight"])), head["bias"])),
+            under("decoder.footprint."),
+        )
+
+    def encode_planes(
+        self,
+        layers: Sequence[Floats],
+        *,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        precision: Precision = "auto",
+    ) -> "CpuField":
+        """The field of planes (1 or 3, H, W) in [0, 1], one picture of the batch each.
+
+        As `Ginr.encode_planes`; all is float32, whatever the precision.
+        """
+        features = [self._features(layer)[None] for layer in layers]
+        three = (3, *layers[0].shape[1:])
+        base = None
+        if self.config.base == "bicubic":
+            base = np.stack([np.broadcast_to(layer, three) for layer in layers])
+        both = features[0] if len(features) == 1 else np.concatenate(features)
+        return CpuField(both, base, size, origin, self._decoder)
+
+    def _features(self, planes: Floats) -> Floats:
+        """planes (1 or 3, H, W) -> LP features (h', w', D)."""
+        mixing, forward = (
+            import_module(f"ginr.kernels.{name}") for name in ("mixer", "feedforward")
+        )
+        tokens, shape = self._tokens(planes)
+        window = self.config.window
+        down, across = (n // window for n in shape)
+        side = len(self._bank)
+        lps, spare_lps = (
+            self._room.take(1, down * side, across * side, self.config.width) for _ in range(2)
+        )
+        lps.reshape(down, side, across, side, -1)[:] = self._bank[:, None]
+        spare_tokens = self._room.take(*tokens.shape)
+        if self._start is not None:
+            forward.add_content(tokens, *self._start, lps, lps)
+        for index, block in enumerate(self._blocks):
+            if block.mixer is not None:
+                transposed = index // self.config.scan_every % 2 == 1
+                plan = picture_plan(self.config, *shape, transposed)
+                self._mix(mixing.mix, block.mixer, plan, tokens, lps)
+            forward.feed_forward(tokens, *block.token_ff, _NOTHING[None], spare_tokens)
+            tokens, spare_tokens = spare_tokens, tokens
+            if block.content is not None:
+                forward.add_content(tokens, *block.content, lps, lps)
+            forward.feed_forward(lps, *block.lp_ff, _NOTHING[None], spare_lps)
+            lps, spare_lps = spare_lps, lps
+        rows, columns = (-(-n * side // window) for n in planes.shape[1:])
+        return lps[0, :rows, :columns]
+
+    def _mix(
+        self,
+        mix: Callable[..., None],
+        packed: Arrays,
+        plan: PicturePlan,
+        tokens: Floats,
+        lps: Floats,
+    ) -> None:
+        """Adds to both in place what the mixer gives them: a window reads nothing of another."""
+        lattices = [v.reshape(1, -1, v.shape[-1]) for v in (tokens, lps)]
+        n_state = whole(self.config.n_state, STATES)
+        mix(
+            *lattices, plan.order, plan.n_window, *packed[:3], n_state, *packed[3:],
+            _NOTHING, _NOTHING, *lattices,
+        )  # fmt: skip
+
+    def _tokens(self, planes: Floats) -> tuple[Floats, tuple[int, int]]:
+        """planes (1 or 3, H, W), mirrored to whole windows, as tokens (1, h, w, D), and that size."""
+        patch, window = self.config.patch, self.config.window
+        indices = []
+        for length in planes.shape[1:]:
+            index = np.arange(length + -length % window) % (2 * length)
+            indices.append(np.minimum(index, 2 * length - 1 - index))
+        shape = (len(indices[0]), len(indices[1]))
+        pixels = np.zeros((3, shape[0] + 2, shape[1] + 2), np.float32)  # zeros around
+        pixels[:, 1:-1, 1:-1] = planes[:, indices[0][:, None], indices[1]] - np.float32(0.5)
+        patches = np.lib.stride_tricks.sliding_window_view(pixels, (patch + 2, patch + 2), (1, 2))
+        patches = patches[:, ::patch, ::patch].transpose(1, 2, 0, 3, 4)  # (h, w, 3, P + 2, P + 2)
+        weight, bias = self._stem
+        tokens = self._room.take(1, *patches.shape[:2], len(bias))
+        for row, some in enumerate(patches):  # all at once would be the largest array of them all
+            np.matmul(some.reshape(len(some), -1), weight, out=tokens[0, row])
+        tokens += bias
+        return tokens, shape
+
+
+def _own(packed: Sequence[Any]) -> Arrays:
+    """Copies that compiled loops take: contiguous and writable, or they would be compiled anew."""
+    return tuple(np.array(array, np.float32, order="C") for array in packed)

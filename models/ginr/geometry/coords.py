@@ -1,0 +1,67 @@
+"""The one place that knows the coordinate convention.
+
+A picture covers [-1, 1] on each axis, y first, whatever its size: with n pixels, pixel i has its
+centre at (2 i + 1) / n - 1 and a footprint (cell) of 2 / n. Two renders of one field at different
+sizes therefore agree about where things are.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ginr.array_api import Array
+from ginr.array_types import Doubles
+from ginr.errors import SizeError
+from ginr.geometry.size import Box
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Cell = tuple[float, float]
+"""Footprint of an output pixel in LR pixels, y first."""
+
+
+def pixel_centres(n: int, start: int = 0, stop: int | None = None) -> Doubles:
+    """Centres of pixels start..stop-1 of n along one axis, (stop - start,)."""
+    stop = n if stop is None else stop
+    centres: Doubles = (2 * np.arange(start, stop, dtype=np.float64) + 1) / n - 1
+    return centres
+
+
+def pixel_grid(height: int, width: int) -> "Tensor":
+    """Centres of all pixels, (height * width, 2), y before x, row by row, float32."""
+    import torch
+
+    grid = np.meshgrid(pixel_centres(height), pixel_centres(width), indexing="ij")
+    return torch.from_numpy(np.stack(grid, -1).reshape(-1, 2)).float()
+
+
+def pixel_cell(height: int, width: int) -> "Tensor":
+    """Footprint (2,) of one pixel, y before x, float32."""
+    import torch
+
+    return torch.tensor([2 / height, 2 / width], dtype=torch.float32)
+
+
+def to_lattice(centres: Array, n: int) -> Array:
+    """Coordinates in [-1, 1] as positions on a lattice of n cells, whose centres are 0..n-1."""
+    return (centres + 1) * (n / 2) - 0.5
+
+
+def render_grid(
+    out: tuple[int, int], box: Box, size: tuple[int, int], origin: tuple[int, int]
+) -> tuple[Doubles, Doubles, Cell]:
+    """Where the `box` of a render of `out` (H', W') lies in a part of a picture of `size` (H, W).
+
+    Returns its rows (h',) and columns (w',) in LR pixels of the part, which starts at `origin`, and the
+    cell of its pixels. Raises SizeError for a box that is empty or outside.
+    """
+    top, left, bottom, right = box
+    if min(out) < 1 or not (0 <= top < bottom <= out[0] and 0 <= left < right <= out[1]):
+        raise SizeError(
+            f"box ({top}, {left}, {bottom}, {right}) of a {out[1]}x{out[0]} render: "
+            "give top < bottom and left < right inside the picture"
+        )
+    rows = to_lattice(pixel_centres(out[0], top, bottom), size[0]) - origin[0]
+    columns = to_lattice(pixel_centres(out[1], left, right), size[1]) - origin[1]
+    return rows, columns, (size[0] / out[0], size[1] / out[1])

@@ -1,0 +1,57 @@
+"""Which implementation of the scan, and of all that is fused with it, runs where."""
+
+import warnings
+from functools import lru_cache
+from importlib import import_module
+from typing import Protocol
+
+BACKENDS = ("reference", "chunked", "numba", "mamba_ssm")
+FASTEST = {"cpu": "numba", "cuda": "mamba_ssm"}  # by the type of the device
+
+
+class Device(Protocol):
+    """A torch.device, or what stands for the CPU without torch."""
+
+    @property
+    def type(self) -> str:
+        """cpu, cuda, ..."""
+
+
+def default_backend(device: "Device") -> str:
+    """The fastest backend that runs on `device`."""
+    return "chunked" if slow_reason(device) else FASTEST[device.type]
+
+
+def slow_reason(device: "Device") -> str:
+    """Why the scan on `device` is the chunked one, empty if there is a faster one."""
+    fastest = FASTEST.get(device.type)
+    return missing(fastest) if fastest else f"no kernels for {device.type}"
+
+
+def backends() -> dict[str, str]:
+    """Every backend with the reason why it cannot run here, empty if it can."""
+    import torch
+
+    cuda = "" if torch.cuda.is_available() else "needs a CUDA device, none was found"
+    return {
+        "reference": "",
+        "chunked": "",
+        "numba": missing("numba"),
+        "mamba_ssm": missing("mamba_ssm") or cuda,
+    }
+
+
+@lru_cache(maxsize=8)
+def missing(package: str) -> str:
+    """Why `package` cannot be used, empty if it can."""
+    module = {
+        "mamba_ssm": "mamba_ssm.ops.triton.ssd_combined",
+        "numba": "ginr.kernels.scan",
+    }.get(package, package)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # theirs, of no use to ours
+            import_module(module)
+    except Exception as error:  # a broken CUDA build raises anything from ImportError to OSError
+        words = str(error).partition("\n")[0]
+        return f"import {package} failed: {type(error).__name__}: {words}"
+    return ""

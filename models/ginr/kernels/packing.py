@@ -1,0 +1,109 @@
+"""Weights as the compiled passes read them: vectors filled up with zeros, matrices in panels.
+
+Written for NumPy arrays and tensors alike, see `ginr.array_api`.
+
+Letters: D width, E inner width, S state, M heads, C = E + 2 S packed channels, H hidden width, J taps.
+"""
+
+from collections.abc import Mapping
+
+from ginr.array_api import Array, as_type, namespace, padded
+from ginr.kernels.sizes import COLUMNS, GENERATE, LANES, STATES, TAPS, whole
+
+Weights = Mapping[str, Array]
+"""The weights of a module, named as in its checkpoint."""
+
+
+def in_lanes(packed: Array, n_inner: int, n_state: int) -> Array:
+    """Packed x, B and C (..., E + 2 S) with zeros after each, as the compiled loops read them.
+
+    x is followed by zeros up to whole vectors, B and C up to S' = a multiple of STATES numbers each,
+    and all of it up to whole vectors.
+    """
+    n_kept = whole(n_state, STATES)
+    if n_kept == n_state and n_inner % LANES == 0 and 2 * n_state % LANES == 0:
+        return packed
+    x, b, c = (
+        packed[..., :n_inner], packed[..., n_inner : n_inner + n_state], packed[..., -n_state:]
+    )  # fmt: skip
+    join = namespace(packed).concatenate
+    both = padded(join([padded(b, n_kept), padded(c, n_kept)], -1), whole(2 * n_kept))
+    return join([padded(x, whole(n_inner)), both], -1)
+
+
+def out_of_lanes(packed: Array, n_inner: int, n_state: int) -> Array:
+    """The inverse of `in_lanes`."""
+    begin, step = whole(n_inner), whole(n_state, STATES)
+    if packed.shape[-1] == n_inner + 2 * n_state:
+        return packed
+    places = ((0, n_inner), (begin, n_state), (begin + step, n_state))
+    parts = [packed[..., first : first + n] for first, n in places]
+    return namespace(packed).concatenate(parts, -1)
+
+
+def panels(weight: Array) -> Array:
+    """(..., K, N) -> (..., n, K, COLUMNS): groups of columns one after another, the last padded."""
+    full = padded(weight, whole(weight.shape[-1], COLUMNS))
+    return full.reshape(*full.shape[:-1], -1, COLUMNS).swapaxes(-3, -2)
+
+
+def turned(packed: Array) -> Array:
+    """The panels (..., n, K, COLUMNS) of a map as those of its transpose, (..., n', n COLUMNS, COLUMNS)."""
+    rows = packed.swapaxes(-1, -2)
+    return panels(rows.reshape(*rows.shape[:-3], -1, rows.shape[-1]))
+
+
+def matrix(weight: Array) -> Array:
+    """The weight (n_out, n_in, 1, 1) of a linear map as a matrix (n_in, n_out)."""
+    return weight[:, :, 0, 0].T
+
+
+def pack_mixer(weights: Weights, n_state: int) -> tuple[Array, ...]:
+    """A block's `norm` and `mixer`, for `ginr.kernels.mixer.mix`."""
+    n_head, n_inner = weights["mixer.skip"].shape[1], weights["mixer.norm"].shape[0]
+    taps = in_lanes(weights["mixer.conv_weight"], n_inner, n_state)  # (2, J, C')
+    ops = namespace(taps)
+    taps = ops.flip(taps, (1,))
+    taps = padded(taps.swapaxes(1, 2), max(TAPS, taps.shape[1])).swapaxes(1, 2)
+    into = [matrix(weights[f"mixer.to_{name}.weight"]) for name in ("packed", "gate", "step")]
+    into[0] = in_lanes(into[0], n_inner, n_state)
+    skip = weights["mixer.skip"][..., None]  # (2, M, 1), of every channel of the head
+    return (
+        weights["norm.weight"],
+        weights["norm.bias"],
+        panels(ops.concatenate(into, 1)),
+        taps,
+        in_lanes(weights["mixer.conv_bias"], n_inner, n_state),
+        weights["mixer.log_decay"],
+        weights["mixer.step_bias"],
+        ops.broadcast_to(skip, (2, n_head, n_inner // n_head)).reshape(2, n_inner),
+        weights["mixer.norm"],
+        panels(matrix(weights["mixer.out.weight"])),
+    )
+
+
+def pack_feed_forward(weights: Weights) -> tuple[Array, ...]:
+    """A feed-forward of kernel 3, for `ginr.kernels.feedforward.feed_forward`."""
+    kernel = weights["conv.weight"]  # (H, D, 3, 3)
+    n_hidden, width = kernel.shape[:2]
+    rows = kernel.reshape(n_hidden, width, -1).swapaxes(0, 2).reshape(9, -1)  # (3 3, D H)
+    generate = namespace(kernel).asarray(GENERATE)  # (SPAN^2, 3 3)
+    spectrum = as_type(generate @ as_type(rows, "float64"), "float32")
+    spectrum = spectrum.reshape(-1, width, n_hidden)
+    out = padded(matrix(weights["out.weight"]).T, whole(n_hidden)).T
+    return (
+        weights["norm.weight"],
+        weights["norm.bias"],
+        panels(padded(spectrum, whole(n_hidden))),
+        padded(weights["conv.bias"], whole(n_hidden)),
+        panels(out),
+        weights["out.bias"],
+    )
+
+
+def pack_content(weights: Weights, n_square: int) -> tuple[Array, ...]:
+    """A content path from a token to its square of LPs, for `ginr.kernels.feedforward.add_content`."""
+    weight, bias = matrix(weights["map.weight"]), weights["map.bias"]
+    depth = len(bias) // n_square
+    by_lp = weight.reshape(len(weight), n_square, depth).swapaxes(0, 1)
+    return panels(by_lp), bias.reshape(n_square, depth)

@@ -1,0 +1,189 @@
+"""Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308) on vectors of LANES channels.
+
+Of a tile of 4x4 positions 36 numbers per channel, its spectrum, are multiplied instead of 144:
+y = A^T ((G w G^T) (B^T d B)) A in the paper's letters. The gradients run the same steps transposed.
+"""
+
+from ginr.kernels.activations import constant
+from ginr.kernels.compile import inlined
+from ginr.kernels.simd import LANES, fma, load, store
+from ginr.kernels.sizes import FAR, NEAR, SPAN, TILE
+
+
+@inlined
+def _into(d0, d1, d2, d3, d4, d5):
+    # B^T d of the paper
+    both = constant(-(NEAR**2) - FAR**2)
+    even_near, odd_near = fma(constant(-(FAR**2)), d2, d4), constant(NEAR) * d3 - constant(FAR) * d1
+    even_far, odd_far = fma(constant(-(NEAR**2)), d2, d4), constant(FAR) * d3 - constant(NEAR) * d1
+    return (
+        fma(both, d2, d0 + d4),
+        even_near + odd_near,
+        even_near - odd_near,
+        even_far + odd_far,
+        even_far - odd_far,
+        fma(both, d3, d1 + d5),
+    )
+
+
+@inlined
+def _out_of(m0, m1, m2, m3, m4, m5):
+    # A^T m of the paper
+    even_near, odd_near, even_far, odd_far = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+    return (
+        m0 + even_near + even_far,
+        fma(constant(NEAR), odd_near, constant(FAR) * odd_far),
+        fma(constant(NEAR**2), even_near, constant(FAR**2) * even_far),
+        fma(constant(NEAR**3), odd_near, fma(constant(FAR**3), odd_far, m5)),
+    )
+
+
+@inlined
+def _into_back(t0, t1, t2, t3, t4, t5):
+    # B t, the transpose of `_into`
+    both = constant(-(NEAR**2) - FAR**2)
+    even_near, odd_near, even_far, odd_far = t1 + t2, t1 - t2, t3 + t4, t3 - t4
+    return (
+        t0,
+        t5 - fma(constant(FAR), odd_near, constant(NEAR) * odd_far),
+        fma(both, t0, constant(-(FAR**2)) * even_near + constant(-(NEAR**2)) * even_far),
+        fma(both, t5, fma(constant(NEAR), odd_near, constant(FAR) * odd_far)),
+        t0 + even_near + even_far,
+        t5,
+    )
+
+
+@inlined
+def _out_of_back(y0, y1, y2, y3):
+    # A y, the transpose of `_out_of`
+    even_near, odd_near = (
+        fma(constant(NEAR**2), y2, y0),
+        fma(constant(NEAR**3), y3, constant(NEAR) * y1),
+    )
+    even_far, odd_far = fma(constant(FAR**2), y2, y0), fma(constant(FAR**3), y3, constant(FAR) * y1)
+    return (
+        y0,
+        even_near + odd_near,
+        even_near - odd_near,
+        even_far + odd_far,
+        even_far - odd_far,
+        y3,
+    )
+
+
+@inlined
+def tile_in(normed, at, row, width, work, out, out_at, out_step):
+    """A tile's SPAN^2 positions, from `at` on in rows `row` apart, into its spectrum, out_step apart."""
+    for c in range(0, width, LANES):
+        for x in range(SPAN):
+            start = at + x * width + c
+            t = _into(
+                load(normed, start),
+                load(normed, start + row),
+                load(normed, start + 2 * row),
+                load(normed, start + 3 * row),
+                load(normed, start + 4 * row),
+                load(normed, start + 5 * row),
+            )
+            for y, value in enumerate(t):
+                store(work, (y * SPAN + x) * LANES, value)
+        for y in range(SPAN):
+            start = y * SPAN * LANES
+            t = _into(
+                load(work, start),
+                load(work, start + LANES),
+                load(work, start + 2 * LANES),
+                load(work, start + 3 * LANES),
+                load(work, start + 4 * LANES),
+                load(work, start + 5 * LANES),
+            )
+            for x, value in enumerate(t):
+                store(out, out_at + (y * SPAN + x) * out_step + c, value)
+
+
+@inlined
+def tile_out(summed, at, step, bias, hidden, work, out, out_at, out_row):
+    """A spectrum, `step` apart, into the 4x4 positions of its tile, biased."""
+    for c in range(0, hidden, LANES):
+        for x in range(SPAN):
+            start = at + x * step + c
+            t = _out_of(
+                load(summed, start),
+                load(summed, start + SPAN * step),
+                load(summed, start + 2 * SPAN * step),
+                load(summed, start + 3 * SPAN * step),
+                load(summed, start + 4 * SPAN * step),
+                load(summed, start + 5 * SPAN * step),
+            )
+            for y, value in enumerate(t):
+                store(work, (y * SPAN + x) * LANES, value)
+        shift = load(bias, c)
+        for y in range(TILE):
+            start = y * SPAN * LANES
+            t = _out_of(
+                load(work, start),
+                load(work, start + LANES),
+                load(work, start + 2 * LANES),
+                load(work, start + 3 * LANES),
+                load(work, start + 4 * LANES),
+                load(work, start + 5 * LANES),
+            )
+            for x, value in enumerate(t):
+                store(out, out_at + y * out_row + x * hidden + c, value + shift)
+
+
+@inlined
+def tile_out_back(grad, at, row, hidden, work, out, out_at, out_step):
+    """Gradients of the 4x4 positions of a tile into those of its spectrum: `tile_out` transposed."""
+    for c in range(0, hidden, LANES):
+        for x in range(TILE):
+            start = at + x * hidden + c
+            t = _out_of_back(
+                load(grad, start),
+                load(grad, start + row),
+                load(grad, start + 2 * row),
+                load(grad, start + 3 * row),
+            )
+            for y, value in enumerate(t):
+                store(work, (y * TILE + x) * LANES, value)
+        for y in range(SPAN):
+            start = y * TILE * LANES
+            t = _out_of_back(
+                load(work, start),
+                load(work, start + LANES),
+                load(work, start + 2 * LANES),
+                load(work, start + 3 * LANES),
+            )
+            for x, value in enumerate(t):
+                store(out, out_at + (y * SPAN + x) * out_step + c, value)
+
+
+@inlined
+def tile_in_back(spectrum, at, step, width, work, out, out_at, row):
+    """Gradients of a spectrum added to those of the SPAN^2 positions: `tile_in` transposed."""
+    for c in range(0, width, LANES):
+        for x in range(SPAN):
+            start = at + x * step + c
+            t = _into_back(
+                load(spectrum, start),
+                load(spectrum, start + SPAN * step),
+                load(spectrum, start + 2 * SPAN * step),
+                load(spectrum, start + 3 * SPAN * step),
+                load(spectrum, start + 4 * SPAN * step),
+                load(spectrum, start + 5 * SPAN * step),
+            )
+            for y, value in enumerate(t):
+                store(work, (y * SPAN + x) * LANES, value)
+        for y in range(SPAN):
+            start = y * SPAN * LANES
+            t = _into_back(
+                load(work, start),
+                load(work, start + LANES),
+                load(work, start + 2 * LANES),
+                load(work, start + 3 * LANES),
+                load(work, start + 4 * LANES),
+                load(work, start + 5 * LANES),
+            )
+            for x, value in enumerate(t):
+                place = out_at + y * row + x * width + c
+                store(out, place, load(out, place) + value)

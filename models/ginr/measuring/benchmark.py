@@ -1,0 +1,169 @@
+"""A network held against bicubic: one picture at one scale, and means over pictures.
+
+The protocol is the one of published super-resolution tables, `PROTOCOL` says it in words. This
+module does not load torch: the network comes in as a function.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from ginr.array_types import Image
+from ginr.errors import SizeError
+from ginr.measuring.metrics import SSIM_SIDE, psnr_rgb, psnr_y, ssim_y
+from ginr.pictures import Picture
+from ginr.pictures.resize import benchmark_pair, bicubic_8bit
+
+Upscaler = Callable[[Image, int, int], Image]
+"""From LR samples (h, w, C), a height and a width to samples (height, width, C), all 8 bit."""
+
+LANCZOS_FROM = 4
+"""Above this scale the network's own render at it, enlarged by Lanczos, is measured as well."""
+
+PROTOCOL = (
+    "HR is cut to round(s * floor(n / s)) pixels and shrunk by MATLAB's bicubic to 8 bits; results "
+    "are 8 bit; ceil(s) pixels are left out on every side; means are over pictures. Y is studio "
+    "range (BT.601) on a peak of 255, grey samples count as Y; SSIM is Wang et al. 2004 on Y. "
+    f"x4+Lanczos: the network's x4, then Pillow's Lanczos, for scales above {LANCZOS_FROM}."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How close the network's result and bicubic's come; PSNR in dB."""
+
+    psnr_y: float
+    psnr_y_bicubic: float
+    gain_y: float
+    """PSNR on Y over bicubic, 0 where both are infinite."""
+    psnr_y_x4_lanczos: float | None
+    """The network's x4 enlarged by Lanczos; None for scales up to 4."""
+    psnr_rgb: float
+    psnr_rgb_bicubic: float
+    ssim_y: float
+    ssim_y_bicubic: float
+    seconds: float
+    """The network's, for the result itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Quality):
+    """One picture at one scale; height and width are those of the HR crop."""
+
+    picture: str
+    scale: float
+    height: int
+    width: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether some result equals the picture on Y, so that its PSNR is infinite."""
+        values = (self.psnr_y, self.psnr_y_bicubic, self.psnr_y_x4_lanczos)
+        return math.inf in values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Quality):
+    """The mean of several pictures at one scale, and the one that gains least."""
+
+    scale: float
+    pictures: int
+    worst_gain_y: float
+    worst_picture: str
+
+
+def reference(picture: Picture) -> tuple[Image, tuple[str, ...]]:
+    """The samples that a picture is measured by, and phrases for what they leave out.
+
+    (H, W, 3), or (H, W, 1) for a grey picture; 8 bit, 16-bit samples rounded; without alpha.
+    """
+    samples, notes = picture.samples, []
+    if picture.has_alpha:
+        samples = samples[..., :-1]
+        notes.append("measured without its alpha")
+    if picture.depth == 16:
+        samples = (samples.astype(np.uint32) + 128) // 257
+        notes.append("measured at 8 bit")
+    return np.ascontiguousarray(samples, np.uint8), tuple(notes)
+
+
+def trial(hr: Image, scale: float) -> tuple[Image, Image, int]:
+    """What a scale is measured with: HR crop, LR and the border to leave out.
+
+    Raises `SizeError` for a picture with too few pixels to be shrunk or for SSIM's window.
+    """
+    border = math.ceil(scale)
+    crop, lr = benchmark_pair(hr, scale)
+    if min(crop.shape[:2]) < SSIM_SIDE + 2 * border:
+        raise SizeError(
+            f"{hr.shape[1]}x{hr.shape[0]} pixels are too few to measure x{scale:g}: "
+            f"{SSIM_SIDE} must be left inside a border of {border}"
+        )
+    return crop, lr, border
+
+
+def score(picture: str, hr: Image, scale: float, upscaler: Upscaler) -> Score:
+    """Measures `upscaler` on HR samples as they come from `reference`.
+
+    Raises `SizeError` as `trial` does.
+    """
+    crop, lr, border = trial(hr, scale)
+    height, width = crop.shape[:2]
+    start = time.perf_counter()
+    ours = upscaler(lr, height, width)
+    seconds = time.perf_counter() - start
+    bicubic = bicubic_8bit(lr, height, width)
+    by_lanczos = None
+    if scale > LANCZOS_FROM:
+        by_lanczos = psnr_y(crop, _through_lanczos(lr, height, width, upscaler), border)
+    mine, other = psnr_y(crop, ours, border), psnr_y(crop, bicubic, border)
+    return Score(
+        picture=picture,
+        scale=scale,
+        height=height,
+        width=width,
+        psnr_y=mine,
+        psnr_y_bicubic=other,
+        gain_y=0.0 if mine == other else mine - other,
+        psnr_y_x4_lanczos=by_lanczos,
+        psnr_rgb=psnr_rgb(crop, ours, border),
+        psnr_rgb_bicubic=psnr_rgb(crop, bicubic, border),
+        ssim_y=ssim_y(crop, ours, border),
+        ssim_y_bicubic=ssim_y(crop, bicubic, border),
+        seconds=seconds,
+    )
+
+
+def mean(scores: Sequence[Score]) -> Mean:
+    """The mean of scores at one scale, at least one and none of them `is_exact`."""
+    assert scores and len({one.scale for one in scores}) == 1
+    worst = min(scores, key=lambda one: one.gain_y)
+    by_lanczos = [one.psnr_y_x4_lanczos for one in scores if one.psnr_y_x4_lanczos is not None]
+    return Mean(
+        scale=worst.scale,
+        pictures=len(scores),
+        worst_gain_y=worst.gain_y,
+        worst_picture=worst.picture,
+        psnr_y=fmean(one.psnr_y for one in scores),
+        psnr_y_bicubic=fmean(one.psnr_y_bicubic for one in scores),
+        gain_y=fmean(one.gain_y for one in scores),
+        psnr_y_x4_lanczos=fmean(by_lanczos) if by_lanczos else None,
+        psnr_rgb=fmean(one.psnr_rgb for one in scores),
+        psnr_rgb_bicubic=fmean(one.psnr_rgb_bicubic for one in scores),
+        ssim_y=fmean(one.ssim_y for one in scores),
+        ssim_y_bicubic=fmean(one.ssim_y_bicubic for one in scores),
+        seconds=fmean(one.seconds for one in scores),
+    )
+
+
+def _through_lanczos(lr: Image, height: int, width: int, upscaler: Upscaler) -> Image:
+    """LR (h, w, C) by the network x4, then by Lanczos (three lobes) to (height, width, C)."""
+    large = upscaler(lr, LANCZOS_FROM * lr.shape[0], LANCZOS_FROM * lr.shape[1])
+    image = PillowImage.fromarray(large[..., 0] if large.shape[2] == 1 else large)
+    resized = image.resize((width, height), PillowImage.Resampling.LANCZOS)
+    return np.asarray(resized, np.uint8).reshape(height, width, -1)

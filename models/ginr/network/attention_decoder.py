@@ -1,0 +1,239 @@
+"""The attention decoder: a query attends to the LPs around it, bands of plane waves say what it sees.
+
+f(c) = bias + sum over bands l of P_l h_l + d_l O_l v_l,   v_l = gelu(W_l h_l + C_l v_(l-1)),
+h_lj = g_j(cell) sum over LPs i of w_li(c) Re( conj(z_ij) exp(i omega_j (c - a_i)) )
+
+Where to read is cross-attention with a bias by the distance to each LP's anchor a_i, what to add
+are bands of waves from coarse to fine, modulated by what was read: the idea of LAINR (Lee, Kim, Cho
+and Han, "Locality-aware generalizable implicit neural representation", arXiv 2310.05624). Here the
+waves are read relative to the anchors, so that a place in one window is like that place in any other;
+g is what a pixel's footprint leaves of a wave, and d_l the mean of g over the band.
+
+Attention has a compact support: an LP counts for nothing from a fixed radius on, and for next to
+nothing shortly before. A query therefore needs only the LPs of its cell and of the cells around it, in
+whatever window they stand, and the field has no seams.
+
+Letters: B batch, h w cells, n LPs per cell, K LPs within the radius, D width, Q queries, U cells that
+hold a query, M the most queries in one, H bands (a head each), J waves per band, C numbers per code.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ginr.architecture.config import GinrConfig
+from ginr.architecture.tokens import Index, window_plan
+from ginr.array_types import Doubles
+from ginr.geometry.coords import Cell
+from ginr.network.blocks import RESIDUAL_INIT, Pointwise
+from ginr.network.field import Ground, on_ground
+
+N_BAND = 3
+N_PLACE = 3  # harmonics of the cell, along each axis, that tell where in it a query is
+N_KEY = 1 + 4 * N_PLACE  # a key is what an LP weighs as a function of that place
+BLOCK = 128, 256  # rows and columns of a grid rendered at a time
+CUTOFF = 1e-30  # least square root of what an LP at the radius weighs: log needs one
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The LPs that a query in a cell can see: a square of the LP lattice, or a whole window."""
+
+    side: float
+    """Side of a cell in LR pixels."""
+    radius: float
+    """Distance in LR pixels from which on an LP is not seen; twice that of the nearest one."""
+    cell: Index
+    """(K, 2) the cell each stands in, relative to the query's, y first."""
+    number: Index
+    """(K,) its number in that cell."""
+    anchor: Doubles
+    """(K, 2) where it stands, in LR pixels from the middle of the query's cell."""
+
+
+@lru_cache(maxsize=16)
+def surroundings(config: GinrConfig) -> Surroundings:
+    """What every query of a network sees, from the anchors of its LPs."""
+    window = window_plan(config)
+    if window.lp_side:
+        side, own = config.window / window.lp_side, np.zeros((1, 2))
+    else:
+        side = float(config.window)
+        own = (window.anchors + 0.5) * config.patch - side / 2  # (n, 2)
+    line = np.linspace(-side / 2, side / 2, 65)
+    places = np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 1, 2)
+    # The place that is farthest from any LP of its own cell sees that one at half the radius.
+    radius = 2 * float(np.linalg.norm(places - own, axis=-1).min(1).max())
+    most = math.ceil(radius / side + 0.5)
+    around = np.arange(-most, most + 1)
+    cells = np.stack(np.meshgrid(around, around, indexing="ij"), -1).reshape(-1, 1, 2)
+    anchors = cells * side + own  # (cells, n, 2)
+    outside = (np.abs(anchors) - side / 2).clip(0)  # from the nearest place of the query's cell
+    seen, number = np.nonzero(np.linalg.norm(outside, axis=-1) < radius)
+    return Surroundings(side, radius, cells[seen, 0], number, anchors[seen, number])
+
+
+class _Groups(NamedTuple):
+    """Queries sorted by the cell they are in: each cell's as one row of a matrix."""
+
+    cells: Tensor
+    """(U, 3) batch, row and column of every cell that holds a query."""
+    slot: Tensor
+    """(B Q,) place of every query among the U M."""
+    offset: Tensor
+    """(U, M, 2) place of every query in LR pixels from the middle of its cell; zeros fill up."""
+
+
+class AttentionDecoder(nn.Module):
+    """Cross-attention to LPs anywhere, lattice or not, and bands of plane waves."""
+
+    def __init__(self, config: GinrConfig) -> None:
+        super().__init__()
+        self.around = surroundings(config)
+        width, n_wave, hidden = config.width, config.n_frequency, config.hidden
+        self.key = Pointwise(width, N_BAND * N_KEY)
+        self.value = Pointwise(width, 2 * N_BAND * n_wave)
+        # Finer bands look closer: weights fall to 1/e at 0.5, 0.42 and 0.35 of the radius.
+        self.slope = nn.Parameter(torch.tensor([4.0, 5.7, 8.0]).log())
+        self.waves = nn.Parameter(_waves(n_wave))
+        self.colour = nn.ModuleList(nn.Linear(n_wave, 3, bias=False) for _ in range(N_BAND))
+        self.band = nn.ModuleList(nn.Linear(n_wave, hidden) for _ in range(N_BAND))
+        self.carry = nn.ModuleList(nn.Linear(hidden, hidden, bias=False) for _ in range(N_BAND - 1))
+        out = [nn.Linear(hidden, 3, bias=False) for _ in range(N_BAND)]
+        for layer in out:
+            nn.init.normal_(layer.weight, std=RESIDUAL_INIT * hidden**-0.5)
+        self.out = nn.ModuleList(out)
+        self.bias = nn.Parameter(torch.full((3,), 0.5 if config.base == "none" else 0.0))
+
+    def codes(self, features: Tensor) -> Tensor:
+        """features (B, h, w, D), or (B, h, w, n, D) by windows -> keys and values (B, h, w, n, C)."""
+        codes = torch.cat([self.key(features), self.value(features)], -1)
+        return codes.unsqueeze(3) if codes.ndim == 4 else codes
+
+    def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
+        """places (B, Q, 2), cells (B, Q or 1, 2) in LR pixels -> rgb (B, Q, 3)."""
+        gain = self.gain(cells).to(codes)  # (H, B, Q or 1, J)
+        waves = self._attend(codes, places) * gain  # (H, B, Q, J)
+        rgb, hidden = self.bias, None
+        for level, damping in enumerate(gain.mean(-1, keepdim=True)):
+            new = self.band[level](waves[level])
+            if hidden is not None:
+                new = new + self.carry[level - 1](hidden)
+            hidden = F.gelu(new)
+            rgb = rgb + self.colour[level](waves[level]) + damping * self.out[level](hidden)
+        return rgb
+
+    def render(
+        self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
+    ) -> Tensor:
+        """The grid rows (h') x columns (w') on its ground, (B, 3, h', w'); memory for one block."""
+        n_batch, device = codes.shape[0], codes.device
+        cells = torch.tensor(cell, device=device, dtype=codes.dtype).expand(n_batch, 1, 2)
+        strips = []
+        for y in rows.split(BLOCK[0]):
+            blocks = []
+            for x in columns.split(BLOCK[1]):
+                places = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1)
+                rgb = self.query(codes, places.to(device).expand(n_batch, -1, 2), cells)
+                blocks.append(rgb.unflatten(1, (len(y), len(x))).permute(0, 3, 1, 2))
+            strips.append(torch.cat(blocks, 3))
+        field = torch.cat(strips, 2)
+        return on_ground(field, ground, rows, columns)
+
+    def gain(self, cells: Tensor) -> Tensor:
+        """What a footprint (..., 2) in LR pixels leaves of each wave, (H, ..., J)."""
+        phase = torch.einsum("...d,hjd->hj...d", cells, self.waves)
+        left: Tensor = torch.sinc(phase / (2 * math.pi)).prod(-1)
+        return left.movedim(1, -1)
+
+    def _attend(self, codes: Tensor, places: Tensor) -> Tensor:
+        """The waves that each query sees, (H, B, Q, J): read in cells, so that LPs are read once."""
+        groups = _group(places, codes.shape[1:3], self.around.side)
+        offset = groups.offset.to(codes.dtype)  # (U, M, 2)
+        seen, absent = self._seen(codes, groups.cells)  # (U, K, C), (U, K)
+        anchor = torch.as_tensor(self.around.anchor).to(offset) / self.around.radius  # (K, 2)
+        place = offset.transpose(1, 2) / self.around.radius  # (U, 2, M)
+        # |place - anchor|^2; what all LPs have in common does not count in a softmax.
+        relative = anchor.square().sum(-1, keepdim=True) - 2 * anchor @ place  # (U, K, M)
+        distance = relative + place.square().sum(1, keepdim=True)
+        near = 2 * (1 - distance).clamp_min(CUTOFF).log()
+        near = near.masked_fill(absent[..., None], -math.inf)
+        keys = seen[..., : N_BAND * N_KEY].unflatten(-1, (N_BAND, N_KEY)).permute(2, 0, 1, 3)
+        scores = keys @ self._place_features(offset)  # (H, U, K, M)
+        scores = scores + near - self.slope.exp()[:, None, None, None] * relative
+        weights = scores.softmax(2).transpose(2, 3)  # (H, U, M, K)
+        cosine, sine = (weights @ part for part in self._turned(seen))  # (H, U, M, J)
+        phase = torch.einsum("umd,hjd->humj", offset, self.waves)
+        waves = cosine * phase.cos() + sine * phase.sin()
+        rows = waves.flatten(1, 2).index_select(1, groups.slot)
+        asked: Tensor = rows.unflatten(1, places.shape[:2])
+        return asked
+
+    def _seen(self, codes: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes (U, K, C) around each cell, and whether there is no LP, beyond the border."""
+        rows, columns, n_lp = codes.shape[1:4]
+        step, number = (
+            torch.as_tensor(index, device=codes.device)
+            for index in (self.around.cell, self.around.number)
+        )
+        place = cells[:, None, 1:] + step  # (U, K, 2)
+        y, x = place[..., 0].clamp(0, rows - 1), place[..., 1].clamp(0, columns - 1)
+        absent = (y != place[..., 0]) | (x != place[..., 1])
+        index = ((cells[:, :1] * rows + y) * columns + x) * n_lp + number
+        seen: Tensor = codes.flatten(0, 3).index_select(0, index.flatten())
+        return seen.unflatten(0, absent.shape), absent
+
+    def _turned(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes of cosine and sine, (H, U, K, J) each, from the middle of the query's cell."""
+        values = seen[..., N_BAND * N_KEY :].unflatten(-1, (2, N_BAND, -1)).permute(2, 3, 0, 1, 4)
+        anchor = torch.as_tensor(self.around.anchor).to(seen)
+        phase = torch.einsum("kd,hjd->hkj", anchor, self.waves)[:, None]
+        cosine, sine = phase.cos(), phase.sin()
+        a, b = values
+        return a * cosine - b * sine, a * sine + b * cosine
+
+    def _place_features(self, offset: Tensor) -> Tensor:
+        """Where in its cell a place (U, M, 2) is, (U, N_KEY, M): periodic, so nothing jumps."""
+        turns = torch.arange(1, N_PLACE + 1).to(offset) * (2 * math.pi / self.around.side)
+        phase = (offset.transpose(1, 2)[:, None] * turns[:, None, None]).flatten(1, 2)
+        return torch.cat([torch.ones_like(phase[:, :1]), phase.cos(), phase.sin()], 1)
+
+
+def _waves(n_wave: int) -> Tensor:
+    """Plane waves (H, J, 2), radians per LR pixel, over half the plane, from coarse to fine.
+
+    Radii go up to 1.2 pi, a little beyond what LR holds; low frequencies, which hold most of a
+    picture, lie closer together. The first wave of the first band is the mean.
+    """
+    index = torch.arange(N_BAND * n_wave)
+    radius = 1.2 * math.pi * (index / (N_BAND * n_wave)) ** 0.75
+    angle = math.pi * (index * 0.6180339887)
+    waves: Tensor = torch.stack([radius * angle.sin(), radius * angle.cos()], -1)
+    return waves.reshape(N_BAND, n_wave, 2)
+
+
+def _group(places: Tensor, shape: torch.Size, side: float) -> _Groups:
+    """Sort queries at places (B, Q, 2) in LR pixels by cells of a side, rows x columns of them."""
+    rows, columns = shape
+    last = torch.tensor([rows - 1, columns - 1], device=places.device)
+    cell = torch.minimum(((places + 0.5) / side).floor().long().clamp_min(0), last)
+    offset = places - ((cell + 0.5) * side - 0.5)
+    batch = torch.arange(places.shape[0], device=places.device)[:, None]
+    key = ((batch * rows + cell[..., 0]) * columns + cell[..., 1]).flatten()
+    order = key.argsort(stable=True)
+    used, of_sorted, count = torch.unique_consecutive(
+        key[order], return_inverse=True, return_counts=True
+    )
+    most = int(count.max())
+    rank = torch.arange(len(key), device=key.device) - (count.cumsum(0) - count)[of_sorted]
+    slot = torch.empty_like(key)
+    slot[order] = of_sorted * most + rank
+    filled = offset.new_zeros(len(used) * most, 2).index_copy(0, slot, offset.flatten(0, 1))
+    cells = torch.stack([used // (rows * columns), used // columns % rows, used % columns], -1)
+    return _Groups(cells, slot, filled.unflatten(0, (-1, most)))

@@ -1,0 +1,253 @@
+"""The lattice decoder: every code is a patch of plane waves, a query blends its four nearest codes.
+
+f(c) = sum over four codes k of w_k(c) Re( g(cell) . z_k exp(i omega (c - p_k)) )
+
+w is bilinear, omega are J learned plane waves common to all codes, and g is how much of a wave is
+left after averaging it over the pixel's footprint: sinc(omega_y cell_y / 2) sinc(omega_x cell_x / 2)
+in closed form, times a learned correction. No factor but z depends on the picture, and all are
+products of one factor in y and one in x: a grid is rendered from two small tables.
+
+Letters: B batch, h w codes, D width, Q queries, J waves, F = 1 + 2 J numbers per code and colour
+(mean, cosines, sines), h' w' the rendered grid.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ginr.architecture.config import GinrConfig
+from ginr.architecture.tokens import window_plan
+from ginr.array_types import Doubles
+from ginr.device import sent
+from ginr.geometry.coords import Cell
+from ginr.kernels.grid_tables import (
+    Table,
+    axis_table,
+    given_lanes,
+    grid_tables,
+    neighbours,
+    whole_lanes,
+)
+from ginr.network import compiled as mamba_cpu
+from ginr.network.blocks import Pointwise, depth_to_space
+from ginr.network.field import Ground, on_ground
+
+PART = 1 << 22  # waves of pixels of a grid worked out at a time by the plain path
+
+
+class LatticeDecoder(nn.Module):
+    """Codes on a lattice of LR pixels (or finer), each J plane waves in three colours."""
+
+    def __init__(self, config: GinrConfig) -> None:
+        super().__init__()
+        lp_side = window_plan(config).lp_side
+        if lp_side is None:
+            raise ValueError(
+                f"the lattice decoder needs LPs spread evenly over squares of tokens, "
+                f"not {config.n_lp} placed {config.placement} among {config.seq_len}"
+            )
+        pitch = config.window / lp_side  # LR pixels between LPs
+        self.expand = max(1, round(pitch))  # codes per LP along one axis
+        self.pitch = pitch / self.expand
+        """LR pixels between codes."""
+        self.min_cell = 1 / config.max_scale
+        width, n_wave = config.width, config.n_frequency
+        self.spread = Pointwise(width, width * self.expand**2) if self.expand > 1 else None
+        self.head = Pointwise(width, 3 * (1 + 2 * n_wave), gain=0.1)
+        # Half the plane, radii spread over (0, 2 pi] radians per LR pixel: LR holds up to pi.
+        index = torch.arange(n_wave) + 0.5
+        radius = 2 * math.pi * (index / n_wave).sqrt()
+        angle = math.pi * (index * 0.6180339887)
+        self.waves = nn.Parameter(torch.stack([radius * angle.sin(), radius * angle.cos()], -1))
+        hidden, correction = nn.Linear(2, 16), nn.Linear(16, 1 + n_wave)
+        nn.init.zeros_(correction.weight)
+        nn.init.zeros_(correction.bias)
+        self.footprint = nn.Sequential(hidden, nn.GELU(), correction)
+
+    def codes(self, features: Tensor) -> Tensor:
+        """features (B, h', w', D) -> codes (B, h, w, 3, F)."""
+        if self.spread is not None:
+            features = depth_to_space(self.spread(features), self.expand)
+        compiled = mamba_cpu.can_run(self.head, features)
+        rows = mamba_cpu.map_rows(self.head, features) if compiled else self.head(features)
+        codes: Tensor = rows.unflatten(-1, (3, -1))
+        return codes
+
+    def gain(self, cells: Tensor) -> Tensor:
+        """What a footprint (..., 2) in LR pixels leaves of the mean and of each wave, (..., 1 + J).
+
+        None is taken to be smaller than those of training: finer renders are the field of the
+        finest one, sampled more densely (as LTE does, Lee and Jin 2022).
+        """
+        cells = cells.clamp(min=self.min_cell)
+        left_y, left_x = torch.sinc(cells[..., None, :] * self.waves / (2 * math.pi)).unbind(-1)
+        left = left_y * left_x  # (..., J), not prod, whose gradient waits for the device
+        left = torch.cat([torch.ones_like(left[..., :1]), left], -1)
+        correction: Tensor = self.footprint(4 * cells.clamp(max=1) - 2)
+        return left * (1 + correction)
+
+    def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
+        """places (B, Q, 2), cells (B, Q or 1, 2) in LR pixels -> rgb (B, Q, 3)."""
+        return read_codes(codes, places, self.pitch, self.gain(cells), self.waves)
+
+    def render(
+        self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
+    ) -> Tensor:
+        """The grid rows (h') x columns (w') on its ground, (B, 3, h', w')."""
+        learning = torch.is_grad_enabled() and codes.requires_grad
+        if codes.device.type == "cpu" and not learning:
+            return self._render_fused(codes, ground, rows, columns, cell)
+        rows, columns = sent(rows, codes.device), sent(columns, codes.device)
+        field = self._render_plain(codes, rows, columns, cell)
+        return on_ground(field, ground, rows, columns)
+
+    def _render_plain(self, codes: Tensor, rows: Tensor, columns: Tensor, cell: Cell) -> Tensor:
+        """The field of the same in torch, some rows at a time; nothing waits for the device."""
+        table_x = self._table(columns, cell, 1, codes)
+        n_row = PART // (max(len(columns), codes.shape[2]) * len(self.waves))
+        tables_y = (self._table(part, cell, 0, codes) for part in rows.split(max(1, n_row)))
+        return torch.cat([self._rows(codes, table_y, table_x) for table_y in tables_y], dim=2)
+
+    def _rows(self, codes: Tensor, table_y: Table, table_x: Table) -> Tensor:
+        """A grid from the tables of its axes, (B, 3, h', w'): first along y, then along x."""
+        n_wave = len(self.waves)
+        mean, cosine, sine = codes.split([1, n_wave, n_wave], -1)  # (B, h, w, 3, .)
+        y, wy, cos_y, sin_y = table_y
+        x, wx, cos_x, sin_x = table_x
+        tall_mean = tall_cos = tall_sin = torch.zeros((), device=codes.device)
+        for k in (0, 1):  # (B, h', w, 3, .)
+            a, b = cosine[:, y[:, k]], sine[:, y[:, k]]
+            c, s = (v[:, k, None, None] for v in (cos_y, sin_y))
+            tall_mean = tall_mean + mean[:, y[:, k]] * wy[:, k, None, None, None]
+            tall_cos = tall_cos + a * c + b * s
+            tall_sin = tall_sin + b * c - a * s
+        out = torch.zeros((), device=codes.device)
+        for m in (0, 1):  # (B, h', w', 3, .)
+            waves = tall_cos[:, :, x[:, m]] * cos_x[:, m, None]
+            waves = waves + tall_sin[:, :, x[:, m]] * sin_x[:, m, None]
+            level = tall_mean[:, :, x[:, m]] * wx[:, m, None, None]
+            out = out + level.squeeze(-1) + waves.sum(-1)
+        return out.permute(0, 3, 1, 2)
+
+    def render_samples(
+        self,
+        codes: Tensor,
+        ground: Ground | None,
+        rows: Doubles,
+        columns: Doubles,
+        cell: Cell,
+        out: NDArray[np.unsignedinteger[Any]],
+    ) -> None:
+        """The grid of one picture as finished samples: the first three of out (h', w', C).
+
+        Rounded half up from [0, 1] to the range of out's type, what is outside clipped; on the CPU.
+        """
+        from ginr.kernels.render import render_samples
+
+        peak = np.float32(np.iinfo(out.dtype).max)
+        render_samples(*self._grid(codes, ground, rows, columns, cell), peak, out)
+
+    def _render_fused(
+        self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
+    ) -> Tensor:
+        from ginr.kernels.render import render_lattice
+
+        out = torch.empty(codes.shape[0], 3, len(rows), len(columns))
+        grid = self._grid(codes, ground, rows.numpy(), columns.numpy(), cell)
+        render_lattice(*grid, out.numpy())
+        return out
+
+    def _grid(
+        self, codes: Tensor, ground: Ground | None, rows: Doubles, columns: Doubles, cell: Cell
+    ) -> list[Any]:
+        """What the fused loops read."""
+        base = limits = None
+        if ground is not None:
+            base, limits = (v.detach().float().numpy() for v in (ground.base, ground.limits))
+        gain, waves = self.gain(torch.tensor(cell)).detach(), self.waves.detach()
+        read = np.ascontiguousarray(whole_lanes(codes.detach().float().numpy(), 2, 1))
+        shape = read.shape[:3]
+        factors = waves.numpy(), gain.numpy()
+        tables = grid_tables(shape, base, limits, rows, columns, self.pitch, *factors)
+        return [read, *tables]
+
+    def _table(self, places: Tensor, cell: Cell, axis: int, like: Tensor) -> Table:
+        """An axis of a grid at places (n,); the footprint's gain is in that of y."""
+        gain = self.gain(sent(torch.tensor(cell), self.waves.device)) if axis == 0 else None
+        table = axis_table(places, self.pitch, like.shape[1 + axis], self.waves[:, axis], gain)
+        index, *factors = table
+        return index, *(factor.to(like) for factor in factors)
+
+
+def read_codes(codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor) -> Tensor:
+    """Colours (B, Q, 3) at places (B, Q, 2) in LR pixels, from the four codes around each.
+
+    codes (B, h, w, 3, F), `pitch` LR pixels apart; gain (B, Q or 1, 1 + J); waves (J, 2). On the CPU
+    one fused loop, since torch would write out every wave of every place several times over.
+    """
+    # A slope of the field, asked for by places that learn, is the plain form's.
+    if codes.device.type == "cpu" and codes.dtype == torch.float32 and not places.requires_grad:
+        out: Tensor = _ReadCodes.apply(codes, places, pitch, gain, waves)  # type: ignore[no-untyped-call]
+        return out
+    return read_codes_plain(codes, places, pitch, gain, waves)
+
+
+def read_codes_plain(
+    codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
+) -> Tensor:
+    """`read_codes`, one neighbour at a time."""
+    n_batch, height, width = codes.shape[:3]
+    y, wy, dy = neighbours(places[..., 0], pitch, height)  # (B, Q, 2)
+    x, wx, dx = neighbours(places[..., 1], pitch, width)
+    rows = codes.flatten(0, 2).flatten(1)  # (B h w, 3 F)
+    picture = torch.arange(n_batch, device=codes.device)[:, None] * height
+    left = torch.cat([gain, gain[..., 1:]], -1)  # (B, Q or 1, F)
+    rgb = torch.zeros((), device=codes.device)
+    for k, m in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        offset = torch.stack([dy[..., k], dx[..., m]], -1)
+        phase = offset @ waves.t()  # (B, Q, J)
+        basis = torch.cat([torch.ones_like(phase[..., :1]), phase.cos(), phase.sin()], -1)
+        basis = basis * left * (wy[..., k] * wx[..., m])[..., None]  # (B, Q, F)
+        place = (picture + y[..., k]) * width + x[..., m]  # (B, Q)
+        # Not rows[place], whose gradient sorts all places first.
+        code = rows.index_select(0, place.flatten()).view(*place.shape, *codes.shape[3:])
+        rgb = rgb + (code * basis[:, :, None]).sum(-1)
+    return rgb
+
+
+class _ReadCodes(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
+    ) -> Tensor:
+        from ginr.kernels.render import query_forward
+
+        ctx.pitch, ctx.n_wave = pitch, waves.shape[0]
+        codes, gain = whole_lanes(codes, 2, 1), whole_lanes(gain, 1, 1)
+        waves = whole_lanes(waves.t(), 1, 0)  # (2, J)
+        tensors = [v.detach().contiguous() for v in (codes, places, gain, waves)]
+        ctx.save_for_backward(*tensors)
+        out = tensors[0].new_empty(*places.shape[:2], 3)
+        read, where, *rest = (v.numpy() for v in tensors)
+        query_forward(read, where, pitch, *rest, out.numpy())
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        from ginr.kernels.render import query_backward
+
+        codes, places, gain, waves = ctx.saved_tensors
+        grad_codes, grad_gain = torch.empty_like(codes), torch.empty_like(gain)
+        grad_waves = waves.new_empty(codes.shape[0], *waves.shape)
+        rest = (gain, waves, grad.contiguous(), grad_codes, grad_gain, grad_waves)
+        query_backward(codes.numpy(), places.numpy(), ctx.pitch, *(v.numpy() for v in rest))
+        grad_codes = given_lanes(grad_codes, 2, 1, ctx.n_wave)
+        grad_gain = given_lanes(grad_gain, 1, 1, ctx.n_wave)
+        grad_waves = given_lanes(grad_waves, 1, 0, ctx.n_wave)
+        return grad_codes, None, None, grad_gain, grad_waves.sum(0).t()

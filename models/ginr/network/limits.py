@@ -1,0 +1,85 @@
+"""`ginr.architecture.limits` in torch: the plain form of `ginr.kernels.limits`, and what runs on a GPU."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ginr.architecture.limits import ABOUT, ALMOST, FLAT, FREE, LEVEL, NEAR, SIDE
+from ginr.device import sent
+from ginr.kernels.grid_tables import neighbours
+
+
+def limits_plain(pixels: Tensor) -> Tensor:
+    """pixels (B, 3, H, W) in [0, 1] -> limits (B, 8, H, W); `ginr.kernels.limits.find_limits` in torch."""
+    least, most = _least(pixels, SIDE), _most(pixels, SIDE)
+    spread = most - least
+    flat = (_most(pixels, 3) - _least(pixels, 3)).amax(1, keepdim=True) < FLAT
+    ground_low = _least(pixels.masked_fill(~flat, FREE), NEAR)
+    ground_high = _most(pixels.masked_fill(~flat, -FREE), NEAR)
+    about, slack = ABOUT * spread + ALMOST, spread.clamp(max=LEVEL)
+    is_low, is_high = ground_low <= least + about, ground_high >= most - about
+    low = torch.where(is_low, least - slack, least - FREE)
+    high = torch.where(is_high, most + slack, most + FREE)
+    tint = _most(pixels.amax(1, keepdim=True) - pixels.amin(1, keepdim=True), SIDE)
+    colour = (tint / (2 * LEVEL)).clamp(max=1)
+    active = (is_low | is_high).any(1, keepdim=True) | (colour < 1)
+    return torch.cat([low, high, colour, active.to(colour)], 1)
+
+
+def limits_of(pixels: Tensor) -> Tensor:
+    """pixels (B, 3, H, W) in [0, 1] -> limits (B, 8, H, W), without gradients."""
+    pixels = pixels.detach()
+    if pixels.device.type != "cpu" or pixels.dtype != torch.float32:
+        return limits_plain(pixels)
+    from ginr.kernels.limits import find_limits
+
+    return torch.from_numpy(find_limits(pixels.contiguous().numpy()))
+
+
+def limit_grid(rgb: Tensor, limits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """rgb (B, 3, h', w') at rows (h') x columns (w') in LR pixels, within limits (B, 8, H, W)."""
+    y, wy, _ = neighbours(sent(rows, limits.device), 1.0, limits.shape[2])  # (h', 2)
+    x, wx, _ = neighbours(sent(columns, limits.device), 1.0, limits.shape[3])
+    tall = torch.einsum("bchkw,hk->bchw", limits[:, :, y], wy.to(limits))
+    return _within(rgb, torch.einsum("bchwk,wk->bchw", tall[..., x], wx.to(limits)))
+
+
+def limit_at(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
+    """rgb (B, Q, 3) at places (B, Q, 2) in LR pixels, within limits (B, 8, H, W)."""
+    learning = torch.is_grad_enabled() and (rgb.requires_grad or places.requires_grad)
+    if learning or any(v.device.type != "cpu" or v.dtype != torch.float32 for v in (rgb, places)):
+        return limit_at_plain(rgb, limits, places)
+    from ginr.kernels.limits import limit_queries
+
+    out = rgb.clone(memory_format=torch.contiguous_format)
+    limit_queries(*(v.detach().contiguous().numpy() for v in (limits, places)), out.numpy())
+    return out
+
+
+def limit_at_plain(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
+    """`limit_at` in torch."""
+    height, width = limits.shape[2:]
+    y, wy, _ = neighbours(places[..., 0], 1.0, height)  # (B, Q, 2)
+    x, wx, _ = neighbours(places[..., 1], 1.0, width)
+    index = (y[..., :, None] * width + x[..., None, :]).flatten(1)  # (B, Q 4)
+    weight = (wy[..., :, None] * wx[..., None, :]).flatten(2).to(limits)  # (B, Q, 4)
+    four = limits.flatten(2).gather(2, index[:, None].expand(-1, limits.shape[1], -1))
+    here = torch.einsum("bcqk,bqk->bcq", four.unflatten(2, (-1, 4)), weight)
+    return _within(rgb.transpose(1, 2), here).transpose(1, 2)
+
+
+def _within(rgb: Tensor, limits: Tensor) -> Tensor:
+    """rgb (B, 3, ...) within the limits (B, 8, ...) of the same places."""
+    low, high, colour, active = limits.split([3, 3, 1, 1], 1)
+    grey = rgb.mean(1, keepdim=True)
+    held = torch.minimum(torch.maximum(grey + colour * (rgb - grey), low), high)
+    return torch.where(active > 0, held, rgb)
+
+
+def _most(pixels: Tensor, side: int) -> Tensor:
+    """The largest of the side x side pixels around each, of those inside the picture."""
+    return F.max_pool2d(pixels, side, 1, side // 2)
+
+
+def _least(pixels: Tensor, side: int) -> Tensor:
+    return -_most(-pixels, side)

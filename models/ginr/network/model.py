@@ -1,0 +1,203 @@
+"""`Ginr`: pixels -> tokens -> tokens and LPs interleaved -> encoder -> LPs taken out -> Field."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ginr.architecture.config import GinrConfig
+from ginr.architecture.tokens import window_plan
+from ginr.device import Precision, sent
+from ginr.errors import SizeError
+from ginr.network.attention_decoder import AttentionDecoder
+from ginr.network.blocks import BiMamba, Block, ContentPath, Conv
+from ginr.network.field import Field
+from ginr.network.lattice_decoder import LatticeDecoder
+from ginr.network.sequences import lp_order, sequence_layout
+from ginr.network.transform_start import start_as_transform
+
+
+class Ginr(nn.Module):
+    """The network. It keeps nothing of a picture: `encode` returns a value."""
+
+    n_view: ClassVar[int] = 1
+    """How often it looks at a picture: its fields hold as many features of a pixel."""
+
+    def __init__(self, config: GinrConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = Conv(3, config.width, config.patch + 2, stride=config.patch, padding=1)
+        self.lps = nn.Parameter(initial_lps(config))
+        """The learnable position tokens (N, D), in the order of the sequence."""
+        self.start = ContentPath(config, 1.0) if config.content != "none" else None
+        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_blocks))
+        self.decoder: LatticeDecoder | AttentionDecoder
+        if config.decoder == "lattice":
+            self.decoder = LatticeDecoder(config)
+            return
+        self.decoder = AttentionDecoder(config)
+        start = self.start
+        if config.base == "none" and start and start.source is None and start.up == 1:
+            start_as_transform(self.stem, start, self.decoder, config.patch)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.lps.device
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Have torch.compile fuse every block, and the decoder's answers to queries, when first run.
+
+        Blocks of a kind are compiled once for all; the scan is the chunked one, which can be fused.
+        """
+        for module in self.modules():
+            if isinstance(module, BiMamba):
+                module.backend = "chunked"
+        for block in self.blocks:
+            block.compile(dynamic=False, backend=backend)
+        query = torch.compile(self.decoder.query, dynamic=False, backend=backend)
+        self.decoder.query = query  # type: ignore[method-assign]
+
+    def forward(self, pixels: Tensor, coords: Tensor, cells: Tensor) -> Tensor:
+        """pixels (B, 3, H, W) in [0, 1], coords and cells (B, Q, 2) -> rgb (B, Q, 3)."""
+        return self.encode(pixels).query(coords, cells)
+
+    def encode(
+        self,
+        pixels: Tensor,
+        *,
+        origin: tuple[int, int] = (0, 0),
+        size: tuple[int, int] | None = None,
+    ) -> Field:
+        """pixels (B, 3, H, W) in [0, 1] -> Field.
+
+        A tile of a larger picture says where it starts (`origin`, LR pixels) and how large the
+        picture is (`size`, H and W), so that its field answers in the picture's coordinates.
+        Raises SizeError for a picture without pixels.
+        """
+        height, width = pixels.shape[2:]
+        if not (pixels.shape[1] == 3 and height and width):
+            raise SizeError(f"a picture of shape {tuple(pixels.shape)}: need (B, 3, H, W)")
+        lps = self._features(self._whole_windows(pixels))
+        base = pixels if self.config.base == "bicubic" else None
+        return Field(
+            self._crop(lps, height, width), base, size or (height, width), origin, self.decoder
+        )
+
+    @torch.inference_mode()
+    def encode_planes(
+        self,
+        layers: Sequence[NDArray[np.float32]],
+        *,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        precision: Precision = "auto",
+    ) -> Field:
+        """The field of planes (1 or 3, H, W) in [0, 1], each a picture of its own in the batch.
+
+        One plane stands for three; `origin` and `size` are as for `encode`.
+        """
+        fields, low = [], in_bfloat16(self, precision)
+        for layer in layers:  # one after the other: together they would need twice the memory
+            pixels = sent(torch.from_numpy(layer), self.device).expand(3, -1, -1)[None]
+            with torch.autocast(pixels.device.type, torch.bfloat16, enabled=low):
+                fields.append(self.encode(pixels, origin=origin, size=size))
+        bases = [field.base for field in fields if field.base is not None]
+        return replace(
+            fields[0],
+            features=torch.cat([field.features.float() for field in fields]),
+            base=torch.cat(bases) if bases else None,
+        )
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        """pixels (B, H', W', 3) of whole windows -> LP features, as `_bank` lays LPs out."""
+        tokens = self.stem(pixels - 0.5)  # (B, h, w, D)
+        lps = self._bank(tokens)  # (B, h', w', D)
+        if self.start is not None:
+            lps = self.start.onto(lps, tokens)
+        for index, block in enumerate(self.blocks):
+            layout = sequence_layout(
+                self.config,
+                tokens.shape[1] * self.config.patch,
+                tokens.shape[2] * self.config.patch,
+                index // self.config.scan_every % 2 == 1,  # every other scan
+                tokens.device,
+            )
+            tokens, lps = block(tokens, lps, layout)
+        return lps
+
+    def _whole_windows(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) mirrored below and to the right to whole windows, as (B, H', W', 3)."""
+        for axis in (2, 3):
+            length = pixels.shape[axis]
+            index = torch.arange(length + -length % self.config.window, device=pixels.device)
+            index = index % (2 * length)
+            index = torch.where(index < length, index, 2 * length - 1 - index)
+            if len(index) > length:
+                pixels = pixels.index_select(axis, index)
+        return pixels.permute(0, 2, 3, 1).contiguous()
+
+    def _bank(self, tokens: Tensor) -> Tensor:
+        """The N vectors laid out for every window: (B, h', w', D), or (B, W, N, D)."""
+        window = window_plan(self.config)
+        n_batch = tokens.shape[0]
+        down, across = (tokens.shape[k] // window.side for k in (1, 2))
+        if window.lp_side is None:
+            return self.lps.expand(n_batch, down * across, -1, -1)
+        place = lp_order(self.config, tokens.device)
+        square: Tensor = self.lps.index_select(0, place).unflatten(
+            0, (window.lp_side, window.lp_side)
+        )
+        return square.repeat(down, across, 1).expand(n_batch, -1, -1, -1)
+
+    def _crop(self, lps: Tensor, height: int, width: int) -> Tensor:
+        """Without the LPs that only stand for padding, where they form a lattice.
+
+        Without a lattice the windows in their rows, (B, down, across, N, D).
+        """
+        side = window_plan(self.config).lp_side
+        if side is None:
+            windows: Tensor = lps.unflatten(1, (-1, -(-width // self.config.window)))
+            return windows
+        rows, columns = (-(-n * side // self.config.window) for n in (height, width))
+        return lps[:, :rows, :columns]
+
+
+def in_bfloat16(model: Ginr, precision: Precision) -> bool:
+    """Whether to encode in bfloat16: where auto, on GPUs that compute in it, above a base.
+
+    A field that corrects a picture changes by 0.008 dB at the most (Set5, x2 and x4), one that is
+    all of the picture by up to 0.11 dB.
+    """
+    device = model.device
+    if precision != "auto" or device.type != "cuda" or model.config.base == "none":
+        return precision == "bfloat16"
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def centred_lps(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same network with what all its LPs have in common moved to the bias of their content.
+
+    Only the sum of the two counts, so training leaves the common part anywhere between them; with
+    all of it in the bias, the LPs are what sets one place of a window apart from another, and their
+    diversity says how well they do. Weights of a network without content stay as they are.
+    """
+    if "start.map.bias" not in weights:
+        return dict(weights)
+    common = weights["lps"].mean(0)  # (D,)
+    bias = weights["start.map.bias"]
+    repeated = common.repeat(bias.numel() // common.numel())  # one share for each LP of a token
+    moved = {"lps": weights["lps"] - common, "start.map.bias": bias + repeated}
+    return {**weights, **moved}
+
+
+def initial_lps(config: GinrConfig) -> Tensor:
+    """N vectors of width D: normal with deviation 0.02, or Xavier uniform."""
+    lps = torch.empty(config.n_lp, config.width)
+    if config.lp_init == "xavier":
+        return nn.init.xavier_uniform_(lps)
+    return nn.init.normal_(lps, std=0.02)

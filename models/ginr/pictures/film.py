@@ -1,0 +1,206 @@
+"""Frames into films: MP4 by FFmpeg, GIF and WebP by Pillow, or a folder of numbered PNG pictures."""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from ginr.errors import PictureError, printable
+from ginr.pictures import Picture, write_picture
+from ginr.pictures.formats import Format, check_place
+from ginr.pictures.samples import Samples
+from ginr.pictures.writer import as_held, whole_file
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_FORMATS = {
+    ".mp4": Format("MP4", (".mp4",), 16_384, has_alpha=False, has_metadata=False),
+    ".gif": Format("GIF", (".gif",), 65_535, has_alpha=False, has_metadata=False),
+    ".webp": Format("WEBP", (".webp",), 16_383, has_alpha=False, has_metadata=False),
+}
+_FRAME = re.compile(r"frame_\d+\.png")
+MAX_HELD = 4 << 30  # bytes of frames that Pillow may have to hold for a WebP
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a film of this name is a folder of pictures: it has no suffix, or is a folder."""
+    return not path.suffix or path.is_dir()
+
+
+def check_film(path: Path, height: int, width: int, n_frames: int, *, overwrite: bool) -> None:
+    """Raises PictureError when a film could not be written to the path, before any work."""
+    name = printable(path)
+    if is_folder(path):
+        _check_folder(path, overwrite)
+        return
+    format = _FORMATS.get(path.suffix.lower())
+    if format is None:
+        known = ", ".join(_FORMATS)
+        raise PictureError(
+            f"{name} has {path.suffix!r}, which is no film: use {known}, or a folder for PNG frames"
+        )
+    if max(height, width) > format.max_side:
+        raise PictureError(
+            f"{name}: {width}x{height} is too large for {format.name}, which holds "
+            f"{format.max_side} pixels a side: choose a smaller size"
+        )
+    if format.name == "MP4":
+        if height % 2 or width % 2:
+            raise PictureError(f"{name}: {width}x{height} has odd sides: MP4 takes even ones")
+        _ffmpeg()
+    if format.name == "WEBP" and (n_bytes := height * width * 3 * n_frames) > MAX_HELD:
+        raise PictureError(
+            f"{name}: {n_frames} frames of {width}x{height} take {n_bytes / 2**30:.1f} GiB of memory "
+            "at once: use .mp4, a smaller size or fewer frames"
+        )
+    check_place(path, overwrite)
+
+
+def write_film(
+    frames: Iterable[Samples], like: Picture, path: Path, *, fps: float, overwrite: bool = False
+) -> None:
+    """Writes frames (H', W', C) as they come, the whole or nothing; raises PictureError.
+
+    `like` gives channels, depth and metadata, which a folder of PNG pictures keeps; a film holds
+    RGB of 8 bits, its transparency composited on white.
+    """
+    if is_folder(path):
+        _write_folder(frames, like, path, overwrite)
+        return
+    format = _FORMATS[path.suffix.lower()]
+    rgb = (_rgb(frame, like, format) for frame in frames)
+    with whole_file(path, overwrite) as file:
+        if format.name == "MP4":
+            _write_mp4(rgb, file, fps)
+        else:
+            _write_with_pillow(rgb, file, format, fps)
+
+
+def _rgb(frame: Samples, like: Picture, format: Format) -> Samples:
+    held = as_held(frame, like, format)
+    return np.ascontiguousarray(np.broadcast_to(held, (*held.shape[:2], 3)))
+
+
+def _ffmpeg() -> str:
+    """The program, from imageio-ffmpeg: it brings one, or takes that of IMAGEIO_FFMPEG_EXE."""
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError):
+        raise PictureError(
+            'MP4 needs FFmpeg: pip install imageio-ffmpeg (or "ginr[video]"), or write .webp or .gif'
+        ) from None
+
+
+def _write_mp4(frames: Iterator[Samples], file: BinaryIO, fps: float) -> None:
+    first = next(frames)
+    height, width, _ = first.shape
+    rate = str(Fraction(fps).limit_denominator(1001))
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate]
+    colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"]
+    colours += ["-color_primaries", "bt709", "-color_trc", "bt709"]
+    codec = ["-c:v", "libx264", "-crf", "16", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    process = subprocess.Popen(
+        [
+            _ffmpeg(),
+            "-v",
+            "error",
+            "-y",
+            *source,
+            "-i",
+            "-",
+            *colours,
+            *codec,
+            "-f",
+            "mp4",
+            file.name,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl+C is for us: we end it
+    )
+    assert process.stdin and process.stderr
+    with process:
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it has said why
+                for frame in chain([first], frames):
+                    process.stdin.write(frame.data)
+                process.stdin.close()
+            words = process.stderr.read().decode(errors="replace")
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        reason = words.strip().splitlines()[-1] if words.strip() else f"code {process.returncode}"
+        raise PictureError(f"FFmpeg failed ({reason}): free some space, or write .webp or .gif")
+
+
+def _write_with_pillow(
+    frames: Iterator[Samples], file: BinaryIO, format: Format, fps: float
+) -> None:
+    from PIL import Image
+
+    def images() -> Iterator["Image.Image"]:
+        for frame in frames:
+            image = Image.fromarray(frame)
+            yield image.quantize(256) if gif else image
+
+    gif = format.name == "GIF"
+    rest = images()
+    options = {} if gif else {"quality": 90, "method": 4}
+    next(rest).save(
+        file, format.name, save_all=True, append_images=rest, duration=1000 / fps, loop=0, **options
+    )
+
+
+def _check_folder(path: Path, overwrite: bool) -> None:
+    name = printable(path)
+    if not path.is_dir():
+        check_place(path, overwrite)
+        return
+    others = [entry.name for entry in path.iterdir() if not _FRAME.fullmatch(entry.name)]
+    if others:
+        raise PictureError(f"{name} holds {others[0]} too: choose a new or empty folder")
+    if not overwrite and any(path.iterdir()):
+        raise PictureError(f"{name} holds frames already: choose another or allow overwriting")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PictureError(f"{name}: the folder above it may not be written to: choose another")
+
+
+def _write_folder(frames: Iterable[Samples], like: Picture, path: Path, overwrite: bool) -> None:
+    """Into a hidden folder beside it, which then takes its name."""
+    target = Path(os.path.realpath(path))
+    token = secrets.token_hex(8)
+    temporary, former = (target.with_name(f".ginr-{token}.{end}") for end in ("part", "old"))
+    try:
+        temporary.mkdir()
+        for number, frame in enumerate(frames, 1):
+            picture = replace(like, samples=frame)
+            write_picture(picture, temporary / f"frame_{number:05}.png")
+        _check_folder(path, overwrite)  # the work took time
+        if target.is_dir():
+            target.rename(former)
+        temporary.rename(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PictureError(
+            f"{printable(path)} cannot be written ({reason}): choose another"
+        ) from error
+    finally:
+        if former.is_dir() and not target.exists():
+            former.rename(target)
+        for left in (temporary, former):
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,214 @@
+"""What each output format can hold, and whether a picture can go to a path at all."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ginr.errors import PictureError, printable
+from ginr.pictures import metadata
+from ginr.pictures.samples import Picture
+
+
+@dataclass(frozen=True)
+class Format:
+    """What an output format can hold."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    max_side: int
+    max_pixels: int | None = None
+    max_bytes: int | None = None
+    """Limit on the file, checked against the samples uncompressed."""
+    has_alpha: bool = True
+    has_depth_16: bool = False
+    has_grey: bool = True
+    has_metadata: bool = True
+    """ICC profile, EXIF and XMP."""
+    has_dpi: bool = True
+    quality: int | None = None
+    """Default quality, 1 to 100; None where the format is lossless or is so by default."""
+    takes_quality: bool = False
+    pixel_bytes: int | None = None
+    """Memory that the encoder takes per pixel besides the samples, as measured; None for one that
+    needs only the rows at hand."""
+
+
+FORMATS = (
+    # PNG allows 2^31 - 1, but most readers stop at a million.
+    Format("PNG", (".png",), 1_000_000, has_depth_16=True),
+    # libjpeg refuses more than 65500, though the format allows 65535.
+    Format(
+        "JPEG",
+        (".jpg", ".jpeg"),
+        65_500,
+        has_alpha=False,
+        quality=95,
+        takes_quality=True,
+        pixel_bytes=7,
+    ),
+    Format(
+        "WEBP",
+        (".webp",),
+        16_383,
+        has_grey=False,
+        has_dpi=False,
+        takes_quality=True,
+        pixel_bytes=23,
+    ),
+    Format("TIFF", (".tif", ".tiff"), 2**31 - 1, has_depth_16=True),
+    Format(
+        "BMP",
+        (".bmp",),
+        2**31 - 1,
+        max_bytes=2**32 - 2**10,
+        has_alpha=False,
+        has_metadata=False,
+        pixel_bytes=7,
+    ),
+    # libavif decodes no more than 32768 a side and 2^28 in all, unless told to.
+    Format(
+        "AVIF",
+        (".avif",),
+        32_768,
+        2**28,
+        has_dpi=False,
+        quality=90,
+        takes_quality=True,
+        pixel_bytes=43,
+    ),
+)
+
+_BY_SUFFIX = {
+    suffix: format
+    for format in FORMATS
+    if format.name != "AVIF" or importlib.util.find_spec("PIL._avif")
+    for suffix in format.suffixes
+}
+WRITABLE = frozenset(_BY_SUFFIX)
+READABLE = WRITABLE | {".gif"}
+
+_JPEG_BLOCK = 65_500  # bytes of EXIF or XMP one JPEG marker holds, less its prefixes
+
+
+def output_format(path: Path) -> Format:
+    """The format a path's suffix names; raises PictureError when it names none."""
+    format = _BY_SUFFIX.get(path.suffix.lower())
+    if format is None:
+        known = ", ".join(sorted(WRITABLE))
+        suffix = repr(path.suffix) if path.suffix else "no suffix"
+        raise PictureError(
+            f"{printable(path)} has {suffix}, which is no output format: use {known}"
+        )
+    return format
+
+
+def check_target(
+    path: Path,
+    height: int,
+    width: int,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+    channels: int = 3,
+    depth: int = 8,
+) -> None:
+    """Raises PictureError when a picture of this size could not be written to the path."""
+    format = output_format(path)
+    name = printable(path)
+    if quality is not None and not (format.takes_quality and 1 <= quality <= 100):
+        hint = (
+            "give 1 to 100" if format.takes_quality else f"{format.name} is lossless, leave it out"
+        )
+        raise PictureError(f"{name}: quality {quality} cannot be used: {hint}")
+    if max(height, width) > format.max_side:
+        raise PictureError(
+            f"{name}: {width} x {height} is too large for {format.name}, which holds"
+            f" {format.max_side} pixels a side: {_roomier(format)}"
+        )
+    if format.max_pixels is not None and height * width > format.max_pixels:
+        raise PictureError(
+            f"{name}: {width} x {height} is too large for {format.name}, which holds"
+            f" {format.max_pixels / 1e6:.0f} megapixels: {_roomier(format)}"
+        )
+    n_bytes = height * width * channels * (depth if format.has_depth_16 else 8) // 8
+    if format.max_bytes is not None and n_bytes > format.max_bytes:
+        raise PictureError(
+            f"{name}: {width} x {height} makes {n_bytes / 2**30:.1f} GiB, and {format.name} holds"
+            f" 4 GiB: {_roomier(format)}"
+        )
+    check_place(path, overwrite)
+
+
+def memory_needed(path: Path, height: int, width: int) -> int:
+    """Bytes that writing an 8-bit RGB picture takes at once; 0 where it is written as it is made."""
+    format = output_format(path)
+    if format.pixel_bytes is None:
+        return 0
+    return height * width * (3 + format.pixel_bytes)
+
+
+def _roomier(format: Format) -> str:
+    return "choose a smaller size" if format.name == "PNG" else "use .png or a smaller size"
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    name, folder = printable(path), path.parent
+    try:
+        if path.is_dir():
+            raise PictureError(f"{name} is a folder: name a file in it")
+        if path.exists():
+            if not path.is_file():
+                raise PictureError(f"{name} is not a regular file: choose another name")
+            if not overwrite:
+                raise PictureError(
+                    f"{name} exists already: choose another name or allow overwriting"
+                )
+            if not os.access(path, os.W_OK):
+                raise PictureError(f"{name} is read-only: change its permissions or the name")
+        if not folder.is_dir():
+            raise PictureError(f"{name}: there is no folder {printable(folder)}: create it first")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PictureError(f"{name}: the folder may not be written to: choose another one")
+    except OSError as error:
+        raise PictureError(
+            f"{name} cannot be a file ({error.strerror}): change the name"
+        ) from error
+
+
+def losses(picture: Picture, path: Path) -> list[str]:
+    """What the format named by the path's suffix cannot hold of this picture, as phrases."""
+    format = output_format(path)
+    lost = []
+    if not format.has_alpha and not picture.is_opaque:
+        lost.append("alpha (composited on white)")
+    if not format.has_depth_16 and picture.depth == 16:
+        lost.append("16-bit samples (rounded to 8 bit)")
+    for label, block in (
+        ("ICC profile", picture.icc),
+        ("EXIF", picture.exif),
+        ("XMP", picture.xmp),
+    ):
+        reason = None if block is None else unfit_reason(format, label, block)
+        if reason is not None:
+            lost.append(label + reason)
+    if picture.dpi is not None and not format.has_dpi and not _exif_says_dpi(picture.exif):
+        lost.append("resolution (dpi)")
+    if picture.text and format.name != "PNG":
+        lost.append(f"{len(picture.text)} PNG text chunk(s)")
+    return lost
+
+
+def _exif_says_dpi(exif: bytes | None) -> bool:
+    return exif is not None and metadata.exif_dpi(exif) is not None
+
+
+def unfit_reason(format: Format, label: str, block: bytes) -> str | None:
+    """Why a block does not go into a format, to follow its label; None when it does."""
+    if not format.has_metadata:
+        return ""
+    if label == "ICC profile" and not format.has_grey and metadata.icc_space(block) == "GRAY":
+        return f" (a grey profile, and {format.name} stores RGB)"
+    if label != "ICC profile" and format.name == "JPEG" and len(block) > _JPEG_BLOCK:
+        return f" ({len(block)} bytes, and JPEG holds 64 KB)"
+    return None

@@ -1,0 +1,271 @@
+"""Picture files up to the samples: their header and metadata, and what is wrong with them."""
+
+import mmap
+import stat
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ginr.errors import PictureError, printable
+from ginr.pictures import metadata
+from ginr.pictures.png import read_png_chunks
+
+MAX_PIXELS = 1_000_000_000
+"""Pixels a file may claim, by its header; more is taken for a decompression bomb."""
+
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "AVIF", "GIF")
+_CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "YCbCr": 3, "CMYK": 3}
+_CHANNELS |= {"La": 2, "PA": 4, "RGBA": 4, "RGBa": 4}
+DAMAGED_EXIF = "its EXIF block is damaged and left out"
+
+
+@dataclass
+class OpenedFile:
+    """A file's header and metadata, its samples not yet decoded; sizes are as stored."""
+
+    format: str
+    height: int
+    width: int
+    channels: int
+    depth: int
+    turn: int = 1
+    """EXIF orientation still to be applied to the decoded samples."""
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    text: tuple[tuple[str, str], ...] = ()
+    notes: list[str] = field(default_factory=list)
+    transparent: bytes | None = None
+    """tRNS chunk of a 16-bit PNG, whose alpha libvips gets wrong for grey."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[tuple[BinaryIO, mmap.mmap]]:
+    """Opens a file and says in words what is wrong with it."""
+    name = printable(path)
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise PictureError(f"{name} is a folder, not a picture: name a file in it")
+        if not stat.S_ISREG(mode):
+            raise PictureError(f"{name} is not a regular file: save the picture to one first")
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise PictureError(f"{name} is empty (0 bytes): get a whole copy")
+            with _pillow_on_our_terms:
+                yield file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError as error:
+        raise PictureError(f"{name} does not exist: check the name") from error
+    except PermissionError as error:
+        raise PictureError(f"{name} may not be read: check its permissions") from error
+    except MemoryError as error:
+        raise PictureError(
+            f"{name} needs more memory than is free: close other programs"
+        ) from error
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        struct.error,
+        zlib.error,
+    ) as error:  # all of them are what the decoders raise on damaged data
+        if isinstance(error, OSError) and error.filename is not None:  # the system, not a decoder
+            raise PictureError(
+                f"{name} cannot be opened ({error.strerror}): check the name"
+            ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(
+            f"{name} is damaged or cut short ({reason}): get a whole copy"
+        ) from error
+
+
+class _PillowOnOurTerms:
+    """Lifts Pillow's own size limit and mutes its warnings while any thread of ours reads.
+
+    Both are process-wide, so they are set by the first reader in and restored by the last one out.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_readers = 0
+        self._restore = ExitStack()
+
+    def __enter__(self) -> None:
+        from PIL import Image
+
+        with self._lock:
+            if self._n_readers == 0:
+                self._restore.enter_context(warnings.catch_warnings(action="ignore"))
+                self._restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                Image.MAX_IMAGE_PIXELS = None
+            self._n_readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_readers -= 1
+            if self._n_readers == 0:
+                self._restore.close()
+
+
+_pillow_on_our_terms = _PillowOnOurTerms()
+
+
+def open_header(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile:
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        opened = _open_png(file)
+    elif data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        opened = _open_tiff(path, data)
+    else:
+        opened = _open_with_pillow(path, file, data)
+    n_pixels = opened.height * opened.width
+    if n_pixels == 0:
+        raise ValueError(f"it claims {opened.width} x {opened.height} pixels")
+    if n_pixels > MAX_PIXELS:
+        raise PictureError(
+            f"{printable(path)} claims {opened.width} x {opened.height} pixels, more than the"
+            f" {MAX_PIXELS / 1e9:g} gigapixel that is trusted: cut it into parts"
+        )
+    return opened
+
+
+def _open_png(file: BinaryIO) -> OpenedFile:
+    chunks = read_png_chunks(file)
+    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}[chunks.colour]
+    if chunks.transparent is not None and channels in (1, 3):
+        channels += 1
+    opened = OpenedFile("PNG", chunks.height, chunks.width, channels, max(8, chunks.depth))
+    opened.icc, opened.xmp, opened.dpi = chunks.icc, chunks.xmp, chunks.dpi
+    opened.text, opened.transparent = chunks.text, chunks.transparent
+    _take_exif(opened, chunks.exif)
+    _note_frames(opened, chunks.n_frames)
+    if not chunks.is_plain_srgb and chunks.icc is None:
+        opened.notes.append("its cICP or gamma chunk is not carried: colours are read as sRGB")
+    return opened
+
+
+def _open_tiff(path: Path, data: mmap.mmap) -> OpenedFile:
+    directories = metadata.Directories.of(data)
+    first = directories.read(directories.first)
+
+    def number(tag: int, default: int) -> int:
+        return int(directories.numbers(first[tag])[0]) if tag in first else default
+
+    bits = {int(n) for n in directories.numbers(first[258])} if 258 in first else {1}
+    kinds = {int(n) for n in directories.numbers(first[339])} if 339 in first else {1}
+    photometric, n_samples = number(262, 1), number(277, 1)
+    if kinds - {1, 4} or bits not in ({1}, {2}, {4}, {8}, {16}):
+        kind = {2: "signed integer", 3: "floating point", 5: "complex"}.get(max(kinds), "integer")
+        raise PictureError(
+            f"{printable(path)} holds {max(bits)}-bit {kind} samples:"
+            " convert it to unsigned 8 or 16 bit"
+        )
+    if photometric not in (0, 1, 2, 3, 5, 6):
+        raise PictureError(
+            f"{printable(path)} stores colours another way than grey, RGB or CMYK (TIFF photometric"
+            f" {photometric}): convert it to RGB"
+        )
+    colours = {0: 1, 1: 1, 5: 4}.get(photometric, 3)
+    stored_colours = 1 if photometric == 3 else colours
+    has_alpha = n_samples > stored_colours and number(338, 0) in (1, 2)
+    channels = min(colours, 3) + has_alpha
+    opened = OpenedFile("TIFF", number(257, 0), number(256, 0), channels, max(8, *bits))
+    if n_samples > stored_colours + has_alpha:
+        opened.notes.append(f"{n_samples - stored_colours - has_alpha} extra channel(s) left out")
+    opened.icc = first[34675][2] if 34675 in first else None
+    opened.xmp = first[700][2] if 700 in first else None
+    opened.dpi = metadata.tiff_dpi(directories, first)
+    try:
+        opened.exif = metadata.exif_of_tiff(directories, first)
+    except (ValueError, LookupError, struct.error):
+        opened.notes.append(DAMAGED_EXIF)
+    opened.turn = metadata.tiff_orientation(directories, first)
+    if 33723 in first:
+        opened.notes.append("its IPTC block is not carried")
+    _note_frames(opened, _n_pages(directories))
+    return opened
+
+
+def _n_pages(directories: metadata.Directories) -> int:
+    """Pages of a TIFF, its reduced copies and masks aside."""
+    offset, seen, n_pages = directories.first, set[int](), 0
+    while offset and offset not in seen and len(seen) < 65536:
+        seen.add(offset)
+        subfile = directories.read(offset).get(254)
+        n_pages += subfile is None or not int(directories.numbers(subfile)[0]) & 0b101
+        offset = directories.after(offset)
+    return max(1, n_pages)
+
+
+def _open_with_pillow(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(file, formats=PILLOW_FORMATS)
+    except UnidentifiedImageError as error:
+        if _has_known_start(data):
+            raise OSError("its header cannot be read") from error
+        raise PictureError(
+            f"{printable(path)} is not a picture that can be read:"
+            " give a PNG, JPEG, WebP, TIFF, BMP, AVIF or GIF file"
+        ) from error
+    if image.mode not in _CHANNELS:
+        raise PictureError(
+            f"{printable(path)} has samples of kind {image.mode}: convert it to 8-bit RGB"
+        )
+    channels = _CHANNELS[image.mode]
+    if image.has_transparency_data and channels in (1, 3):
+        channels += 1
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    opened = OpenedFile(kind, image.height, image.width, channels, 8)
+    info: Mapping[Any, Any] = image.info
+    opened.icc, opened.xmp = info.get("icc_profile") or None, info.get("xmp") or None
+    dpi = info.get("dpi")
+    opened.dpi = (float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None
+    _take_exif(opened, info.get("exif"))
+    _note_frames(opened, getattr(image, "n_frames", 1))
+    if "APP13" in getattr(image, "app", {}):
+        opened.notes.append("its IPTC block is not carried")
+    if kind == "AVIF" and (bits := _avif_bits(data)) > 8:
+        opened.notes.append(f"its {bits}-bit samples are read as 8 bit")
+    return opened
+
+
+def _has_known_start(data: mmap.mmap) -> bool:
+    head = data[:12]
+    return head.startswith((b"\xff\xd8\xff", b"BM", b"GIF8")) or head[8:] == b"WEBP"
+
+
+def _avif_bits(data: mmap.mmap) -> int:
+    """Bits of a sample by the AV1 configuration box."""
+    at = data.find(b"av1C", 0, 1 << 16)
+    if at < 0 or at + 7 > len(data):
+        return 8
+    flags = data[at + 6]
+    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+
+
+def _take_exif(opened: OpenedFile, exif: bytes | None) -> None:
+    if not exif:
+        return
+    exif = exif.removeprefix(b"Exif\0\0")
+    try:
+        opened.turn = metadata.exif_orientation(exif)
+    except (ValueError, struct.error):
+        opened.notes.append(DAMAGED_EXIF)
+    else:
+        opened.exif = exif
+
+
+def _note_frames(opened: OpenedFile, n_frames: int) -> None:
+    if n_frames > 1:
+        opened.notes.append(f"only the first of its {n_frames} frames is read")

@@ -1,0 +1,216 @@
+"""Pictures into files: written under a temporary name beside the target and renamed when whole.
+
+PNG and TIFF are encoded as the rows come, by libvips and by our own packer; Pillow encodes the
+rest, from all the rows at once.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import numpy as np
+
+from ginr.errors import PictureError, printable
+from ginr.pictures import metadata
+from ginr.pictures.formats import Format, check_place, check_target, output_format, unfit_reason
+from ginr.pictures.png import write_png
+from ginr.pictures.samples import Picture, Samples
+from ginr.pictures.tiff import write_tiff
+from ginr.pictures.writer_thread import while_made
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_BAND = 1 << 20  # bytes of samples converted at a time
+
+
+def write_picture(
+    picture: Picture, path: Path, *, overwrite: bool = False, quality: int | None = None
+) -> None:
+    """Writes a picture in the format its suffix names; raises PictureError, leaving nothing behind.
+
+    quality (1 to 100) is for JPEG (95 unless given), AVIF (90) and WebP (lossless unless given).
+    """
+    height, width = picture.height, picture.width
+    with _checked_file(path, picture, height, width, overwrite, quality) as encode:
+        encode(iter([picture.samples]))
+
+
+def write_bands(
+    bands: Iterable[Samples],
+    like: Picture,
+    height: int,
+    width: int,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+) -> None:
+    """Writes a picture that comes as bands of rows (h, width, C), from the top down.
+
+    `like` gives channels, depth and metadata. PNG and TIFF are written while the bands are made, in
+    a thread of their own; the other formats wait for all of them. Whatever ends the bands early
+    ends the writing. Otherwise as `write_picture`.
+    """
+    with _checked_file(path, like, height, width, overwrite, quality) as encode:
+        while_made(bands, encode)
+
+
+@contextmanager
+def _checked_file(
+    path: Path, like: Picture, height: int, width: int, overwrite: bool, quality: int | None
+) -> Iterator[Callable[[Iterator[Samples]], None]]:
+    """Yields what encodes the rows of a picture into the path; a failure leaves nothing there."""
+    format = output_format(path)
+    check_target(
+        path,
+        height,
+        width,
+        overwrite=overwrite,
+        quality=quality,
+        channels=like.channels,
+        depth=like.depth,
+    )
+    exif = _sized_exif(like, height, width)
+    with whole_file(path, overwrite) as file:
+        if format.name == "PNG":
+            yield lambda bands: write_png(file, bands, like, height, width, exif)
+        elif format.name == "TIFF":
+            yield lambda bands: write_tiff(file, bands, like, height, width, exif)
+        else:
+            yield lambda bands: _write_with_pillow(
+                file, replace(like, samples=_whole(bands, height), exif=exif), format, quality
+            )
+
+
+@contextmanager
+def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
+    """Yields a file that takes the path's name when the block ends well, and vanishes if not."""
+    name = printable(path)
+    target = Path(os.path.realpath(path))  # a link stays a link
+    # No picture's suffix: whoever walks the folder meanwhile must not take it for one.
+    temporary = target.with_name(f".ginr-{secrets.token_hex(8)}.part")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                yield file
+            check_place(path, overwrite)  # the work took time
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o7777)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise PictureError(f"{name}: the disk is full: free some space and repeat") from error
+        reason = error.strerror or str(error)
+        raise PictureError(f"{name} cannot be written ({reason}): choose another place") from error
+    except MemoryError as error:
+        raise PictureError(f"{name} needs more memory than is free: use a smaller size") from error
+
+
+def _sized_exif(like: Picture, height: int, width: int) -> bytes | None:
+    if like.exif is None:
+        return None
+    try:
+        return metadata.resized_exif(like.exif, height, width)
+    except (ValueError, LookupError, struct.error) as error:
+        raise PictureError(f"the EXIF block is damaged ({error}): leave it out") from error
+
+
+def _whole(bands: Iterator[Samples], height: int) -> Samples:
+    """All the rows in one array: the first band itself where it holds them."""
+    first = next(bands)
+    if len(first) == height:
+        return first
+    samples = np.empty((height, *first.shape[1:]), first.dtype)
+    top = 0
+    for band in chain([first], bands):
+        samples[top : top + len(band)] = band
+        top += len(band)
+    return samples
+
+
+class _Stream(io.RawIOBase):
+    """A file without a descriptor: Pillow, given one, writes past Python and loses the reason."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data)
+
+
+def _write_with_pillow(
+    file: BinaryIO, picture: Picture, format: Format, quality: int | None
+) -> None:
+    options: dict[str, Any] = {}
+    if picture.dpi is not None and format.has_dpi:
+        options["dpi"] = picture.dpi
+    blocks = {"ICC profile": picture.icc, "EXIF": picture.exif, "XMP": picture.xmp}
+    for label, block in blocks.items():
+        if block is not None and unfit_reason(format, label, block) is None:
+            if label == "EXIF":
+                block = b"Exif\0\0" + block
+            options[{"ICC profile": "icc_profile"}.get(label, label.lower())] = block
+    if format.name == "WEBP":
+        # exact keeps the colours under full transparency; method 2 is as small as 4 on photographs.
+        lossless = {"lossless": True, "exact": True, "method": 2, "quality": 50}
+        options |= lossless if quality is None else {"quality": quality}
+    elif format.takes_quality:
+        sampling = "4:0:0" if format.name == "AVIF" and picture.channels == 1 else "4:4:4"
+        options |= {"quality": quality or format.quality, "subsampling": sampling}
+    try:
+        _image(picture, format).save(cast(BinaryIO, _Stream(file)), format.name, **options)
+    except ValueError as error:  # an encoder that gives up
+        raise OSError(str(error)) from error
+
+
+def _image(picture: Picture, format: Format) -> "Image.Image":
+    """The samples as a Pillow image of 8 bits, on white where the format has no alpha."""
+    from PIL import Image
+
+    samples = picture.samples
+    if picture.depth == 16 or (picture.has_alpha and not format.has_alpha):
+        samples = _by_bands(samples, lambda band: as_held(band, picture, format))
+    height, width, channels = samples.shape
+    mode = _MODES[channels]
+    return Image.frombuffer(mode, (width, height), samples, "raw", mode, 0, 1)
+
+
+def _by_bands(samples: Samples, convert: Callable[[Samples], Samples]) -> Samples:
+    """Converts (H, W, C) samples some rows at a time, so that no whole copy but the result exists."""
+    first = convert(samples[:1])
+    result = np.empty((samples.shape[0], *first.shape[1:]), first.dtype)
+    n_rows = max(1, _BAND // (samples[0].nbytes))
+    for top in range(0, samples.shape[0], n_rows):
+        result[top : top + n_rows] = convert(samples[top : top + n_rows])
+    return result
+
+
+def as_held(band: Samples, picture: Picture, format: Format) -> Samples:
+    """(h, w, C) samples as a format of 8 bits holds them."""
+    peak = 2**picture.depth - 1
+    if picture.has_alpha and not format.has_alpha:
+        alpha = band[..., -1:].astype(np.uint64)
+        level = band[..., :-1] * alpha + peak * (peak - alpha) + peak // 2
+        band = (level // peak).astype(band.dtype)
+    if picture.depth == 16:
+        band = ((band.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return band

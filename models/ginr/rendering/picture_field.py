@@ -1,0 +1,196 @@
+"""A whole picture as a field that can be kept: encoded in tiles, rendered in tiles, of any size.
+
+Letters: B layers (colour, and alpha where some of it is not opaque), H W the picture, D width, C channels.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ginr.architecture.config import GinrConfig
+from ginr.architecture.tokens import window_plan
+from ginr.device import Precision
+from ginr.errors import GinrError, SizeError
+from ginr.geometry.size import Box, output_box
+from ginr.network.attention_decoder import surroundings
+from ginr.network.field import Field
+from ginr.network.lattice_decoder import LatticeDecoder
+from ginr.network.model import Ginr
+from ginr.pictures import Picture, quantize
+from ginr.rendering.tile_size import MARGIN, whole_windows
+from ginr.rendering.upscale import (
+    Tile,
+    cut_box,
+    cut_strips,
+    encode_tile,
+    planes_of,
+    read_box,
+)
+
+TILE = 512  # LR pixels along the side of what is encoded or rendered at a time
+LEVELS = 255  # steps between the codes 0 and 255
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class PictureField:
+    """All that a decoder needs of a picture, in the numbers that a file keeps of it."""
+
+    config: GinrConfig
+    size: tuple[int, int]
+    """H, W."""
+    channels: int
+    """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+    depth: int
+    """Bits of the picture's samples: 8 or 16."""
+    features: Tensor
+    """LP features as `Field` has them, float16; or their codes, uint8."""
+    levels: Tensor | None = None
+    """Of codes (2, D), float32: the value of code 0 and the step between codes, by channel."""
+    base: Tensor | None = None
+    """(C, H, W) samples of the picture, colour times alpha, if the field is added to them."""
+    icc: bytes | None = None
+
+    @property
+    def feature_bits(self) -> int:
+        """Bits of the LP features, their levels included."""
+        return _bits(self.features) + _bits(self.levels)
+
+    @property
+    def base_bits(self) -> int:
+        """Bits of the base, 0 without one."""
+        return _bits(self.base)
+
+    def quantized(self) -> "PictureField":
+        """The same with 8-bit codes: 256 even steps from the least to the largest of each channel."""
+        values = self.features.float()
+        least, most = values.flatten(0, -2).aminmax(dim=0)
+        step = ((most - least) / LEVELS).clamp_min(
+            1e-12
+        )  # of a channel that is the same everywhere
+        codes = ((values - least) / step).round().byte()
+        return replace(self, features=codes, levels=torch.stack([least, step]))
+
+    @torch.inference_mode()
+    def render(
+        self, model: Ginr, *, height: int, width: int, progress: Progress | None = None
+    ) -> Picture:
+        """The picture at height x width pixels, in its own depth, by the decoder of `model`.
+
+        `progress` hears how many output pixels are done, of how many. Raises SizeError for a size
+        below 1 and GinrError for one that does not fit into memory.
+        """
+        if min(height, width) < 1:
+            raise SizeError(f"{width}x{height}: a picture needs at least 1x1 pixels")
+        try:
+            kind = np.uint8 if self.depth == 8 else np.uint16
+            out = np.empty((height, width, self.channels), kind)
+        except (MemoryError, ValueError):
+            raise GinrError(f"{width}x{height} is more than fits: choose a smaller size") from None
+        done, has_alpha = 0, self.channels in (2, 4)
+        for core in self._cores():
+            field = self._part(core, model)
+            for top, left, bottom, right in cut_strips(
+                output_box(core, self.size, (height, width))
+            ):
+                layers = field.render((height, width), (top, left, bottom, right)).float().cpu()
+                planes = planes_of(layers.numpy(), self.channels < 3, has_alpha, len(layers) == 1)
+                out[top:bottom, left:right] = quantize(planes, self.depth, has_alpha)
+                done += (bottom - top) * (right - left)
+                if progress:
+                    progress(done, height * width)
+        return Picture(out, icc=self.icc)
+
+    def _cores(self) -> Iterator[Box]:
+        return cut_box((0, 0, *self.size), whole_windows(TILE, self.config.window))
+
+    def _part(self, core: Box, model: Ginr) -> Field:
+        """The field of a box of LR pixels, whole windows, and what the decoder sees around it."""
+        window, n = self.config.window, _rows_per_window(self.config)
+        reach = MARGIN
+        if not isinstance(model.decoder, LatticeDecoder):
+            reach = max(reach, math.ceil(surroundings(self.config).radius))
+        margin = whole_windows(reach, window)
+        top, left = (max(0, core[k] - margin) for k in (0, 1))
+        bottom, right = (min(self.size[k], core[k + 2] + margin) for k in (0, 1))
+        rows = slice(top // window * n, -(-bottom * n // window))
+        columns = slice(left // window * n, -(-right * n // window))
+        features = self.features[:, rows, columns].to(model.lps.device, torch.float32)
+        if self.levels is not None:
+            least, step = self.levels.to(features)
+            features = features * step + least
+        base = None
+        if self.base is not None:
+            planes = self.base[:, top:bottom, left:right].to(features) / (2**self.depth - 1)
+            layers = [planes[: 3 if self.channels > 2 else 1], planes[-1:]][: len(features)]
+            base = torch.stack([layer.expand(3, -1, -1) for layer in layers])
+        return Field(features, base, self.size, (top, left), model.decoder)
+
+
+@torch.inference_mode()
+def encode_picture(
+    picture: Picture,
+    model: Ginr,
+    *,
+    precision: Precision = "auto",
+    progress: Progress | None = None,
+) -> PictureField:
+    """The picture's LP features, in tiles: memory grows only with what is kept of the picture.
+
+    `progress` hears how many pixels are encoded, of how many. `precision` is that of the encoder;
+    auto is float32. Raises GinrError for features that float16 cannot hold.
+    """
+    config, size = model.config, (picture.height, picture.width)
+    window, n = config.window, _rows_per_window(config)
+    opaque, done = picture.is_opaque, 0
+    shape = features_shape(config, size, 1 if opaque else 2)
+    try:
+        features = torch.empty(shape, dtype=torch.float16)
+    except RuntimeError:
+        gib = math.prod(shape) * 2 / 2**30
+        raise GinrError(f"the LP features need {gib:.1f} GiB: too large a picture") from None
+    for core in cut_box((0, 0, *size), whole_windows(TILE, window)):
+        tile = Tile(core, read_box(core, size, window))
+        part = encode_tile(picture, model, tile, precision, opaque).features
+        first = [core[k] // window * n for k in (0, 1)]
+        skip = [first[k] - tile.read[k] // window * n for k in (0, 1)]
+        rows, columns = (-(-(core[k + 2] - core[k]) * n // window) for k in (0, 1))
+        features[:, first[0] : first[0] + rows, first[1] : first[1] + columns] = part[
+            :, skip[0] : skip[0] + rows, skip[1] : skip[1] + columns
+        ].to("cpu", torch.float16)
+        done += (core[2] - core[0]) * (core[3] - core[1])
+        if progress:
+            progress(done, size[0] * size[1])
+    if not features.isfinite().all():
+        raise GinrError("the LP features are beyond float16: use another checkpoint")
+    base = None
+    if config.base != "none":
+        planes = picture.pixels(0, 0, *size)  # (C, H, W)
+        base = torch.from_numpy(
+            np.ascontiguousarray(quantize(planes, picture.depth, False).transpose(2, 0, 1))
+        )
+    return PictureField(
+        config, size, picture.channels, picture.depth, features, base=base, icc=picture.icc
+    )
+
+
+def features_shape(config: GinrConfig, size: tuple[int, int], n_layer: int) -> tuple[int, ...]:
+    """The shape of `Field.features` of a picture of `size` (H, W)."""
+    side = window_plan(config).lp_side
+    rows, columns = (-(-length * (side or 1) // config.window) for length in size)
+    per_window = () if side else (config.n_lp,)
+    return (n_layer, rows, columns, *per_window, config.width)
+
+
+def _bits(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else 8 * tensor.numel() * tensor.element_size()
+
+
+def _rows_per_window(config: GinrConfig) -> int:
+    """Rows of `Field.features` in a window: LPs of the lattice, or the window as a whole."""
+    return window_plan(config).lp_side or 1

@@ -1,0 +1,269 @@
+"""A zoom: views of a picture from one box to another, each rendered at its own true scale.
+
+A frame is the field f on its base, both averaged over what a pixel of that frame covers: f by the
+decoder's gains, the picture below it by the bicubic kernel, widened where the view is larger than
+the frame. There f fades out until `FADED` picture pixels lie along one frame pixel: its detail is
+averaged away by then, and no tile of what is only seen from afar has to be encoded. Frames are held
+and fields are not: a field takes some 600 bytes per pixel of the picture, a frame 3, so every tile
+is encoded once and rendered into all the frames that see it.
+
+Letters: H W the picture, H' W' a frame, C planes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ginr.array_types import Doubles, Planes
+from ginr.device import Precision
+from ginr.errors import SizeError
+from ginr.geometry.size import MAX_SCALE, Box
+from ginr.network.field import Field
+from ginr.network.model import Ginr
+from ginr.pictures import Picture, quantize
+from ginr.pictures.resize import cubic
+from ginr.pictures.samples import Samples
+from ginr.rendering.tile_size import tile_side
+from ginr.rendering.upscale import (
+    Tile,
+    cut_box,
+    encode_tile,
+    planes_of,
+    read_box,
+)
+
+FADED = 2.0
+FRAMES = 1 << 29  # bytes of frames that are held at a time
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What a frame shows, in pixels of the picture, where pixel i spans [i, i + 1]."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+def shot_of(box: Box, size: tuple[int, int], frame: tuple[int, int]) -> Shot:
+    """A box (top, left, bottom, right) grown to the shape of the frame and moved into the picture.
+
+    `size` and `frame` are H, W. Where the picture is too small for that, it is the largest shot of
+    the frame's shape. Raises SizeError for one that a frame would enlarge beyond x30.
+    """
+    shape = frame[1] / frame[0]
+    width = max(box[3] - box[1], (box[2] - box[0]) * shape)
+    width = min(width, size[1], size[0] * shape)
+    height = width / shape
+    if frame[1] > MAX_SCALE * width * (1 + 1e-9):
+        raise SizeError(
+            f"a view of {width:.4g}x{height:.4g} pixels would be enlarged x{frame[1] / width:.4g} "
+            f"for {frame[1]}x{frame[0]}: ginr goes up to x{MAX_SCALE}, choose a larger box or "
+            "a smaller size"
+        )
+    top = min(max(0.0, (box[0] + box[2] - height) / 2), size[0] - height)
+    left = min(max(0.0, (box[1] + box[3] - width) / 2), size[1] - width)
+    return Shot(top, left, height, width)
+
+
+def zoom_path(start: Shot, end: Shot, n_frames: int) -> list[Shot]:
+    """From one shot to the other, both of one shape: steady to the eye, slow at the ends.
+
+    The scale changes by the same factor in the same time, eased in and out; the view moves so that
+    the one point that is at the same place of the frame in both shots stays there all the way.
+    """
+    ratio = end.width / start.width
+    shots = [start]
+    for k in range(1, n_frames - 1):
+        t = k / (n_frames - 1)
+        eased = t * t * (3 - 2 * t)
+        # The share of the way that makes the width start.width ratio^eased.
+        share = eased if abs(ratio - 1) < 1e-6 else (1 - ratio**eased) / (1 - ratio)
+        shots.append(
+            Shot(
+                *(
+                    a + share * (b - a)
+                    for a, b in (
+                        (start.top, end.top),
+                        (start.left, end.left),
+                        (start.height, end.height),
+                        (start.width, end.width),
+                    )
+                )
+            )
+        )
+    return [*shots, end][:n_frames]
+
+
+@torch.inference_mode()
+def render_shots(
+    picture: Picture,
+    model: Ginr,
+    shots: Sequence[Shot],
+    *,
+    height: int,
+    width: int,
+    tile: int | None = None,
+    precision: Precision = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Samples]:
+    """Yields the shots as frames (height, width, C) in the picture's own depth and channels.
+
+    Of the frames no more than `FRAMES` bytes are held at a time, or one. `tile` and `precision` are
+    as for `upscale`; `progress` hears how many pixels are done, of how many.
+    """
+    film = _Film(picture, model, (height, width), tile, precision)
+    n_bytes = height * width * picture.channels * picture.depth // 8
+    n_held = max(1, FRAMES // n_bytes)
+    done, total = 0, len(shots) * height * width
+
+    def heard(n_pixels: int) -> None:
+        nonlocal done
+        done += n_pixels
+        if progress:
+            progress(done, total)
+
+    for first in range(0, len(shots), n_held):
+        yield from film.develop(shots[first : first + n_held], heard)
+
+
+class _Film:
+    """A picture, and what frames of one size need of it."""
+
+    def __init__(
+        self,
+        picture: Picture,
+        model: Ginr,
+        frame: tuple[int, int],
+        tile: int | None,
+        precision: Precision,
+    ) -> None:
+        self.picture, self.model, self.frame, self.precision = picture, model, frame, precision
+        self.size, self.opaque = (picture.height, picture.width), picture.is_opaque
+        self.side = tile_side(model, tile)
+        self.halves: list[Planes] = []
+        """The picture at 1/2, 1/4 ... of its size, as far as it was asked for."""
+
+    def develop(self, shots: Sequence[Shot], heard: Callable[[int], None]) -> list[Samples]:
+        """Frames of some shots; `heard` hears of pixels done."""
+        channels = self.picture.channels
+        frames = [np.empty((*self.frame, channels), self.picture.samples.dtype) for _ in shots]
+        near = []
+        for shot, frame in zip(shots, frames, strict=True):
+            if shot.width < FADED * self.frame[1]:
+                near.append((shot, frame))
+            else:
+                planes = self._mean(shot, (0, 0, *self.frame))
+                frame[:] = quantize(planes, self.picture.depth, self.picture.has_alpha)
+                heard(frame.shape[0] * frame.shape[1])
+        for core in cut_box((0, 0, *self.size), self.side):
+            field: Field | None = None
+            for shot, frame in near:
+                top, left, bottom, right = box = self._seen(shot, core)
+                if top < bottom and left < right:
+                    field = field or self._encode(core)
+                    planes = self._near(field, shot, box)
+                    frame[top:bottom, left:right] = quantize(
+                        planes, self.picture.depth, self.picture.has_alpha
+                    )
+                    heard((bottom - top) * (right - left))
+        return frames
+
+    def _places(self, shot: Shot) -> tuple[Doubles, Doubles, float]:
+        """Rows and columns of a shot's pixel centres, pixel i at i, and their distance."""
+        cell = shot.width / self.frame[1]
+        rows, columns = (
+            start + (np.arange(n, dtype=np.float64) + 0.5) * cell - 0.5
+            for start, n in zip((shot.top, shot.left), self.frame, strict=True)
+        )
+        return rows, columns, cell
+
+    def _seen(self, shot: Shot, core: Box) -> Box:
+        """The frame's pixels whose centres lie in a core."""
+        low, high = [], []
+        for k, places in enumerate(self._places(shot)[:2]):
+            pixel = np.floor(places + 0.5).clip(0, self.size[k] - 1)
+            low.append(int(np.searchsorted(pixel, core[k])))
+            high.append(int(np.searchsorted(pixel, core[k + 2])))
+        return low[0], low[1], high[0], high[1]
+
+    def _encode(self, core: Box) -> Field:
+        part = Tile(core, read_box(core, self.size, self.model.config.window))
+        return encode_tile(self.picture, self.model, part, self.precision, self.opaque)
+
+    def _near(self, field: Field, shot: Shot, box: Box) -> Planes:
+        """The frame's pixels of a box from the field: planes (C, h', w')."""
+        rows, columns, cell = self._places(shot)
+        alone = cell > 1  # the decoder's own base is read at points
+        layers = field.decoder.render(
+            field.codes,
+            None if alone else field.ground,
+            torch.from_numpy(rows[box[0] : box[2]]) - field.origin[0],
+            torch.from_numpy(columns[box[1] : box[3]]) - field.origin[1],
+            (cell, cell),
+        )
+        picture = self.picture
+        planes = planes_of(layers.cpu().numpy(), picture.is_grey, picture.has_alpha, self.opaque)
+        if alone:
+            share = min(1.0, FADED - cell)
+            planes *= share
+            planes += self._mean(shot, box) * (1 if field.base is not None else 1 - share)
+        if picture.has_alpha and self.opaque:
+            planes[-1] = 1
+        return planes
+
+    def _mean(self, shot: Shot, box: Box) -> Planes:
+        """The picture itself, averaged over the frame's pixels: planes (C, h', w')."""
+        rows, columns, cell = self._places(shot)
+        level = max(0, int(np.log2(cell)) - 1)  # 2 to 4 of its pixels under one of the frame's
+        places = [
+            (axis[a:b] + 0.5) / 2**level - 0.5
+            for axis, a, b in ((rows, box[0], box[2]), (columns, box[1], box[3]))
+        ]
+        size = [-(-n // 2**level) for n in self.size]
+        (y, weight_y), (x, weight_x) = (
+            _taps(axis, cell / 2**level, n) for axis, n in zip(places, size, strict=True)
+        )
+        part = (int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1)
+        planes = self._pixels(level, part)
+        y, x = y - part[0], x - part[1]
+        tall = np.zeros((len(planes), len(y), planes.shape[2]), np.float32)
+        for k in range(y.shape[1]):
+            tall += planes[:, y[:, k]] * weight_y[:, k, None]
+        wide = np.zeros((len(planes), len(y), len(x)), np.float32)
+        for k in range(x.shape[1]):
+            wide += tall[:, :, x[:, k]] * weight_x[:, k]
+        return wide
+
+    def _pixels(self, level: int, box: Box) -> Planes:
+        """A box of the picture, premultiplied, at 1/2^level of its size: every pixel a mean."""
+        if level == 0:
+            return self.picture.pixels(*box)
+        while len(self.halves) < level:
+            planes = self._pixels(len(self.halves), (0, 0, *self._level_size(len(self.halves))))
+            odd = [(0, n % 2) for n in planes.shape[1:]]
+            planes = np.pad(planes, ((0, 0), *odd), "edge")
+            planes = planes[:, ::2] + planes[:, 1::2]
+            self.halves.append((planes[:, :, ::2] + planes[:, :, 1::2]) * np.float32(0.25))
+        return self.halves[level - 1][:, box[0] : box[2], box[1] : box[3]]
+
+    def _level_size(self, level: int) -> tuple[int, int]:
+        return -(-self.size[0] // 2**level), -(-self.size[1] // 2**level)
+
+
+def _taps(places: Doubles, cell: float, n: int) -> tuple[NDArray[np.intp], Planes]:
+    """Bicubic indices and weights (Q, K) at places (Q,) of n pixels, widened to `cell` of them.
+
+    `resize_taps` for places that no size gives; mirrored beyond the edges as there.
+    """
+    cell = max(cell, 1.0)
+    first = np.ceil(places - 2 * cell).astype(np.intp)
+    index = first[:, None] + np.arange(int(4 * cell) + 1)
+    weight = cubic((places[:, None] - index) / cell)
+    weight /= weight.sum(1, keepdims=True)
+    index %= 2 * n
+    return np.minimum(index, 2 * n - 1 - index), weight.astype(np.float32)

@@ -1,0 +1,156 @@
+"""Training samples: random crops of pictures with their LR made on the fly, ahead of time by threads.
+
+A sample depends on its seed, its step and its place in the batch and on nothing else, so a run goes
+on exactly where it stopped, with any number of threads and processes. Letters: B crops, h LR crop
+side, Q queries per crop.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ginr.array_types import Image
+from ginr.device import sent
+from ginr.training.degradation import PRESETS, degrade
+
+
+@dataclass(frozen=True)
+class Batch:
+    """LR pictures and what their fields should answer."""
+
+    pixels: Tensor
+    """(B, 3, h, h) in [0, 1], 8-bit values."""
+    coords: Tensor
+    """(B, Q, 2) in [-1, 1], y first."""
+    cells: Tensor
+    """(B, 1, 2): one footprint for all queries of a crop."""
+    target: Tensor
+    """(B, Q, 3) in [0, 1]."""
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All of it, in the order of the fields."""
+        return self.pixels, self.coords, self.cells, self.target
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device; nothing waits for the copy."""
+        return Batch(*(sent(tensor, device) for tensor in self.tensors))
+
+    def split(self, n: int) -> list["Batch"]:
+        """n batches of equal size, a divisor of B."""
+        return [Batch(*part) for part in zip(*(t.chunk(n) for t in self.tensors), strict=True)]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What is drawn for one sample."""
+
+    image: int
+    """Which picture."""
+    view: Image
+    """The part of it that is cut out (n, n, 3), turned and mirrored, not copied."""
+    y: NDArray[np.intp]
+    """(Q,): the rows of it that are asked for."""
+    x: NDArray[np.intp]
+    random: np.random.Generator
+    """What its degradation is drawn from."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What to draw from pictures."""
+
+    images: Sequence[Image]
+    seed: int
+    crop: int
+    n_query: int
+    max_scale: float
+    degradation: str = "clean"
+    """One of `ginr.training.degradation.PRESETS`."""
+
+    def batch(self, step: int, places: range) -> Batch:
+        """The crops at `places` of a step's batch.
+
+        Each has its own scale, uniform in [1, max_scale] as far as its picture is large enough.
+        """
+        parts = [self._sample(self.draw(step, k)) for k in places]
+        stacked = [torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)]
+        return Batch(*stacked)
+
+    def draw(self, step: int, place: int) -> Crop:
+        """The crop at a place of a step's batch, before any of its pixels is read."""
+        random = np.random.default_rng((self.seed, step, place))
+        index = int(random.integers(len(self.images)))
+        image = self.images[index]
+        largest = min(self.max_scale, min(image.shape[:2]) / self.crop)
+        side = round(self.crop * random.uniform(1, largest))
+        top = random.integers(image.shape[0] - side + 1)
+        left = random.integers(image.shape[1] - side + 1)
+        turned = np.rot90(image[top : top + side, left : left + side], int(random.integers(4)))
+        if random.integers(2):
+            turned = turned[:, ::-1]
+        y, x = random.integers(side, size=(2, self.n_query))
+        return Crop(index, turned, y, x, random)
+
+    def _sample(self, crop: Crop) -> tuple[NDArray[np.float32], ...]:
+        side, y, x = len(crop.view), crop.y, crop.x
+        hr = crop.view.transpose(2, 0, 1).astype(np.float32)  # (3, n, n)
+        lr = degrade(hr, self.crop, crop.random, PRESETS[self.degradation]) / np.float32(255)
+        coords = (2 * np.stack([y, x], -1) + 1) / side - 1
+        cells = np.full((1, 2), 2 / side, np.float32)
+        target = hr[:, y, x].T / np.float32(255)
+        return lr.astype(np.float32), coords.astype(np.float32), cells, target
+
+
+class Feed:
+    """The batches of the steps to come, made while the present one is worked on."""
+
+    def __init__(
+        self, make: Callable[[int], Batch], first: int, n_thread: int, device: torch.device
+    ) -> None:
+        """`make` gives a step's batch on `device`; the first one wanted is that of step `first`."""
+        self._make, self._next = make, first
+        # CUDA's current device is each thread's own.
+        start = partial(torch.cuda.set_device, device.index or 0) if device.type == "cuda" else None
+        self._threads = ThreadPoolExecutor(n_thread, "ginr-data", start)
+        self._ahead: deque[Future[Batch]] = deque()
+        self._n_ahead = n_thread + 1
+        self.waited = 0.0
+        """Seconds that `take` has waited."""
+
+    def __enter__(self) -> Self:
+        """Begin with the first batches."""
+        self._fill()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drop the batches that nobody took."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def take(self) -> Batch:
+        """The batch of the next step."""
+        start = time.perf_counter()
+        batch = self._ahead.popleft().result()
+        self.waited += time.perf_counter() - start
+        self._fill()
+        return batch
+
+    def _fill(self) -> None:
+        while len(self._ahead) < self._n_ahead:
+            self._ahead.append(self._threads.submit(self._make, self._next))
+            self._next += 1

@@ -1,0 +1,183 @@
+"""Settings from a TOML file, from `key=value` and from flags, laid over each other; nothing is evaluated.
+
+Fields of TrainConfig are keys, those of GinrConfig are keys below `network`, and `preset` names the
+network that the latter change. This module does not load torch.
+"""
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import json
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ginr.architecture.config import PRESETS, GinrConfig
+from ginr.errors import GinrError
+from ginr.training.config import TRAINING, TrainConfig
+
+_NETWORK = "network."
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place, by key; `source` names it in errors."""
+
+    source: str
+    values: Mapping[str, object]
+
+
+def read_toml(path: Path) -> Layer:
+    """The settings of a file. Raises GinrError if it cannot be read or is not TOML."""
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise GinrError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise GinrError(f"{path}: is not TOML: {error}") from None
+    network = tables.pop("network", {})
+    if not isinstance(network, dict):
+        raise GinrError(f"{path}: network is not a table")
+    return Layer(str(path), tables | {_NETWORK + key: value for key, value in network.items()})
+
+
+def read_pair(text: str) -> Layer:
+    """The setting `key=value`, the value as in TOML, or a bare word. Raises GinrError."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not (key and equals and value):
+        raise GinrError(f"--set {text}: give key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except ValueError:
+        parsed = {}
+    return Layer(f"--set {text}", {key: parsed["value"] if len(parsed) == 1 else value})
+
+
+def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
+    """The configuration of a run; a later layer wins over those before it.
+
+    Raises GinrError for an unknown key, a value of another type or a value out of range.
+    """
+    kinds = _kinds()
+    chosen: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            if key not in kinds:
+                near = difflib.get_close_matches(key, kinds, 1)
+                hint = f": did you mean {near[0]}?" if near else ""
+                raise GinrError(f"{layer.source}: {key} is not a setting{hint}")
+            try:
+                chosen[key] = _fit(value, kinds[key])
+            except TypeError as error:
+                raise GinrError(f"{layer.source}: {key} = {value!r}: {error}") from None
+        if "minutes" in layer.values:  # a length by time replaces one in steps from below
+            if layer.values.get("steps") is not None:
+                raise GinrError(f"{layer.source}: minutes and steps together: give one of them")
+            chosen.pop("steps", None)
+    preset = chosen.pop("preset", "small")
+    if preset not in PRESETS:
+        raise GinrError(f"preset {preset} is not known: use one of {', '.join(PRESETS)}")
+    chosen = {**TRAINING.get(preset, {}), **chosen}
+    network = {k.removeprefix(_NETWORK): v for k, v in chosen.items() if k.startswith(_NETWORK)}
+    try:
+        config = dataclasses.replace(PRESETS[preset], **network)
+    except ValueError as error:
+        raise GinrError(f"network: {error}") from None
+    own = {key: value for key, value in chosen.items() if not key.startswith(_NETWORK)}
+    missing = {"folders", "run"} - own.keys()
+    if missing:
+        raise GinrError(f"{min(missing)} is not set: name a folder")
+    return config, TrainConfig(**own)
+
+
+def to_toml(config: GinrConfig, settings: TrainConfig, *, documented: bool = False) -> str:
+    """Every setting as `read_toml` reads it back, with its meaning above it if `documented`."""
+    lines = _assignments(settings, documented, () if settings.steps is None else ("minutes",))
+    return "\n".join([*lines, "", "[network]", *_assignments(config, documented), ""])
+
+
+def training_facts(settings: TrainConfig) -> dict[str, Any]:
+    """How a checkpoint was trained, for its header: as JSON, and without names of folders."""
+    values = dataclasses.asdict(settings)
+    if settings.init is not None:
+        values["init"] = Path(settings.init).name
+    return {k: v for k, v in values.items() if k not in ("folders", "run")}
+
+
+def keepsake(config: GinrConfig, settings: TrainConfig) -> dict[str, Any]:
+    """The settings that must stay as they are over the life of a run, by key, as JSON."""
+    own = {k: v for k, v in training_facts(settings).items() if k not in TrainConfig.FREE}
+    return own | {_NETWORK + key: value for key, value in dataclasses.asdict(config).items()}
+
+
+def _assignments(
+    values: TrainConfig | GinrConfig, documented: bool, unused: Collection[str] = ()
+) -> list[str]:
+    meanings = _meanings(type(values)) if documented else {}
+    lines = []
+    for field in dataclasses.fields(values):
+        value = getattr(values, field.name)
+        if field.name in meanings:
+            lines += ["", f"# {meanings[field.name]}"]
+        if value is not None and field.name not in unused:  # TOML has no word for nothing
+            lines.append(f"{field.name} = {_spelled(value)}")
+        elif documented:
+            lines.append(f"# {field.name} =")
+    return lines
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_spelled(part) for part in value)}]"
+    if isinstance(value, Path):
+        value = str(value.absolute())
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _kinds() -> dict[str, Any]:
+    own, network = (
+        {field.name: get_type_hints(kind)[field.name] for field in dataclasses.fields(kind)}
+        for kind in (TrainConfig, GinrConfig)
+    )
+    return {"preset": str} | own | {_NETWORK + key: kind for key, kind in network.items()}
+
+
+def _fit(value: object, kind: Any) -> object:
+    """`value` as a field of type `kind` holds it. Raises TypeError that says what is wanted."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if NoneType in parts:
+        if value is None or value == "none":
+            return None
+        return _fit(value, next(part for part in parts if part is not NoneType))
+    if origin is Literal:
+        if value not in parts:
+            raise TypeError(f"use one of {', '.join(parts)}")
+        return value
+    if origin is tuple:
+        listed = value if isinstance(value, list | tuple) else [value]
+        return tuple(_fit(part, parts[0]) for part in listed)
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        words = {int: "a whole number", float: "a number", bool: "true or false"}
+        raise TypeError(f"give {words.get(kind, 'a word in quotes')}")
+    return value
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """The string below each field of a dataclass, as its source has it."""
+    (body,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(body, ast.ClassDef)
+    meanings = {}
+    for field, below in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            text = below.value if isinstance(below, ast.Expr) else None
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                meanings[field.target.id] = text.value
+    return meanings

@@ -1,0 +1,332 @@
+"""The encoder's parts: mirrored mixers, silent residual branches, lattices and their squares.
+
+Run: pytest tests/network/test_blocks.py
+"""
+
+import dataclasses
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ginr.architecture.config import GinrConfig
+from ginr.architecture.tokens import window_plan
+from ginr.network import compiled as mamba_cpu
+from ginr.network import scan
+from ginr.network.blocks import (
+    RESIDUAL_INIT,
+    BiMamba,
+    Block,
+    ContentPath,
+    Conv,
+    FeedForward,
+    Pointwise,
+    depth_to_space,
+    space_to_depth,
+)
+from ginr.network.model import Ginr
+from ginr.network.sequences import sequence_layout
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def mixer(tiny_config: GinrConfig) -> BiMamba:
+    return BiMamba(tiny_config)
+
+
+def test_swapped_directions_mirror_the_mixer(tiny_config: GinrConfig, mixer: BiMamba) -> None:
+    twin = BiMamba(tiny_config)
+    twin.load_state_dict(mixer.state_dict())
+    with torch.no_grad():
+        for name in ("conv_weight", "conv_bias", "log_decay", "step_bias", "skip"):
+            parameter = getattr(twin, name)
+            assert parameter.shape[0] == 2
+            parameter.copy_(parameter.flip(0))
+        sequence = torch.randn(3, 80, tiny_config.width)
+        torch.testing.assert_close(twin(sequence.flip(1)).flip(1), mixer(sequence))
+        assert not torch.allclose(mixer(sequence.flip(1)).flip(1), mixer(sequence), atol=1e-3)
+
+
+def test_every_step_hears_of_every_other(tiny_config: GinrConfig, mixer: BiMamba) -> None:
+    sequence = torch.randn(1, 30, tiny_config.width, requires_grad=True)
+    for step in (0, 15, 29):
+        (grad,) = torch.autograd.grad(mixer(sequence)[0, step].square().sum(), sequence)
+        assert (grad.abs().sum(-1) > 0).all()
+
+
+@pytest.mark.parametrize("strength", [1.0, 1e3])
+def test_no_nan_in_bfloat16(tiny_config: GinrConfig, mixer: BiMamba, strength: float) -> None:
+    sequence = torch.randn(2, 80, tiny_config.width) * strength
+    with torch.no_grad():
+        exact = mixer(sequence)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = mixer(sequence)
+        whole = mixer.bfloat16()(sequence.bfloat16())
+    for out in (rounded, whole):
+        assert out.dtype == torch.bfloat16
+        assert (out - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+def test_a_silent_block_passes_the_residual_through(tiny_config: GinrConfig) -> None:
+    block = Block(tiny_config, 0)
+    layout = sequence_layout(tiny_config, 16, 8, False, CPU)
+    tokens = torch.randn(2, *layout.token_shape, tiny_config.width)
+    lps = torch.randn(2, *layout.lp_shape, tiny_config.width)
+    assert block.mixer is not None
+    assert block.content is not None
+    last = [block.mixer.out, block.token_ff.out, block.lp_ff.out, block.content.map]
+    with torch.no_grad():
+        before = block(tokens, lps, layout)
+        for layer in last:
+            for parameter in layer.parameters():
+                parameter.zero_()
+        after = block(tokens, lps, layout)
+    for changed, passed, start in zip(before, after, (tokens, lps), strict=True):
+        assert not torch.allclose(changed, start, atol=1e-3)
+        assert torch.equal(passed, start)
+
+
+def test_residual_branches_start_small(tiny_config: GinrConfig) -> None:
+    block = Block(dataclasses.replace(tiny_config, width=64, head_dim=8, hidden=64), 0)
+    layout = sequence_layout(tiny_config, 16, 16, False, CPU)
+    tokens, lps = torch.randn(2, *layout.token_shape, 64), torch.randn(2, *layout.lp_shape, 64)
+    with torch.no_grad():
+        after = block(tokens, lps, layout)
+    for changed, start in zip(after, (tokens, lps), strict=True):
+        assert 0 < (changed - start).std() < 3 * RESIDUAL_INIT
+
+
+def test_blocks_scan_as_often_as_configured(
+    make_model: Callable[[GinrConfig], Ginr], tiny_config: GinrConfig
+) -> None:
+    model = make_model(dataclasses.replace(tiny_config, n_blocks=5, scan_every=2))
+    scans = [block.mixer is not None for block in model.blocks]
+    assert scans == [True, False, True, False, True]
+    assert model.encode(torch.rand(1, 3, 8, 8)).features.isfinite().all()
+
+
+def test_pointwise_is_a_linear_map() -> None:
+    layer = Pointwise(5, 7)
+    nn.init.normal_(layer.bias)
+    x = torch.randn(2, 3, 4, 5)
+    expected = F.linear(x, layer.weight[:, :, 0, 0], layer.bias)
+    torch.testing.assert_close(layer(x), expected)
+    torch.testing.assert_close(layer(x.transpose(1, 2)), expected.transpose(1, 2))
+    torch.testing.assert_close(layer(x[0, 0, 0]), expected[0, 0, 0])
+
+
+@pytest.mark.parametrize("n_row", [1, 7, 8, 9, 512, 513])
+@pytest.mark.parametrize("n_out", [1, 16, 48, 99])
+def test_a_compiled_map_equals_its_plain_form(n_row: int, n_out: int) -> None:
+    layer = Pointwise(32, n_out)
+    nn.init.normal_(layer.bias)
+    x = torch.randn(2, n_row, 32, requires_grad=True)
+    weighting = torch.randn(2, n_row, n_out)
+    inputs = (x, *layer.parameters())
+    answers = []
+    for apply in (layer, lambda x: mamba_cpu.map_rows(layer, x)):
+        out = apply(x)
+        answers.append([out, *torch.autograd.grad((out * weighting).sum(), inputs)])
+    for ours, expected in zip(*answers, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_keeps_the_lattice(kernel: int) -> None:
+    layer = Conv(3, 4, kernel)
+    x = torch.randn(2, 6, 5, 3)
+    assert layer(x).shape == (2, 6, 5, 4)
+    moved = layer(x.roll((1, 1), (1, 2)))
+    inner = slice(1 + kernel // 2, -(kernel // 2) or None)
+    torch.testing.assert_close(
+        moved[:, inner, inner], layer(x).roll((1, 1), (1, 2))[:, inner, inner]
+    )
+
+
+def test_feed_forward_is_a_residual(tiny_config: GinrConfig) -> None:
+    layer = FeedForward(tiny_config, 3)
+    with torch.no_grad():
+        layer.out.weight.zero_()
+    x = torch.randn(1, 4, 4, tiny_config.width)
+    assert torch.equal(layer(x), x)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_squares_to_depth_and_back(factor: int) -> None:
+    x = torch.arange(6 * 12 * 2.0).reshape(1, 6, 12, 2)
+    deep = space_to_depth(x, factor)
+    assert deep.shape == (1, 6 // factor, 12 // factor, 2 * factor**2)
+    first = x[0, :factor, :factor].flatten()  # a square, row by row
+    assert torch.equal(deep[0, 0, 0], first)
+    assert torch.equal(depth_to_space(deep, factor), x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"patch": 1, "n_lp": 16, "placement": "equidistant"},  # four tokens for an LP
+        {"patch": 2, "n_lp": 16, "placement": "equidistant"},  # one each
+        {"patch": 2, "n_lp": 64},  # four LPs for a token
+        {"patch": 2, "n_lp": 5, "placement": "middle"},  # no lattice: the token before
+        {"patch": 2, "n_lp": 9, "placement": "random"},
+    ],
+    ids=["sparse", "one each", "dense", "middle", "random"],
+)
+def test_an_lp_is_given_the_tokens_of_its_block_only(
+    tiny_config: GinrConfig, change: dict[str, object]
+) -> None:
+    config = dataclasses.replace(tiny_config, **change)  # type: ignore[arg-type]
+    window = window_plan(config)
+    content = ContentPath(config, 1.0)
+    layout = sequence_layout(config, 8, 16, False, CPU)
+    down, across = layout.token_shape
+    tokens = torch.randn(1, down, across, config.width, requires_grad=True)
+    given = content(tokens)
+    assert given.shape == (1, *layout.lp_shape, config.width)
+    # Follow the sequence of the second window: LP i hears block i of that window, nothing else.
+    hears = [set[int]() for _ in range(config.n_lp)]
+    for row in range(config.n_lp):
+        lp = int(layout.order.reshape(2, -1)[1][window.plan.positions[row]]) - layout.n_token
+        (grad,) = torch.autograd.grad(given.flatten(1, 2)[0, lp].sum(), tokens, retain_graph=True)
+        hears[row] = set(grad.abs().sum(-1).flatten().nonzero().flatten().tolist())
+    order = layout.order.reshape(2, -1)[1]
+    in_sequence = order[order < layout.n_token]  # raster indices, in the order of the curve
+    block = window.plan.block if window.lp_side else window.plan.block[:, -1:]
+    assert hears == [set(in_sequence[torch.as_tensor(b)].tolist()) for b in block]
+
+
+def test_blocks_alternate_between_the_curves(tiny_model: Ginr, tiny_config: GinrConfig) -> None:
+    seen: list[torch.Tensor] = []
+    for block in tiny_model.blocks:
+        block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2].order))
+    with torch.no_grad():
+        tiny_model.encode(torch.rand(1, 3, 8, 8))
+    assert len(seen) == tiny_config.n_blocks
+    assert all(not torch.equal(one, two) for one, two in pairwise(seen))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"width": 64, "expand": 1.5, "head_dim": 12, "hidden": 40, "n_state": 7, "n_tap": 2},
+        {"patch": 1, "n_lp": 16, "placement": "equidistant"},  # four tokens for an LP
+        {"patch": 2, "n_lp": 16, "placement": "equidistant", "kernel": 5},
+        {"patch": 2, "n_lp": 5, "placement": "middle", "content": "none"},  # no lattice
+        {"window": 16, "n_lp": 256, "width": 48, "head_dim": 24, "n_state": 16, "hidden": 48},
+    ],
+    ids=["tiny", "other widths", "sparse", "one each", "middle", "wide"],
+)
+@pytest.mark.parametrize("windows", [(1, 1), (3, 1), (2, 5)], ids=str)
+def test_compiled_blocks_equal_their_plain_form(
+    tiny_config: GinrConfig,
+    change: dict[str, Any],
+    windows: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial = Trial(dataclasses.replace(tiny_config, **change), windows)
+    compiled = trial.values_and_gradients()
+    with torch.no_grad():
+        unlearned = trial.block(*trial.starts, trial.layout)
+    assert torch.equal(unlearned[0], compiled["tokens"])
+    assert torch.equal(unlearned[1], compiled["lps"])
+    monkeypatch.setattr(mamba_cpu, "can_run", lambda *modules, **widths: False)
+    plain = trial.values_and_gradients()
+    assert not torch.equal(compiled["tokens"], plain["tokens"])  # another path was taken
+    for name, expected in plain.items():
+        tolerance = 3e-6 if name in ("tokens", "lps") else 1e-5
+        torch.testing.assert_close(
+            compiled[name], expected, rtol=0, atol=tolerance * expected.abs().max().item(),
+            msg=lambda text, name=name: f"{name}: {text}",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "head_dim"), [(48, 24), (32, 16)])
+def test_compiled_blocks_round_like_their_plain_form(
+    width: int, head_dim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(GinrConfig(width=width, head_dim=head_dim), (2, 5))
+    compiled = trial.values_and_gradients()
+    monkeypatch.setattr(mamba_cpu, "can_run", lambda *modules, **widths: False)
+    plain = trial.values_and_gradients()
+    monkeypatch.setattr(scan, "default_backend", lambda device: "chunked")
+    trial.block.double()
+    for name, exact in trial.values_and_gradients().items():
+        off, plainly_off = ((v[name] - exact).abs().max().item() for v in (compiled, plain))
+        assert off <= 2 * plainly_off + 2e-6 * exact.abs().max().item(), name
+
+
+class Trial:
+    """A block whose parameters all matter, and what it makes of random lattices."""
+
+    def __init__(self, config: GinrConfig, windows: tuple[int, int]) -> None:
+        self.block = Block(config, 0)
+        self.layout = layout = sequence_layout(
+            config, *(n * config.window for n in windows), True, CPU
+        )
+        shapes = (layout.token_shape, layout.lp_shape)
+        self.starts = [torch.randn(2, *n, config.width) for n in shapes]
+        self.weighting = [torch.randn_like(start) for start in self.starts]
+        with torch.no_grad():
+            for parameter in self.block.parameters():
+                if parameter.ndim == 1:  # biases and scales that start at 0 and 1
+                    parameter.add_(torch.randn_like(parameter) * 0.3)
+                elif parameter.ndim == 4:  # projections, small at the end of a branch
+                    parameter.mul_(2)
+
+    def values_and_gradients(self) -> dict[str, torch.Tensor]:
+        """By name, in the block's own precision."""
+        kind = next(self.block.parameters()).dtype
+        starts = [start.to(kind) for start in self.starts]
+        inputs = [start.clone().requires_grad_() for start in starts]
+        answers = self.block(*inputs, self.layout)
+        self.block.zero_grad()
+        sum((a * w).sum() for a, w in zip(answers, self.weighting, strict=True)).backward()
+        for place, start in zip(inputs, starts, strict=True):
+            assert torch.equal(place, start)
+        given = {name: parameter.grad for name, parameter in self.block.named_parameters()}
+        kept = {name: grad for name, grad in given.items() if grad is not None}
+        assert kept.keys() == given.keys()
+        tensors = (*(a.detach() for a in answers), *(v.grad for v in inputs))
+        return {**dict(zip(("tokens", "lps", "of tokens", "of lps"), tensors, strict=True)), **kept}
+
+
+def test_gradients_do_not_depend_on_the_threads(tiny_config: GinrConfig) -> None:
+    block = Block(tiny_config, 0)
+    layout = sequence_layout(tiny_config, 24, 16, False, CPU)
+    inputs = [torch.randn(5, *n, 16) for n in (layout.token_shape, layout.lp_shape)]
+    given, n_before = [], torch.get_num_threads()
+    try:
+        for n_thread in (1, 2, 3):
+            torch.set_num_threads(n_thread)
+            block.zero_grad()
+            sum(answer.square().sum() for answer in block(*inputs, layout)).backward()
+            given.append([p.grad.clone() for p in block.parameters() if p.grad is not None])
+    finally:
+        torch.set_num_threads(n_before)
+    for others in given[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(given[0], others, strict=True))
+
+
+def test_compiled_blocks_stay_finite(tiny_config: GinrConfig) -> None:
+    block = Block(tiny_config, 0)
+    layout = sequence_layout(tiny_config, 8, 8, False, CPU)
+    with torch.no_grad():
+        for strength in (0.0, 1e-20, 1e4, 1e15):
+            tokens = torch.randn(1, *layout.token_shape, tiny_config.width) * strength
+            lps = torch.randn(1, *layout.lp_shape, tiny_config.width) * strength
+            assert all(part.isfinite().all() for part in block(tokens, lps, layout))
+
+
+def test_other_precisions_and_widths_take_the_plain_form(tiny_model: Ginr) -> None:
+    block, lattice = tiny_model.blocks[0], torch.randn(1, 4, 4, 16)
+    assert mamba_cpu.can_run(block, lattice)
+    assert not mamba_cpu.can_run(block, lattice.double())
+    assert not mamba_cpu.can_run(block, lattice[..., :15])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not mamba_cpu.can_run(block, lattice)

@@ -1,0 +1,94 @@
+"""The mean over mirrored views as one field: pytest tests/network/test_ensemble.py"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ginr.architecture.config import GinrConfig
+from ginr.array_types import Image
+from ginr.checkpoints.checkpoint import load_checkpoint
+from ginr.measuring.benchmark import score
+from ginr.network.ensemble import VIEWS, Ensemble
+from ginr.network.model import Ginr
+from ginr.pictures import Picture, read_picture
+from ginr.rendering.upscale import upscale
+from ginr_cli.console import UsageError
+from ginr_cli.load_network import load_network
+from ginr_cli.options import Precision
+
+Make = Callable[[GinrConfig], Ginr]
+
+
+@pytest.mark.parametrize(
+    "n_lp", [64, 4]
+)  # one code per pixel; one LP for 4x4, whose codes mirror too
+@pytest.mark.parametrize("size", [(37, 50), (32, 24)])
+def test_it_is_the_mean_of_mirrored_renders(
+    make_model: Make, tiny_config: GinrConfig, n_lp: int, size: tuple[int, int]
+) -> None:
+    model = make_model(replace(tiny_config, n_lp=n_lp, group=4 if n_lp == 64 else 1))
+    pixels = torch.rand(2, 3, 16, 24)  # whole windows: a mirrored picture has mirrored windows
+    with torch.inference_mode():
+        views = [
+            model.encode(pixels.flip([k + 1 for k in axes]))
+            .render(size)
+            .flip([k + 1 for k in axes])
+            for axes in VIEWS
+        ]
+        field = Ensemble(model).encode(pixels)
+        expected = torch.stack(views).mean(0)
+        torch.testing.assert_close(field.render(size), expected, atol=2e-5, rtol=1e-4)
+    assert (expected - views[0]).abs().max() > 0.01
+
+
+def test_a_mirrored_picture_has_the_mirrored_result(tiny_model: Ginr) -> None:
+    ensemble, pixels = Ensemble(tiny_model), torch.rand(1, 3, 16, 24)
+    with torch.inference_mode():
+        upright = ensemble.encode(pixels).render((40, 60))
+        mirrored = ensemble.encode(pixels.flip(3)).render((40, 60)).flip(3)
+    torch.testing.assert_close(upright, mirrored, atol=2e-5, rtol=1e-4)
+
+
+def test_places_answer_as_the_grid_does(tiny_model: Ginr) -> None:
+    with torch.inference_mode():
+        field = Ensemble(tiny_model).encode(torch.rand(1, 3, 13, 10))
+        y, x = (torch.linspace(-1 + 1 / n, 1 - 1 / n, n) for n in (26, 20))
+        coords = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1)[None]
+        rgb = field.query(coords, torch.tensor([[[2 / 26, 2 / 20]]]))
+        grid = field.render((26, 20)).flatten(2).mT
+    torch.testing.assert_close(rgb, grid, atol=2e-5, rtol=1e-4)
+
+
+def test_tiles_equal_the_whole(tiny_model: Ginr, sample_images: Path) -> None:
+    picture = read_picture(sample_images / "photo_spices.png")
+    picture = replace(picture, samples=np.ascontiguousarray(picture.samples[:100, :140]))
+    with torch.no_grad():  # as small as a trained network's, whose fields are corrections
+        tiny_model.decoder.head.weight *= 0.1
+        tiny_model.decoder.head.bias *= 0.1
+    whole, tiled = (
+        upscale(picture, Ensemble(tiny_model), height=250, width=350, tile=tile).samples
+        for tile in (1000, 16)
+    )
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+
+
+def test_the_shipped_network_gains_by_it(sample_images: Path) -> None:
+    model = load_checkpoint("small").build()
+    hr = read_picture(sample_images / "photo_colosseum.png").samples
+
+    def gain(network: Ginr) -> float:
+        def enlarge(lr: Image, height: int, width: int) -> Image:
+            return upscale(Picture(lr), network, height=height, width=width).samples
+
+        return score("colosseum", hr, 2.0, enlarge).gain_y
+
+    assert gain(Ensemble(model)) > gain(model) + 0.03
+
+
+def test_a_network_without_a_lattice_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--ensemble, ginr-reconstruct: .*lattice decoder"):
+        load_network("reconstruct", "cpu", Precision.AUTO, tile=0, ensemble=True)

@@ -1,0 +1,26 @@
+"""What the module loads and names: pytest tests/pictures/test_module.py"""
+
+import subprocess
+import sys
+
+from ginr.pictures import (
+    READABLE,
+    WRITABLE,
+    codecs,
+)
+
+
+def test_importing_loads_no_heavy_library():
+    code = (
+        "import sys, ginr.pictures\n"
+        "print([m for m in ('torch', 'PIL.Image', 'pyvips') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_codecs_name_every_format():
+    table = codecs()
+    assert set(table) == {"PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "GIF"}
+    assert "8 and 16 bit" in table["PNG"] and "libvips" in table["TIFF"]
+    assert WRITABLE | {".gif"} == READABLE
