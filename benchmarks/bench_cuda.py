@@ -271,7 +271,12 @@ def one_render(model: Ginr, picture: Picture, turns: int) -> dict[str, tuple[flo
         decoder._rows = fused  # type: ignore[method-assign]
         try:
             takes = [
-                timed(lambda: decoder._render_plain(codes, rows, columns, (0.25, 0.25)), device)
+                timed(
+                    lambda: LatticeDecoder.render_field(
+                        decoder, codes, rows, columns, (0.25, 0.25)
+                    ),
+                    device,
+                )
                 for _ in range(turns + 2)
             ]
         finally:

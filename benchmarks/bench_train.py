@@ -23,7 +23,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-import ginr.network.compiled
+import ginr.network.compiled_blocks
 import ginr.network.scan
 from ginr.architecture.config import PRESETS
 from ginr.training.config import TrainConfig
@@ -71,7 +71,7 @@ class Clock(Watcher):
 def measure(preset: str, folder: Path, run: Path, scan: str, n_step: int) -> Row:
     """One run with a scan."""
     default = ginr.network.scan.default_backend
-    named = (ginr.network.scan, ginr.network.compiled)  # the compiled passes ask for it too
+    named = (ginr.network.scan, ginr.network.compiled_blocks)  # the compiled passes ask for it too
     clock = Clock()
     settings = TrainConfig((folder,), run, steps=N_FIRST + n_step, device="cpu", scales=(2.0,))
     for module in named:

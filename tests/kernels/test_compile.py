@@ -16,7 +16,7 @@ from ginr.kernels import compile as fused
 ALIKE = """
 import torch
 from ginr.network.blocks import Pointwise
-from ginr.network.compiled import map_rows
+from ginr.network.compiled_blocks import map_rows
 
 torch.set_num_threads(2)
 layer, x = Pointwise(16, 24), torch.randn(4096, 16)

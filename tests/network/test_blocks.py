@@ -15,8 +15,7 @@ from torch import nn
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import window_plan
-from ginr.network import compiled as mamba_cpu
-from ginr.network import scan
+from ginr.network import compiled_blocks, scan
 from ginr.network.blocks import (
     RESIDUAL_INIT,
     BiMamba,
@@ -28,6 +27,7 @@ from ginr.network.blocks import (
     depth_to_space,
     space_to_depth,
 )
+from ginr.network.compiled import attach
 from ginr.network.model import Ginr
 from ginr.network.sequences import sequence_layout
 
@@ -129,7 +129,7 @@ def test_a_compiled_map_equals_its_plain_form(n_row: int, n_out: int) -> None:
     weighting = torch.randn(2, n_row, n_out)
     inputs = (x, *layer.parameters())
     answers = []
-    for apply in (layer, lambda x: mamba_cpu.map_rows(layer, x)):
+    for apply in (layer, lambda x: compiled_blocks.map_rows(layer, x)):
         out = apply(x)
         answers.append([out, *torch.autograd.grad((out * weighting).sum(), inputs)])
     for ours, expected in zip(*answers, strict=True):
@@ -235,7 +235,7 @@ def test_compiled_blocks_equal_their_plain_form(
         unlearned = trial.block(*trial.starts, trial.layout)
     assert torch.equal(unlearned[0], compiled["tokens"])
     assert torch.equal(unlearned[1], compiled["lps"])
-    monkeypatch.setattr(mamba_cpu, "can_run", lambda *modules, **widths: False)
+    monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules, **widths: False)
     plain = trial.values_and_gradients()
     assert not torch.equal(compiled["tokens"], plain["tokens"])  # another path was taken
     for name, expected in plain.items():
@@ -252,7 +252,7 @@ def test_compiled_blocks_round_like_their_plain_form(
 ) -> None:
     trial = Trial(GinrConfig(width=width, head_dim=head_dim), (2, 5))
     compiled = trial.values_and_gradients()
-    monkeypatch.setattr(mamba_cpu, "can_run", lambda *modules, **widths: False)
+    monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules, **widths: False)
     plain = trial.values_and_gradients()
     monkeypatch.setattr(scan, "default_backend", lambda device: "chunked")
     trial.block.double()
@@ -261,11 +261,17 @@ def test_compiled_blocks_round_like_their_plain_form(
         assert off <= 2 * plainly_off + 2e-6 * exact.abs().max().item(), name
 
 
+def compiled_block(config: GinrConfig) -> Block:
+    block = Block(config, 0)
+    attach(block)
+    return block
+
+
 class Trial:
     """A block whose parameters all matter, and what it makes of random lattices."""
 
     def __init__(self, config: GinrConfig, windows: tuple[int, int]) -> None:
-        self.block = Block(config, 0)
+        self.block = compiled_block(config)
         self.layout = layout = sequence_layout(
             config, *(n * config.window for n in windows), True, CPU
         )
@@ -297,7 +303,7 @@ class Trial:
 
 
 def test_gradients_do_not_depend_on_the_threads(tiny_config: GinrConfig) -> None:
-    block = Block(tiny_config, 0)
+    block = compiled_block(tiny_config)
     layout = sequence_layout(tiny_config, 24, 16, False, CPU)
     inputs = [torch.randn(5, *n, 16) for n in (layout.token_shape, layout.lp_shape)]
     given, n_before = [], torch.get_num_threads()
@@ -314,7 +320,7 @@ def test_gradients_do_not_depend_on_the_threads(tiny_config: GinrConfig) -> None
 
 
 def test_compiled_blocks_stay_finite(tiny_config: GinrConfig) -> None:
-    block = Block(tiny_config, 0)
+    block = compiled_block(tiny_config)
     layout = sequence_layout(tiny_config, 8, 8, False, CPU)
     with torch.no_grad():
         for strength in (0.0, 1e-20, 1e4, 1e15):
@@ -325,8 +331,8 @@ def test_compiled_blocks_stay_finite(tiny_config: GinrConfig) -> None:
 
 def test_other_precisions_and_widths_take_the_plain_form(tiny_model: Ginr) -> None:
     block, lattice = tiny_model.blocks[0], torch.randn(1, 4, 4, 16)
-    assert mamba_cpu.can_run(block, lattice)
-    assert not mamba_cpu.can_run(block, lattice.double())
-    assert not mamba_cpu.can_run(block, lattice[..., :15])
+    assert compiled_blocks.can_run(block, lattice)
+    assert not compiled_blocks.can_run(block, lattice.double())
+    assert not compiled_blocks.can_run(block, lattice[..., :15])
     with torch.autocast("cpu", torch.bfloat16):
-        assert not mamba_cpu.can_run(block, lattice)
+        assert not compiled_blocks.can_run(block, lattice)

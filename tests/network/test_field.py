@@ -18,8 +18,9 @@ from ginr.errors import SizeError
 from ginr.geometry.coords import pixel_cell, pixel_centres, pixel_grid, to_lattice
 from ginr.geometry.size import Box
 from ginr.network import lattice_decoder as decoder
+from ginr.network.compiled_decoder import read_codes_compiled
 from ginr.network.field import Field, bicubic_at, bicubic_at_plain, bicubic_grid
-from ginr.network.lattice_decoder import LatticeDecoder, read_codes, read_codes_plain
+from ginr.network.lattice_decoder import LatticeDecoder, read_codes
 from ginr.network.model import Ginr
 from ginr.pictures.resize import resize
 from ginr.pictures.samples import quantize
@@ -273,7 +274,7 @@ def test_reading_codes_equals_its_plain_form(
         torch.randn(n_wave, 2),
     ]
     answers = []
-    for read in (read_codes, read_codes_plain):
+    for read in (read_codes_compiled, read_codes):
         codes, gain, waves = inputs = [v.clone().requires_grad_() for v in case]
         rgb = read(codes, places, pitch, gain, waves)
         weighting = torch.randn(rgb.shape, generator=torch.Generator().manual_seed(1))

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import window_plan
-from ginr.network import compiled as mamba_cpu
 from ginr.network.scan import causal_conv_silu, selective_scan
 from ginr.network.sequences import SequenceLayout
 
@@ -128,8 +127,6 @@ class FeedForward(nn.Module):
         self.out = Pointwise(config.hidden, config.width, gain=RESIDUAL_INIT)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.conv.weight.shape[-1] == 3 and mamba_cpu.can_run(self, x):
-            return mamba_cpu.feed_forward(self, x)
         hidden = F.gelu(self.conv(self.norm(x)))
         out: Tensor = x + self.out(hidden)
         return out
@@ -165,8 +162,6 @@ class ContentPath(nn.Module):
 
     def onto(self, lps: Tensor, tokens: Tensor) -> Tensor:
         """lps (B, h', w', D) with it added."""
-        if self.source is None and self.down == 1 and mamba_cpu.can_run(self, tokens, lps):
-            return mamba_cpu.add_content(self, tokens, lps)
         given: Tensor = self(tokens)
         return lps + given
 
@@ -207,15 +202,22 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, lps: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor]:
         """tokens (B, h, w, D), lps (B, h', w', D) -> the same shapes."""
-        if self.mixer is None or self.norm is None:
-            pass
-        elif mamba_cpu.can_run(self.mixer, tokens, lps, inner=self.mixer.norm.numel()):
-            tokens, lps = mamba_cpu.mix(self.norm, self.mixer, tokens, lps, layout)
-        else:
-            sequence = layout.interleave(tokens, lps)  # (B W, T, D)
-            token_part, lp_part = layout.split(self.mixer(self.norm(sequence)))
-            tokens, lps = tokens + token_part, lps + lp_part
+        if self.mixer is not None and self.norm is not None:
+            tokens, lps = self.mix(self.norm, self.mixer, tokens, lps, layout)
         tokens = self.token_ff(tokens)
         if self.content is not None:
             lps = self.content.onto(lps, tokens)
         return tokens, self.lp_ff(lps)
+
+    def mix(
+        self,
+        norm: nn.LayerNorm,
+        mixer: BiMamba,
+        tokens: Tensor,
+        lps: Tensor,
+        layout: SequenceLayout,
+    ) -> tuple[Tensor, Tensor]:
+        """tokens and lps, each with what the mixer adds to it."""
+        sequence = layout.interleave(tokens, lps)  # (B W, T, D)
+        token_part, lp_part = layout.split(mixer(norm(sequence)))
+        return tokens + token_part, lps + lp_part

@@ -12,28 +12,15 @@ Letters: B batch, h w codes, D width, Q queries, J waves, F = 1 + 2 J numbers pe
 """
 
 import math
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import window_plan
-from ginr.array_types import Doubles
 from ginr.device import sent
 from ginr.geometry.coords import Cell
-from ginr.kernels.grid_tables import (
-    Table,
-    axis_table,
-    given_lanes,
-    grid_tables,
-    neighbours,
-    whole_lanes,
-)
-from ginr.network import compiled as mamba_cpu
+from ginr.kernels.grid_tables import Table, axis_table, neighbours
 from ginr.network.blocks import Pointwise, depth_to_space
 from ginr.network.field import Ground, on_ground
 
@@ -73,10 +60,13 @@ class LatticeDecoder(nn.Module):
         """features (B, h', w', D) -> codes (B, h, w, 3, F)."""
         if self.spread is not None:
             features = depth_to_space(self.spread(features), self.expand)
-        compiled = mamba_cpu.can_run(self.head, features)
-        rows = mamba_cpu.map_rows(self.head, features) if compiled else self.head(features)
-        codes: Tensor = rows.unflatten(-1, (3, -1))
+        codes: Tensor = self.map(features).unflatten(-1, (3, -1))
         return codes
+
+    def map(self, features: Tensor) -> Tensor:
+        """The linear map from features (..., D) to the numbers of a code, (..., 3 F)."""
+        numbers: Tensor = self.head(features)
+        return numbers
 
     def gain(self, cells: Tensor) -> Tensor:
         """What a footprint (..., 2) in LR pixels leaves of the mean and of each wave, (..., 1 + J).
@@ -99,15 +89,12 @@ class LatticeDecoder(nn.Module):
         self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
         """The grid rows (h') x columns (w') on its ground, (B, 3, h', w')."""
-        learning = torch.is_grad_enabled() and codes.requires_grad
-        if codes.device.type == "cpu" and not learning:
-            return self._render_fused(codes, ground, rows, columns, cell)
         rows, columns = sent(rows, codes.device), sent(columns, codes.device)
-        field = self._render_plain(codes, rows, columns, cell)
+        field = self.render_field(codes, rows, columns, cell)
         return on_ground(field, ground, rows, columns)
 
-    def _render_plain(self, codes: Tensor, rows: Tensor, columns: Tensor, cell: Cell) -> Tensor:
-        """The field of the same in torch, some rows at a time; nothing waits for the device."""
+    def render_field(self, codes: Tensor, rows: Tensor, columns: Tensor, cell: Cell) -> Tensor:
+        """The grid without its ground, some rows at a time; nothing waits for the device."""
         table_x = self._table(columns, cell, 1, codes)
         n_row = PART // (max(len(columns), codes.shape[2]) * len(self.waves))
         tables_y = (self._table(part, cell, 0, codes) for part in rows.split(max(1, n_row)))
@@ -134,48 +121,6 @@ class LatticeDecoder(nn.Module):
             out = out + level.squeeze(-1) + waves.sum(-1)
         return out.permute(0, 3, 1, 2)
 
-    def render_samples(
-        self,
-        codes: Tensor,
-        ground: Ground | None,
-        rows: Doubles,
-        columns: Doubles,
-        cell: Cell,
-        out: NDArray[np.unsignedinteger[Any]],
-    ) -> None:
-        """The grid of one picture as finished samples: the first three of out (h', w', C).
-
-        Rounded half up from [0, 1] to the range of out's type, what is outside clipped; on the CPU.
-        """
-        from ginr.kernels.render import render_samples
-
-        peak = np.float32(np.iinfo(out.dtype).max)
-        render_samples(*self._grid(codes, ground, rows, columns, cell), peak, out)
-
-    def _render_fused(
-        self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
-    ) -> Tensor:
-        from ginr.kernels.render import render_lattice
-
-        out = torch.empty(codes.shape[0], 3, len(rows), len(columns))
-        grid = self._grid(codes, ground, rows.numpy(), columns.numpy(), cell)
-        render_lattice(*grid, out.numpy())
-        return out
-
-    def _grid(
-        self, codes: Tensor, ground: Ground | None, rows: Doubles, columns: Doubles, cell: Cell
-    ) -> list[Any]:
-        """What the fused loops read."""
-        base = limits = None
-        if ground is not None:
-            base, limits = (v.detach().float().numpy() for v in (ground.base, ground.limits))
-        gain, waves = self.gain(torch.tensor(cell)).detach(), self.waves.detach()
-        read = np.ascontiguousarray(whole_lanes(codes.detach().float().numpy(), 2, 1))
-        shape = read.shape[:3]
-        factors = waves.numpy(), gain.numpy()
-        tables = grid_tables(shape, base, limits, rows, columns, self.pitch, *factors)
-        return [read, *tables]
-
     def _table(self, places: Tensor, cell: Cell, axis: int, like: Tensor) -> Table:
         """An axis of a grid at places (n,); the footprint's gain is in that of y."""
         gain = self.gain(sent(torch.tensor(cell), self.waves.device)) if axis == 0 else None
@@ -187,20 +132,8 @@ class LatticeDecoder(nn.Module):
 def read_codes(codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor) -> Tensor:
     """Colours (B, Q, 3) at places (B, Q, 2) in LR pixels, from the four codes around each.
 
-    codes (B, h, w, 3, F), `pitch` LR pixels apart; gain (B, Q or 1, 1 + J); waves (J, 2). On the CPU
-    one fused loop, since torch would write out every wave of every place several times over.
+    codes (B, h, w, 3, F), `pitch` LR pixels apart; gain (B, Q or 1, 1 + J); waves (J, 2).
     """
-    # A slope of the field, asked for by places that learn, is the plain form's.
-    if codes.device.type == "cpu" and codes.dtype == torch.float32 and not places.requires_grad:
-        out: Tensor = _ReadCodes.apply(codes, places, pitch, gain, waves)  # type: ignore[no-untyped-call]
-        return out
-    return read_codes_plain(codes, places, pitch, gain, waves)
-
-
-def read_codes_plain(
-    codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
-) -> Tensor:
-    """`read_codes`, one neighbour at a time."""
     n_batch, height, width = codes.shape[:3]
     y, wy, dy = neighbours(places[..., 0], pitch, height)  # (B, Q, 2)
     x, wx, dx = neighbours(places[..., 1], pitch, width)
@@ -218,36 +151,3 @@ def read_codes_plain(
         code = rows.index_select(0, place.flatten()).view(*place.shape, *codes.shape[3:])
         rgb = rgb + (code * basis[:, :, None]).sum(-1)
     return rgb
-
-
-class _ReadCodes(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
-    ) -> Tensor:
-        from ginr.kernels.render import query_forward
-
-        ctx.pitch, ctx.n_wave = pitch, waves.shape[0]
-        codes, gain = whole_lanes(codes, 2, 1), whole_lanes(gain, 1, 1)
-        waves = whole_lanes(waves.t(), 1, 0)  # (2, J)
-        tensors = [v.detach().contiguous() for v in (codes, places, gain, waves)]
-        ctx.save_for_backward(*tensors)
-        out = tensors[0].new_empty(*places.shape[:2], 3)
-        read, where, *rest = (v.numpy() for v in tensors)
-        query_forward(read, where, pitch, *rest, out.numpy())
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        from ginr.kernels.render import query_backward
-
-        codes, places, gain, waves = ctx.saved_tensors
-        grad_codes, grad_gain = torch.empty_like(codes), torch.empty_like(gain)
-        grad_waves = waves.new_empty(codes.shape[0], *waves.shape)
-        rest = (gain, waves, grad.contiguous(), grad_codes, grad_gain, grad_waves)
-        query_backward(codes.numpy(), places.numpy(), ctx.pitch, *(v.numpy() for v in rest))
-        grad_codes = given_lanes(grad_codes, 2, 1, ctx.n_wave)
-        grad_gain = given_lanes(grad_gain, 1, 1, ctx.n_wave)
-        grad_waves = given_lanes(grad_waves, 1, 0, ctx.n_wave)
-        return grad_codes, None, None, grad_gain, grad_waves.sum(0).t()

@@ -15,6 +15,7 @@ from ginr.device import Precision, sent
 from ginr.errors import SizeError
 from ginr.network.attention_decoder import AttentionDecoder
 from ginr.network.blocks import BiMamba, Block, ContentPath, Conv
+from ginr.network.compiled import attach
 from ginr.network.field import Field
 from ginr.network.lattice_decoder import LatticeDecoder
 from ginr.network.sequences import lp_order, sequence_layout
@@ -35,14 +36,19 @@ class Ginr(nn.Module):
         """The learnable position tokens (N, D), in the order of the sequence."""
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_blocks))
-        self.decoder: LatticeDecoder | AttentionDecoder
-        if config.decoder == "lattice":
-            self.decoder = LatticeDecoder(config)
-            return
-        self.decoder = AttentionDecoder(config)
+        self.decoder: LatticeDecoder | AttentionDecoder = (
+            LatticeDecoder(config) if config.decoder == "lattice" else AttentionDecoder(config)
+        )
         start = self.start
-        if config.base == "none" and start and start.source is None and start.up == 1:
+        if (
+            isinstance(self.decoder, AttentionDecoder)
+            and config.base == "none"
+            and start is not None
+            and start.source is None
+            and start.up == 1
+        ):
             start_as_transform(self.stem, start, self.decoder, config.patch)
+        attach(self)
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,122 @@
+"""The lattice decoder on the CPU: queries, grids and finished samples, each in one compiled pass.
+
+Letters: as in `ginr.network.lattice_decoder`.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ginr.array_types import Doubles
+from ginr.geometry.coords import Cell
+from ginr.kernels.grid_tables import given_lanes, grid_tables, whole_lanes
+from ginr.network.compiled_blocks import can_run, map_rows
+from ginr.network.field import Ground
+from ginr.network.lattice_decoder import LatticeDecoder, read_codes
+
+
+class CompiledLatticeDecoder(LatticeDecoder):
+    """The lattice decoder; plain torch wherever no compiled pass can run."""
+
+    def map(self, features: Tensor) -> Tensor:
+        """As `LatticeDecoder.map`."""
+        return (
+            map_rows(self.head, features) if can_run(self.head, features) else super().map(features)
+        )
+
+    def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
+        """As `LatticeDecoder.query`; torch would write out every wave of every place several times."""
+        return read_codes_compiled(codes, places, self.pitch, self.gain(cells), self.waves)
+
+    def render(
+        self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
+    ) -> Tensor:
+        """As `LatticeDecoder.render`."""
+        learning = torch.is_grad_enabled() and codes.requires_grad
+        if codes.device.type != "cpu" or learning:
+            return super().render(codes, ground, rows, columns, cell)
+        from ginr.kernels.render import render_lattice
+
+        out = torch.empty(codes.shape[0], 3, len(rows), len(columns))
+        grid = self._grid(codes, ground, rows.numpy(), columns.numpy(), cell)
+        render_lattice(*grid, out.numpy())
+        return out
+
+    def render_samples(
+        self,
+        codes: Tensor,
+        ground: Ground | None,
+        rows: Doubles,
+        columns: Doubles,
+        cell: Cell,
+        out: NDArray[np.unsignedinteger[Any]],
+    ) -> None:
+        """The grid of one picture as finished samples: the first three of out (h', w', C).
+
+        Rounded half up from [0, 1] to the range of out's type, what is outside clipped; on the CPU.
+        """
+        from ginr.kernels.render import render_samples
+
+        peak = np.float32(np.iinfo(out.dtype).max)
+        render_samples(*self._grid(codes, ground, rows, columns, cell), peak, out)
+
+    def _grid(
+        self, codes: Tensor, ground: Ground | None, rows: Doubles, columns: Doubles, cell: Cell
+    ) -> list[Any]:
+        """What the fused loops read."""
+        base = limits = None
+        if ground is not None:
+            base, limits = (v.detach().float().numpy() for v in (ground.base, ground.limits))
+        gain, waves = self.gain(torch.tensor(cell)).detach(), self.waves.detach()
+        read = np.ascontiguousarray(whole_lanes(codes.detach().float().numpy(), 2, 1))
+        shape = read.shape[:3]
+        factors = waves.numpy(), gain.numpy()
+        tables = grid_tables(shape, base, limits, rows, columns, self.pitch, *factors)
+        return [read, *tables]
+
+
+def read_codes_compiled(
+    codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
+) -> Tensor:
+    """`read_codes` in one pass, on the CPU in float32 and where no gradient by `places` is asked for."""
+    if codes.device.type != "cpu" or codes.dtype != torch.float32 or places.requires_grad:
+        return read_codes(codes, places, pitch, gain, waves)
+    out: Tensor = _ReadCodes.apply(codes, places, pitch, gain, waves)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _ReadCodes(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
+    ) -> Tensor:
+        from ginr.kernels.render import query_forward
+
+        ctx.pitch, ctx.n_wave = pitch, waves.shape[0]
+        codes, gain = whole_lanes(codes, 2, 1), whole_lanes(gain, 1, 1)
+        waves = whole_lanes(waves.t(), 1, 0)  # (2, J)
+        tensors = [v.detach().contiguous() for v in (codes, places, gain, waves)]
+        ctx.save_for_backward(*tensors)
+        out = tensors[0].new_empty(*places.shape[:2], 3)
+        read, where, *rest = (v.numpy() for v in tensors)
+        query_forward(read, where, pitch, *rest, out.numpy())
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        from ginr.kernels.render import query_backward
+
+        codes, places, gain, waves = ctx.saved_tensors
+        grad_codes, grad_gain = torch.empty_like(codes), torch.empty_like(gain)
+        grad_waves = waves.new_empty(codes.shape[0], *waves.shape)
+        rest = (gain, waves, grad.contiguous(), grad_codes, grad_gain, grad_waves)
+        query_backward(codes.numpy(), places.numpy(), ctx.pitch, *(v.numpy() for v in rest))
+        grad_codes = given_lanes(grad_codes, 2, 1, ctx.n_wave)
+        grad_gain = given_lanes(grad_gain, 1, 1, ctx.n_wave)
+        grad_waves = given_lanes(grad_waves, 1, 0, ctx.n_wave)
+        return grad_codes, None, None, grad_gain, grad_waves.sum(0).t()

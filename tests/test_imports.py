@@ -1,0 +1,78 @@
+"""Which package may import which, and no circles between modules: pytest tests/test_imports.py"""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+GROUND = {"errors", "array_api", "array_types", "device"}
+MAY_IMPORT = {
+    "architecture": GROUND,
+    "kernels": {"architecture", "array_api", "array_types"},
+    "geometry": GROUND,
+    "pictures": {"errors", "array_types"},
+}
+MAY_IMPORT["network"] = MAY_IMPORT["engine"] = GROUND | {*MAY_IMPORT, "pictures.samples"} - {
+    "pictures"
+}
+MAY_IMPORT["checkpoints"] = GROUND | {"architecture", "network", "engine"}
+MAY_IMPORT["measuring"] = GROUND | {"network", "engine", "geometry", "pictures"}
+MAY_IMPORT["rendering"] = GROUND | set(MAY_IMPORT) - {"measuring"}
+MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering"}
+MAY_IMPORT["training"] = GROUND | set(MAY_IMPORT) - {"rendering"}
+TORCHLESS = ("architecture", "kernels", "engine", "geometry", "pictures", "array_types", "errors")
+
+
+def modules(folder: Path, package: str) -> dict[str, ast.Module]:
+    """Every module below a package by its dotted name."""
+    found = {}
+    for path in (folder / package).rglob("*.py"):
+        parts = path.relative_to(folder).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = ast.parse(path.read_text())
+    return found
+
+
+LIBRARY = modules(ROOT / "models", "ginr")
+COMMAND_LINE = modules(ROOT, "ginr_cli")
+
+
+def imported(tree: ast.AST, known: dict[str, ast.Module]) -> Iterator[str]:
+    """The modules of `known` that a tree imports anywhere, those named in `import_module` too."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in known else node.module for name in names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "import_module":
+            names = [str(part.value) for part in node.args if isinstance(part, ast.Constant)]
+        yield from (name for name in names if name in known)
+
+
+def place(module: str) -> tuple[str, str]:
+    """The package of a module and its name below `ginr`."""
+    inside = module.removeprefix("ginr.")
+    return inside.partition(".")[0], inside
+
+
+def test_packages_import_in_one_direction() -> None:
+    wrong = []
+    for module, tree in LIBRARY.items():
+        package, _ = place(module)
+        for other in imported(tree, LIBRARY):
+            target, inside = place(other)
+            allowed = MAY_IMPORT.get(package, GROUND)
+            if module != "ginr" and target != package and not {target, inside} & allowed:
+                wrong.append(f"{module} imports {other}")
+    assert wrong == []
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {module: {*imported(tree, LIBRARY)} - {module} for module, tree in LIBRARY.items()}
+    graph = {
+        module: {other for other in others if other != "ginr"} for module, others in graph.items()
+    }
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert set(LIBRARY) <= {*order, "ginr"}
