@@ -120,6 +120,6 @@ def _formats() -> Section:
 
 def _numba_cache() -> Section:
     """Where compiled kernels are kept: without such a place each start compiles for seconds."""
-    from ginr.kernels.scan import scan_forward
+    from ginr.kernels.mixer import mix
 
-    return {"folder": scan_forward.folder or "none can be written to: set NUMBA_CACHE_DIR"}
+    return {"folder": mix.folder or "none can be written to: set NUMBA_CACHE_DIR"}

@@ -186,8 +186,6 @@ def test_memory_that_runs_out_halves_the_tiles(
         (PRESETS["reconstruct"], "no lattice"),
         (replace(TINY, n_lp=16, group=1), "no lattice, one or more for every pixel"),
         (replace(TINY, kernel=5), "its kernel is not 3"),
-        (replace(TINY, width=24), "multiples of 16"),
-        (replace(TINY, expand=1.5), "multiples of 16"),
     ],
 )
 def test_what_it_cannot_run_it_says(tmp_path: Path, config: GinrConfig, words: str) -> None:

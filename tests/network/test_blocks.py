@@ -235,7 +235,8 @@ def test_compiled_blocks_equal_their_plain_form(
         unlearned = trial.block(*trial.starts, trial.layout)
     assert torch.equal(unlearned[0], compiled["tokens"])
     assert torch.equal(unlearned[1], compiled["lps"])
-    monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules, **widths: False)
+    monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules: False)
+    monkeypatch.setattr(scan, "scan_backend", lambda device: "reference")
     plain = trial.values_and_gradients()
     assert not torch.equal(compiled["tokens"], plain["tokens"])  # another path was taken
     for name, expected in plain.items():
@@ -252,9 +253,8 @@ def test_compiled_blocks_round_like_their_plain_form(
 ) -> None:
     trial = Trial(GinrConfig(width=width, head_dim=head_dim), (2, 5))
     compiled = trial.values_and_gradients()
-    monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules, **widths: False)
+    monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules: False)
     plain = trial.values_and_gradients()
-    monkeypatch.setattr(scan, "default_backend", lambda device: "chunked")
     trial.block.double()
     for name, exact in trial.values_and_gradients().items():
         off, plainly_off = ((v[name] - exact).abs().max().item() for v in (compiled, plain))
@@ -333,6 +333,5 @@ def test_other_precisions_and_widths_take_the_plain_form(tiny_model: Ginr) -> No
     block, lattice = tiny_model.blocks[0], torch.randn(1, 4, 4, 16)
     assert compiled_blocks.can_run(block, lattice)
     assert not compiled_blocks.can_run(block, lattice.double())
-    assert not compiled_blocks.can_run(block, lattice[..., :15])
     with torch.autocast("cpu", torch.bfloat16):
         assert not compiled_blocks.can_run(block, lattice)

@@ -27,9 +27,6 @@ TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
 
 FAST = [
     "chunked",
-    pytest.param(
-        "numba", marks=pytest.mark.skipif(bool(backends()["numba"]), reason=backends()["numba"])
-    ),
     "mamba_ssm",  # on the CPU a stand-in, which holds our calls to the packages' interfaces
 ]
 TRITON = pytest.mark.skipif(bool(backends()["mamba_ssm"]), reason=backends()["mamba_ssm"] or "-")
@@ -325,15 +322,6 @@ def test_convolution_reversed_and_strided(backend: str) -> None:
     torch.testing.assert_close(strided.run(backend, reverse=True), flipped)
 
 
-def test_no_layout_makes_numba_compile_again() -> None:
-    forward = pytest.importorskip("ginr.kernels.scan").scan_forward
-    backward = pytest.importorskip("ginr.kernels.scan_backward").scan_backward
-    strided = ScanCase(*(torch.stack([v, v], -1)[..., 0] for v in scan_case(3)))
-    value_and_gradients(scan_case(3), lambda c: c.run("numba"))
-    value_and_gradients(strided, lambda c: c.run("numba"))
-    assert len(forward.compiled.signatures) == len(backward.compiled.signatures) == 1
-
-
 def test_backends_say_why_they_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tuple(backends()) == BACKENDS
     assert backends()["reference"] == backends()["chunked"] == ""
@@ -341,7 +329,7 @@ def test_backends_say_why_they_are_missing(monkeypatch: pytest.MonkeyPatch) -> N
         assert backends()["mamba_ssm"] == "needs a CUDA device, none was found"
     assert default_backend(torch.device("cuda")) == "mamba_ssm"
     monkeypatch.setitem(sys.modules, "mamba_ssm.ops.triton.ssd_combined", None)
-    monkeypatch.setitem(sys.modules, "ginr.kernels.scan", None)
+    monkeypatch.setitem(sys.modules, "ginr.kernels.mixer", None)
     scan.missing.cache_clear()
     reasons = backends()
     assert "import mamba_ssm failed" in reasons["mamba_ssm"]

@@ -14,6 +14,7 @@ Order = Literal["hilbert", "morton", "raster"]
 
 MAX_COUNT = 4096  # a checkpoint that asks for more is damaged, and would only fill the memory
 MAX_WINDOW = 256
+WIDTH_STEP = 16  # widths are multiples of it, since compiled loops read whole vectors
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class GinrConfig:
             raise ValueError(f"window {self.window} over patch {self.patch}: not a power of two")
         if self.n_lp > 4 * self.seq_len:
             raise ValueError(f"n_lp = {self.n_lp}: at most four per token, {4 * self.seq_len}")
+        for name, width in (("width", self.width), ("inner width", self.inner)):
+            if width % WIDTH_STEP:
+                raise ValueError(f"{name} = {width}: must be a multiple of {WIDTH_STEP}")
         if self.inner % self.head_dim:
             raise ValueError(
                 f"inner width {self.inner}: not a multiple of head_dim {self.head_dim}"

@@ -23,7 +23,7 @@ from ginr.engine.buffers import Room
 from ginr.engine.field import Arrays, CpuDecoder, CpuField
 from ginr.kernels.available import missing
 from ginr.kernels.packing import matrix, pack_content, pack_feed_forward, pack_mixer, panels
-from ginr.kernels.sizes import LANES, STATES, whole
+from ginr.kernels.sizes import STATES, whole
 
 _NOTHING = np.empty((0, 0, 0), np.float32)  # nothing is kept for gradients
 
@@ -35,8 +35,8 @@ def why_not(config: GinrConfig) -> str:
     lp_side = window_plan(config).lp_side
     if config.decoder != "lattice" or lp_side is None or lp_side < config.window:
         return "its LPs are no lattice, one or more for every pixel, read by the lattice decoder"
-    if config.kernel != 3 or config.width % LANES or config.inner % LANES:
-        return f"its kernel is not 3 or its widths are no multiples of {LANES}"
+    if config.kernel != 3:
+        return "its kernel is not 3"
     return ""
 
 

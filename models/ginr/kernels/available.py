@@ -46,7 +46,7 @@ def missing(package: str) -> str:
     """Why `package` cannot be used, empty if it can."""
     module = {
         "mamba_ssm": "mamba_ssm.ops.triton.ssd_combined",
-        "numba": "ginr.kernels.scan",
+        "numba": "ginr.kernels.mixer",
     }.get(package, package)
     try:
         with warnings.catch_warnings(action="ignore"):  # theirs, of no use to ours

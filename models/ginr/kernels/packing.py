@@ -15,30 +15,20 @@ Weights = Mapping[str, Array]
 
 
 def in_lanes(packed: Array, n_inner: int, n_state: int) -> Array:
-    """Packed x, B and C (..., E + 2 S) with zeros after each, as the compiled loops read them.
+    """Packed x, B and C (..., E + 2 S) with zeros after B and C, as the compiled loops read them.
 
-    x is followed by zeros up to whole vectors, B and C up to S' = a multiple of STATES numbers each,
-    and all of it up to whole vectors.
+    E is a multiple of LANES. B and C are followed by zeros up to S' = a multiple of STATES numbers
+    each, and both together up to whole vectors.
     """
     n_kept = whole(n_state, STATES)
-    if n_kept == n_state and n_inner % LANES == 0 and 2 * n_state % LANES == 0:
+    if n_kept == n_state and 2 * n_state % LANES == 0:
         return packed
     x, b, c = (
         packed[..., :n_inner], packed[..., n_inner : n_inner + n_state], packed[..., -n_state:]
     )  # fmt: skip
     join = namespace(packed).concatenate
     both = padded(join([padded(b, n_kept), padded(c, n_kept)], -1), whole(2 * n_kept))
-    return join([padded(x, whole(n_inner)), both], -1)
-
-
-def out_of_lanes(packed: Array, n_inner: int, n_state: int) -> Array:
-    """The inverse of `in_lanes`."""
-    begin, step = whole(n_inner), whole(n_state, STATES)
-    if packed.shape[-1] == n_inner + 2 * n_state:
-        return packed
-    places = ((0, n_inner), (begin, n_state), (begin + step, n_state))
-    parts = [packed[..., first : first + n] for first, n in places]
-    return namespace(packed).concatenate(parts, -1)
+    return join([x, both], -1)
 
 
 def panels(weight: Array) -> Array:

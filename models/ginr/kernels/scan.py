@@ -6,26 +6,10 @@ All arrays are float32 and C-contiguous, C and E multiples of LANES, S one of ST
 time backward; nothing is flipped or copied.
 """
 
-import numpy as np
-
 from ginr.kernels.activations import constant
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import inlined
 from ginr.kernels.simd import LANES, fma, load, spread, store
 from ginr.kernels.sizes import CHUNK, STATES
-
-
-@inlined
-def of_heads(dt, i, a, head_dim, n_inner, delta, decay):
-    """dt and exp(dt a) of every step of sequence i, each head's number once per channel, (T, E)."""
-    # What a vector writes beyond its head is written over by the next one.
-    _, n_step, n_head = dt.shape
-    for t in range(n_step):
-        for m in range(n_head):
-            keep = np.float32(np.exp(dt[i, t, m] * a[m]))
-            for c in range(0, head_dim, LANES):
-                at = t * n_inner + m * head_dim + c
-                store(delta, at, spread(dt[i, t, m]))
-                store(decay, at, spread(keep))
 
 
 @inlined
@@ -69,32 +53,3 @@ def scan_states(
 def start_of(step, c, n, n_inner, n_state):
     """Where the state before a step, a multiple of CHUNK, is kept: STATES vectors."""
     return (step // CHUNK * n_inner + c) * n_state + n * LANES
-
-
-@fused
-def scan_forward(claim, u, dt, a, d, head_dim, n_state, reverse, y, starts):
-    """h_t = exp(dt_t a) h_{t-1} + dt_t B_t x_t and y_t = C_t . h_t + d x_t, from h = 0.
-
-    u (B, T, E + 2 S), dt (B, T, M), a and d (M,), y (B, T, E); E may have channels beyond M K.
-    starts (B, T / CHUNK rounded up, E S) is given what `scan_backward` reads, unless it is empty.
-    """
-    n_batch, n_step, n_packed = u.shape
-    n_inner = y.shape[2]
-    rows = u.reshape(-1)
-    gained = np.zeros(n_step * n_inner + LANES, np.float32)
-    decay = np.zeros(n_step * n_inner + LANES, np.float32)
-    i = take(claim)
-    while i < n_batch:
-        of_heads(dt, i, a, head_dim, n_inner, gained, decay)
-        for t in range(n_step):
-            for c in range(n_inner):
-                m = min(c // head_dim, d.shape[0] - 1)
-                y[i, t, c] = d[m] * u[i, t, c]
-            for c in range(0, n_inner, LANES):
-                at = t * n_inner + c
-                store(gained, at, load(gained, at) * load(u, (i * n_step + t) * n_packed + c))
-        scan_states(
-            rows, i * n_step * n_packed, gained, decay, n_step, n_inner, n_packed, reverse, n_state,
-            y, i * n_step * n_inner, starts, i * starts.shape[1] * starts.shape[2],
-        )  # fmt: skip
-        i = take(claim)

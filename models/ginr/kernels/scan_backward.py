@@ -1,10 +1,8 @@
 """Gradients of the scan of `ginr.kernels.scan`, in its letters: from the kept states, a chunk at a time."""
 
-import numpy as np
-
 from ginr.kernels.activations import constant
-from ginr.kernels.compile import fused, inlined, take
-from ginr.kernels.scan import of_heads, start_of
+from ginr.kernels.compile import inlined
+from ginr.kernels.scan import start_of
 from ginr.kernels.simd import LANES, fma, load, spread, store, totals
 from ginr.kernels.sizes import CHUNK, STATES
 
@@ -107,48 +105,3 @@ def scan_states_back(
                 to_u[at + k] = sums[part] + sums[part + 1]
                 part += 2 * STATES
                 to_u[at + n_state + k] = sums[part] + sums[part + 1]
-
-
-@fused
-def scan_backward(
-    claim, u, dt, a, d, head_dim, n_state, reverse, starts, grad, grad_u, grad_dt, grad_a, grad_d
-):
-    """Gradients of `scan_forward`; grad_a and grad_d (B, M) are per sequence and come zeroed."""
-    n_batch, n_step, n_packed = u.shape
-    n_head = dt.shape[2]
-    n_inner = grad.shape[2]
-    rows, grad_rows = u.reshape(-1), grad_u.reshape(-1)
-    delta = np.zeros(n_step * n_inner + LANES, np.float32)
-    gained = np.zeros(n_step * n_inner, np.float32)
-    decay = np.zeros(n_step * n_inner + LANES, np.float32)
-    to_gain = np.empty((n_step, n_inner), np.float32)
-    to_decay = np.empty((n_step, n_inner), np.float32)
-    states = np.empty((CHUNK + 1) * STATES * LANES, np.float32)
-    sums = np.empty(n_step * LANES, np.float32)
-    i = take(claim)
-    while i < n_batch:
-        first = i * n_step * n_packed
-        of_heads(dt, i, a, head_dim, n_inner, delta, decay)
-        for t in range(n_step):
-            for c in range(0, n_inner, LANES):
-                at = t * n_inner + c
-                store(gained, at, load(delta, at) * load(u, first + t * n_packed + c))
-        to_gain[:] = np.float32(0.0)
-        to_decay[:] = np.float32(0.0)
-        scan_states_back(
-            rows, first, gained, decay, n_step, n_inner, n_packed, reverse, n_state,
-            starts, i * starts.shape[1] * starts.shape[2], grad, i * n_step * n_inner,
-            states, sums, to_gain, to_decay, grad_rows, first,
-        )  # fmt: skip
-        for t in range(n_step):
-            for m in range(n_head):
-                sum_delta = sum_decay = sum_d = np.float32(0.0)
-                for c in range(m * head_dim, (m + 1) * head_dim):
-                    sum_delta += to_gain[t, c] * u[i, t, c]
-                    sum_decay += to_decay[t, c] * decay[t * n_inner + c]
-                    sum_d += grad[i, t, c] * u[i, t, c]
-                    grad_u[i, t, c] = to_gain[t, c] * dt[i, t, m] + d[m] * grad[i, t, c]
-                grad_dt[i, t, m] = sum_delta + sum_decay * a[m]
-                grad_a[i, m] += sum_decay * dt[i, t, m]
-                grad_d[i, m] += sum_d
-        i = take(claim)

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from ginr.architecture.config import WIDTH_STEP
+
 CHUNK = 64  # steps between the states that a compiled scan keeps
-LANES = 16  # numbers in a vector of the compiled loops
+LANES = WIDTH_STEP  # numbers in a vector of the compiled loops
 STATES = 4  # states that the compiled scan holds in registers, a vector each
 TAPS = 4  # the compiled convolution along a sequence has so many at the least
 COLUMNS = 3 * LANES

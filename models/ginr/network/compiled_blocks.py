@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from ginr.kernels.available import default_backend
 from ginr.kernels.packing import matrix, pack_content, pack_feed_forward, pack_mixer, panels, turned
-from ginr.kernels.sizes import CHUNK, LANES, STATES, whole
+from ginr.kernels.sizes import CHUNK, STATES, whole
 from ginr.network.blocks import BiMamba, Block, ContentPath, FeedForward, Pointwise
 from ginr.network.sequences import SequenceLayout
 
@@ -32,7 +32,7 @@ class CompiledBlock(Block):
         layout: SequenceLayout,
     ) -> tuple[Tensor, Tensor]:
         """As `Block.mix`."""
-        if can_run(mixer, tokens, lps, inner=mixer.norm.numel()):
+        if can_run(mixer, tokens, lps):
             return mix(norm, mixer, tokens, lps, layout)
         return super().mix(norm, mixer, tokens, lps, layout)
 
@@ -57,12 +57,11 @@ class CompiledContentPath(ContentPath):
         return super().onto(lps, tokens)
 
 
-def can_run(module: nn.Module, *lattices: Tensor, inner: int = LANES) -> bool:
-    """Whether a compiled pass can stand in for the module's own `forward`, of `inner` width."""
+def can_run(module: nn.Module, *lattices: Tensor) -> bool:
+    """Whether a compiled pass can stand in for the module's own `forward`."""
     return (
         not torch.is_autocast_enabled("cpu")
         and all(x.device.type == "cpu" and x.dtype == torch.float32 for x in lattices)
-        and all(n % LANES == 0 for n in (inner, *(x.shape[-1] for x in lattices)))
         and all(p.dtype == torch.float32 for p in module.parameters())
         and default_backend(lattices[0].device) == "numba"
     )

@@ -5,21 +5,21 @@
 Letters: B sequences, T steps, M heads, K channels per head, E = M K inner width, S state size,
 C = E + 2 S packed channels: x, then B, then C of the formula, as the convolution leaves them.
 
-Four backends compute the same numbers: `reference` (a plain loop, for tests), `chunked` (matrix
-products, wherever torch runs), `numba` (fused, CPU) and `mamba_ssm` (Triton, CUDA).
+Three backends compute the same numbers: `reference` (a plain loop, for tests), `chunked` (matrix
+products, wherever torch runs) and `mamba_ssm` (Triton, CUDA). The compiled scan of the CPU is a part of
+the mixer's one pass, see `ginr.network.compiled_blocks`.
 """
 
 from importlib import import_module
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ginr.kernels.available import BACKENDS, default_backend, missing
-from ginr.kernels.packing import in_lanes, out_of_lanes
-from ginr.kernels.sizes import CHUNK, LANES, STATES, whole
+from ginr.kernels.available import default_backend, missing
+from ginr.kernels.sizes import CHUNK
 
+SCANS = ("reference", "chunked", "mamba_ssm")
 GRID = 65535  # blocks along an axis of a CUDA grid, of which a Triton kernel takes one per chunk
 
 
@@ -38,11 +38,8 @@ def selective_scan(
     packed (B, T, E + 2 S) any float dtype; dt (B, T, M) > 0; a (M,) < 0; d (M,).
     Returns y (B, T, E) in the dtype of `packed`; the state itself is always float32.
     """
-    backend = backend or default_backend(packed.device)
+    backend = backend or scan_backend(packed.device)
     dt, a, d = dt.float(), a.float(), d.float()
-    if backend == "numba":
-        y: Tensor = _NumbaScan.apply(packed.float(), dt, a, d, n_state, reverse)  # type: ignore[no-untyped-call]
-        return y.to(packed.dtype)
     if reverse:
         packed, dt = packed.flip(1), dt.flip(1)
     x, b, c = _unpack(packed, dt.shape[-1], n_state)
@@ -54,9 +51,15 @@ def selective_scan(
     elif backend == "reference":
         y = _reference_scan(x.float(), dt, a, b.float(), c.float(), d)
     else:
-        raise ValueError(f"scan backend {backend!r}: expected one of {', '.join(BACKENDS)}")
+        raise ValueError(f"scan backend {backend!r}: expected one of {', '.join(SCANS)}")
     y = y.flatten(2).to(packed.dtype)  # (B, T, E)
     return y.flip(1) if reverse else y
+
+
+def scan_backend(device: torch.device) -> str:
+    """The fastest scan that runs on `device` by itself, outside of a compiled mixer."""
+    backend = default_backend(device)
+    return backend if backend in SCANS else "chunked"
 
 
 def causal_conv_silu(
@@ -135,40 +138,3 @@ def _mamba_ssm_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: T
     ]
     y: Tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
     return y
-
-
-class _NumbaScan(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, packed: Tensor, dt: Tensor, a: Tensor, d: Tensor, n_state: int, reverse: bool
-    ) -> Tensor:
-        # Another memory layout of any input would make numba compile for seconds.
-        ctx.n_inner, ctx.n_state = packed.shape[-1] - 2 * n_state, n_state
-        packed = in_lanes(packed.detach(), ctx.n_inner, n_state)
-        packed, dt, a, d = (v.contiguous() for v in (packed, dt, a, d))
-        ctx.sizes = ctx.n_inner // dt.shape[-1], whole(n_state, STATES), reverse
-        n_batch, n_step, _ = packed.shape
-        y = packed.new_empty(n_batch, n_step, whole(ctx.n_inner))
-        starts = y.new_empty(n_batch, -(-n_step // CHUNK), y.shape[2] * ctx.sizes[1])
-        kernels = import_module("ginr.kernels.scan")  # compiled code: loaded on the first scan only
-        kernels.scan_forward(_np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(y), _np(starts))
-        ctx.save_for_backward(packed, dt, a, d, starts)
-        return y[..., : ctx.n_inner]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        packed, dt, a, d, starts = ctx.saved_tensors
-        grad = F.pad(grad, (0, -ctx.n_inner % LANES)).contiguous()
-        grad_packed, grad_dt = torch.zeros_like(packed), torch.empty_like(dt)
-        grad_a = a.new_zeros(packed.shape[0], a.shape[0])
-        grad_d = torch.zeros_like(grad_a)
-        import_module("ginr.kernels.scan_backward").scan_backward(
-            _np(packed), _np(dt), _np(a), _np(d), *ctx.sizes, _np(starts), _np(grad),
-            _np(grad_packed), _np(grad_dt), _np(grad_a), _np(grad_d),
-        )  # fmt: skip
-        grad_packed = out_of_lanes(grad_packed, ctx.n_inner, ctx.n_state)
-        return grad_packed, grad_dt, grad_a.sum(0), grad_d.sum(0), None, None
-
-
-def _np(tensor: Tensor) -> Any:
-    return tensor.detach().numpy()
