@@ -171,7 +171,7 @@ def weights_after(config: GinrConfig, settings: TrainConfig, name: str, **change
         {"weight_decay": 0.1},
         {"precision": "bfloat16"},
         {"degradation": "photo"},
-        {"degradation": "compressed"},
+        {"degradation": "web"},
         {"rate_lps": 0.03},
         {"rate_encoder": 0.03},
         {"rate_decoder": 0.03},

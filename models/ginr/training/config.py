@@ -27,8 +27,8 @@ class TrainConfig:
     """Side of an LR crop in pixels."""
     n_query: int = 4096
     """Pixels asked for in each crop."""
-    degradation: Literal["clean", "photo", "compressed"] = "clean"
-    """How LR is made: by bicubic alone, or also with blur, noise and JPEG."""
+    degradation: Literal["clean", "phone", "web", "film", "photo"] = "clean"
+    """How LR is made: by bicubic alone (clean), or damaged as by a phone, the web, film, or all of it (photo)."""
     accumulate: int = 1
     """Parts that a batch is worked through in, one after another, to save memory."""
     loss: Literal["l1", "charbonnier", "mse"] = "l1"

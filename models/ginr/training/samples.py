@@ -105,7 +105,8 @@ class Sampler:
     def _sample(self, crop: Crop) -> tuple[NDArray[np.float32], ...]:
         side, y, x = len(crop.view), crop.y, crop.x
         hr = crop.view.transpose(2, 0, 1).astype(np.float32)  # (3, n, n)
-        lr = degrade(hr, self.crop, crop.random, PRESETS[self.degradation]) / np.float32(255)
+        lr = degrade(hr, (self.crop, self.crop), crop.random, PRESETS[self.degradation])
+        lr /= np.float32(255)
         coords = (2 * np.stack([y, x], -1) + 1) / side - 1
         cells = np.full((1, 2), 2 / side, np.float32)
         target = hr[:, y, x].T / np.float32(255)
