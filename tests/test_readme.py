@@ -1,4 +1,4 @@
-"""The README's commands and code run as they stand: pytest tests/test_readme.py"""
+"""The commands and the code of README.md and docs/ run as they stand: pytest tests/test_readme.py"""
 
 import re
 import shlex
@@ -6,67 +6,124 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.main import get_command
 
+from ginr.checkpoints.checkpoint import find_checkpoint
+from ginr_cli.app import app
 from ginr_cli.main import main
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*PAGES, *ROOT.glob("C*.md"), *(ROOT / "models").rglob("*.md")]
 
 
-def _commands() -> list[str]:
-    return re.findall(r"^\| `ginr ([^`]*)`", README, re.MULTILINE)
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-def _run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
+def commands(page: Path) -> list[str]:
+    """What follows `ginr` in a page's tables and shell blocks, in order."""
+    found = re.findall(r"^\| `ginr ([^`]*)`", page.read_text(), re.MULTILINE)
+    for block in blocks(page, "sh"):
+        for line in re.split(r"&&|\n", block.replace("\\\n", " ")):
+            found += re.findall(r"(?:^ *ginr|-m ginr_cli(?: --)?) (.*)", line)
+    return [line.strip() for line in found]
+
+
+COMMANDS = list(dict.fromkeys(line for page in PAGES for line in commands(page)))
+# Not here: devices that are lacking, and the sample, which has a test of its own.
+CHEAP = [line for line in COMMANDS if not re.search("cuda|sample_images", line)]
+
+
+def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr("sys.argv", ["ginr", *shlex.split(line)])
     with pytest.raises(SystemExit) as end:
         main()
     return int(end.value.code or 0)
 
 
-def test_the_main_job_works_from_another_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    line = re.search(r"pip install \. && ginr (.*)", README)
-    assert line
-    (tmp_path / "sample_images").mkdir()
-    sample = Path(shlex.split(line[1])[1])
-    (tmp_path / sample).write_bytes((ROOT / sample).read_bytes())
-    monkeypatch.chdir(tmp_path)
-    assert _run(line[1], monkeypatch) == 0
-    with Image.open(tmp_path / "sample_images" / "photo_osprey_x3.7.png") as image:
-        assert image.size == (1243, 932)
-
-
-@pytest.mark.parametrize("line", [c for c in _commands() if not c.startswith("train")])
-def test_every_command_of_the_table_runs(
-    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    picture = Image.new("RGB", (160, 100), "red")
-    (tmp_path / "album").mkdir()
-    (tmp_path / "photos").mkdir()
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the pictures and runs that the commands name."""
     noise = Image.effect_noise((160, 100), 60).convert("RGB")
-    noise.save(tmp_path / "photos" / "noise.png")
-    for name in ("photo.jpg", "scan.tif", "album/one.png"):
-        picture.save(tmp_path / name)
+    for folder in ("photos", "Set5", "Set14", "album"):
+        (tmp_path / folder).mkdir()
+        noise.save(tmp_path / folder / "noise.png")
+    for name in ("photo.jpg", "scan.tif"):
+        Image.new("RGB", (160, 100), "red").save(tmp_path / name)
     Image.new("RGB", (480, 640), "white").save(tmp_path / "page.jpg")
+    for name in ("my_run", "base"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").symlink_to(find_checkpoint("small"))
+    (tmp_path / "my_run" / "config.toml").write_text("rate = 1e-3")
+    (tmp_path / "sample_images").mkdir()
+    for sample in (ROOT / "sample_images").glob("photo_*.png"):
+        (tmp_path / "sample_images" / sample.name).write_bytes(sample.read_bytes())
     monkeypatch.chdir(tmp_path)
-    assert _run(line, monkeypatch) == 0
+    return tmp_path
 
 
-def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert code
-    (tmp_path / "sample_images").symlink_to(ROOT / "sample_images")
-    monkeypatch.chdir(tmp_path)
-    exec(compile("".join(code), "README.md", "exec"), {})
-    assert (tmp_path / "osprey.safetensors").exists()
-    with Image.open(tmp_path / "osprey_large.png") as image:
+def test_the_main_job_works_from_another_folder(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = re.search(r"pip install \. && ginr (.*)", PAGES[0].read_text())
+    assert line and run(line[1], monkeypatch) == 0
+    with Image.open(elsewhere / "sample_images" / "photo_osprey_x3.7.png") as image:
         assert image.size == (1243, 932)
 
 
-def test_every_linked_file_exists() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert links
-    for link in links:
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_is_one_of_the_program(line: str) -> None:
+    name, *rest = shlex.split(line)
+    get_command(app).commands[name].make_context(name, rest)  # raises for an unknown option
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("line", [line for line in CHEAP if not line.startswith("train")])
+def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if line.startswith("reconstruct photo.safetensors"):
+        assert run("reconstruct photo.jpg --save-field photo.safetensors", monkeypatch) == 0
+    assert run(line, monkeypatch) == 0
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("line", [line for line in CHEAP if line.startswith("train")])
+def test_every_setting_of_a_training_is_known(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(f"{line} --show-config", monkeypatch) == 0
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    "options",
+    [option for page in PAGES for option in re.findall(r"`(--[a-z-]+ [^`]*)`", page.read_text())],
+)
+def test_every_option_named_alone_is_one_of_a_command(options: str) -> None:
+    name, *_ = shlex.split(options)
+    every = (option for c in get_command(app).commands.values() for option in c.params)
+    assert any(name in option.opts for option in every)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=str)
+def test_the_python_of_a_page_runs(page: Path, elsewhere: Path) -> None:
+    before = set(elsewhere.iterdir())
+    exec(compile("".join(blocks(page, "python")), page.name, "exec"), {})
+    written = {path.name: path for path in {*elsewhere.iterdir()} - before}
+    assert written
+    if "osprey_large.png" in written:
+        with Image.open(written["osprey_large.png"]) as image:
+            assert image.size == (1243, 932)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]*)(?:#([^)]*))?\)", page.read_text())
+    for path, anchor in links:
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
