@@ -79,9 +79,9 @@ def train(
         console.result(to_toml(network, settings, documented=True).rstrip())
         return
     from ginr.training.loop import train as run_training
-    from ginr.training.processes import Team
+    from ginr.training.processes import ProcessGroup
 
-    team = Team(settings.device)
+    team = ProcessGroup(settings.device)
     deadline = None if stop_after is None else began + 60 * stop_after
     with (Session if team.is_main else Listener)(settings, team, deadline) as session:
         path = run_training(network, settings, session, team)

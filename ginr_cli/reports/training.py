@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ginr.measuring.held_out import Scores
     from ginr.training.collect import Collection
     from ginr.training.config import TrainConfig
-    from ginr.training.processes import Team
+    from ginr.training.processes import ProcessGroup
     from ginr.training.progress import Progress
 
 _MOST_NAMED = 10
@@ -84,7 +84,9 @@ class TrainingMeter(console.Bar):
 class Listener:
     """A process of a run that says nothing, and stops at a signal or in time; the others of several."""
 
-    def __init__(self, settings: "TrainConfig", team: "Team", deadline: float | None) -> None:
+    def __init__(
+        self, settings: "TrainConfig", team: "ProcessGroup", deadline: float | None
+    ) -> None:
         """A run with `settings`, stopped when the monotonic clock says `deadline`, if it is given."""
         self._settings, self._team, self._deadline = settings, team, deadline
         self._request = StopRequest()

@@ -177,7 +177,7 @@ def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
         (["photos", "--preset", "huge"], 2, "preset huge is not known: use one of small"),
         (["photos", "--crop", "64"], 1, "photos: no picture has 64 pixels on its shorter side"),
         (["missing"], 1, "missing does not exist: name a folder of pictures"),
-        (["photos/a.png"], 1, "photos/a.png is no folder: name a folder of pictures"),
+        (["photos/a.png"], 1, "photos/a.png is not a folder: name a folder of pictures"),
         (["empty"], 1, "empty: no picture to train on: put some of"),
         (["broken"], 1, "broken: no picture to train on, 1 cannot be read"),
         (["photos", "--run", "notes.txt"], 1, "notes.txt cannot be written to"),

@@ -1,4 +1,4 @@
-"""The protocol of `ginr evaluate` against values worked by hand.
+"""The protocol of `ginr evaluate` against values computed by hand.
 
 Run: pytest tests/measuring/test_benchmark.py
 """

@@ -1,4 +1,4 @@
-"""Scores of a network while it learns: pytest tests/measuring/test_held_out.py"""
+"""Scores of a network during training: pytest tests/measuring/test_held_out.py"""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import torch
 from ginr.array_types import Image
 from ginr.measuring.held_out import MOST_DB, comparison, validate
 from ginr.network.model import Ginr
+from ginr.pictures import read_picture
 from ginr.pictures.resize import benchmark_pair
-from ginr.training.collect import load_images
 
 
 def noise(side: int) -> Image:
@@ -19,7 +19,7 @@ def noise(side: int) -> Image:
 
 @pytest.fixture
 def silent(tiny_model: Ginr) -> Ginr:
-    """A network whose field is zero everywhere: bicubic."""
+    """A network whose field is zero everywhere, so that its result is bicubic."""
     with torch.no_grad():
         tiny_model.decoder.head.weight.zero_()
         tiny_model.decoder.head.bias.zero_()
@@ -27,7 +27,8 @@ def silent(tiny_model: Ginr) -> Ginr:
 
 
 def test_a_silent_network_gains_nothing_over_bicubic(silent: Ginr, sample_images: Path) -> None:
-    images = [image for _, image in load_images([sample_images])][:2]
+    names = ("before_after.png", "line_art.png")
+    images = [read_picture(sample_images / name).samples for name in names]
     scores = validate(silent, images, (2.0, 3.7))
     assert scores.gain == pytest.approx({"x2": 0, "x3.7": 0}, abs=0.02)
     assert all(20 < psnr < 50 for psnr in scores.psnr.values())
@@ -43,7 +44,7 @@ def test_a_scale_is_measured_on_the_pictures_that_are_large_enough(silent: Ginr)
 def test_at_x1_there_is_nothing_to_gain_over_bicubic(silent: Ginr) -> None:
     scores = validate(silent, [noise(40)], (1.0, 2.0))
     assert scores.gain.keys() == {"x2"}
-    assert scores.psnr["x1"] == MOST_DB  # a field of nothing on the picture itself
+    assert scores.psnr["x1"] == MOST_DB  # a zero field on the picture itself
 
 
 def test_flat_pictures_count_as_reproduced(silent: Ginr) -> None:

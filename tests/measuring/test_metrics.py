@@ -1,4 +1,4 @@
-"""PSNR against values worked by hand, SSIM against those and scikit-image.
+"""PSNR against values computed by hand, SSIM against those and scikit-image.
 
 Run: pytest tests/measuring/test_metrics.py
 """

@@ -1,4 +1,4 @@
-"""What the tests of training share: pictures that can and cannot be learned, a watcher that counts."""
+"""Shared by the tests of training: pictures that can and cannot be learned, a watcher that counts."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A folder of pictures sorted out for training: what is used, held out, or left out and why.
+"""Which pictures of a folder are trained on, held out, or left out and why.
 
 Run: pytest tests/training/test_collect.py
 """
@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from ginr.errors import GinrError
-from ginr.training.collect import collect, load_images
+from ginr.pictures import read_picture
+from ginr.training.collect import collect, rgb_of
 from ginr.training.store import PictureStore
 
 from .support import noise
@@ -24,7 +25,7 @@ def store(tmp_path: Path) -> PictureStore:
 
 
 def put(folder: Path, *sides: int) -> None:
-    """Pictures 00.png, 01.png ... of these shorter sides, each of a colour of its own."""
+    """Pictures 00.png, 01.png ... with these shorter sides, each with its own colour."""
     folder.mkdir(parents=True, exist_ok=True)
     for k, side in enumerate(sides):
         Image.new("RGB", (side + 5, side), (k, 2 * k, 99)).save(folder / f"{k:02}.png")
@@ -73,7 +74,7 @@ def test_what_is_left_out_is_named(tmp_path: Path, store: PictureStore) -> None:
     ("prepare", "words"),
     [
         (lambda folder: None, "photos does not exist: name a folder"),
-        (lambda folder: folder.touch(), "photos is no folder: name a folder"),
+        (lambda folder: folder.touch(), "photos is not a folder: name a folder"),
         (lambda folder: folder.mkdir(), "photos: no picture to train on: put some of .avif, .bmp"),
         (lambda folder: put(folder, 15, 9), "photos: no picture has 16 pixels on its shorter side"),
     ],
@@ -107,17 +108,14 @@ def test_pictures_of_every_kind_become_8_bit_colour(tmp_path: Path) -> None:
     Image.fromarray(noise(9)).save(tmp_path / "b.png")
     Image.fromarray(np.dstack([noise(9), grey])).save(tmp_path / "c.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "d.png")
-    (tmp_path / "e.png").write_text("no picture")
-    (tmp_path / "f.txt").write_text("no picture")
-    found = list(load_images([tmp_path]))
-    assert [path.name for path, _ in found] == ["a.png", "b.png", "c.png", "d.png"]
-    for _, image in found:
+    found = [rgb_of(read_picture(tmp_path / f"{name}.png")) for name in "abcd"]
+    for image in found:
         assert image.shape == (9, 9, 3)
         assert image.dtype == np.uint8
     for index in (0, 3):
-        assert np.array_equal(found[index][1], np.repeat(grey[..., None], 3, -1))
+        assert np.array_equal(found[index], np.repeat(grey[..., None], 3, -1))
     for index in (1, 2):
-        assert np.array_equal(found[index][1], noise(9))
+        assert np.array_equal(found[index], noise(9))
 
 
 @pytest.mark.parametrize(("budget", "n_mapped"), [(0, 3), (2_000, 3), (1e9, 0)])

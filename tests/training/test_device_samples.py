@@ -1,4 +1,4 @@
-"""Crops cut where the pictures lie, on a device: those of the plain sampler, in other operations.
+"""Crops cut on a device equal those of the plain sampler.
 
 Run: pytest tests/training/test_device_samples.py
 """

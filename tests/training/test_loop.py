@@ -1,4 +1,4 @@
-"""Training: batches that repeat, a loss that falls, runs that stop and go on as if they had not.
+"""Training: the loss falls, and stopped runs resume as if they had never stopped.
 
 Run: pytest tests/training/test_loop.py
 """
@@ -61,7 +61,7 @@ def test_the_averaged_weights_remember_no_step(tiny_config: GinrConfig) -> None:
     before = weights.average["lps"].clone()
     with torch.no_grad():
         model.lps.add_(1)
-    weights.follow(0.75)
+    weights.update_average(0.75)
     torch.testing.assert_close(weights.average["lps"], before + 0.25)
     assert all(average.grad_fn is None for average in weights.average.values())
 
@@ -89,7 +89,7 @@ def test_a_run_stopped_at_once_starts_from_its_beginning(
 def test_a_network_with_idle_parameters_is_saved_and_resumed(
     tiny_config: GinrConfig, settings: TrainConfig, content: Any
 ) -> None:
-    # Without content in every block nothing reads the tokens of the last block.
+    # Without content in every block, nothing reads the tokens of the last block.
     config = dataclasses.replace(tiny_config, content=content)
     first, second = Log(2), Log()
     train(config, settings, first)
@@ -115,8 +115,11 @@ def test_the_checkpoint_says_how_it_was_trained(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"network.n_blocks": 1}, r"run: a run with network\.n_blocks = 2, not 1; set it so"),
-        ({"crop": 9}, "run: a run with crop = 8, not 9; set it so, or choose another run folder"),
+        ({"network.n_blocks": 1}, r"run: a run with network\.n_blocks = 2, not 1: set it to that"),
+        (
+            {"crop": 9},
+            "run: a run with crop = 8, not 9: set it to that, or choose another run folder",
+        ),
         ({"seed": 1}, "a run with seed = 0, not 1"),
     ],
 )
@@ -207,7 +210,7 @@ def test_half_of_the_bits_give_nearly_the_same_loss(
 
 
 def rates_of(config: GinrConfig, settings: TrainConfig, **change: Any) -> list[float]:
-    """The rate of every step over its peak."""
+    """The rate of every step, divided by its peak."""
     weights_after(config, settings, "rates", log_steps=1, **change)
     log = (settings.run.with_name("rates") / "metrics.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in log]
@@ -273,7 +276,7 @@ def test_a_checkpoint_of_another_shape_is_refused(
 def test_other_pictures_are_another_run(tiny_config: GinrConfig, settings: TrainConfig) -> None:
     train(tiny_config, settings, Log(1))
     Image.fromarray(noise(40)).save(settings.folders[0] / "2.png")
-    with pytest.raises(CheckpointError, match=r"run: a run with other pictures; .* --init "):
+    with pytest.raises(CheckpointError, match=r"run: a run with other pictures: .* --init "):
         train(tiny_config, settings, Log())
 
 

@@ -1,4 +1,4 @@
-"""The Muon optimizer against its formula, a matrix at a time, and AdamW beside it.
+"""The Muon optimizer against its formula, one matrix at a time, and against AdamW.
 
 Run: pytest tests/training/test_muon.py
 """

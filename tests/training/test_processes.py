@@ -19,7 +19,7 @@ from ginr.architecture.config import GinrConfig
 from ginr.errors import GinrError
 from ginr.training.config import TrainConfig
 from ginr.training.loop import train
-from ginr.training.processes import Team
+from ginr.training.processes import ProcessGroup
 from ginr.training.settings import to_toml
 
 from .support import Log
@@ -48,7 +48,7 @@ def test_two_processes_stopped_by_ctrl_c_and_resumed_have_the_losses_of_one(
     together = replace(together, device="cpu")
     plan = tmp_path / "plan.toml"
     plan.write_text(to_toml(tiny_config, together))
-    # Without -- torchrun would take --run for short of its own --run-path.
+    # Without --, torchrun would take --run for its own --run-path.
     command = ["-m", "ginr_cli", "--", "train", "--config", str(plan), "--run", str(settings.run)]
     options: dict[str, Any] = {"stdout": PIPE, "stderr": PIPE, "text": True}
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
@@ -83,7 +83,7 @@ def test_two_processes_stopped_by_ctrl_c_and_resumed_have_the_losses_of_one(
 
 
 def test_one_process_is_alone() -> None:
-    team = Team("cpu")
+    team = ProcessGroup("cpu")
     assert (team.n, team.rank, team.is_main, list(team.share(3))) == (1, 0, True, [0, 1, 2])
     assert team.mean(2.5) == team.of_main(2.5) == 2.5
     assert team.any(True) and not team.any(False)
@@ -93,13 +93,13 @@ def test_without_accelerate_several_processes_are_refused(monkeypatch: pytest.Mo
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(GinrError, match=r"2 processes .* pip install 'ginr\[train\]'"):
-        Team("cpu")
+        ProcessGroup("cpu")
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(
     tiny_config: GinrConfig, settings: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    team = Team("cpu")
+    team = ProcessGroup("cpu")
     team.n = 3
     with pytest.raises(GinrError, match="batch is 2: not a multiple of 3 processes"):
         train(tiny_config, settings, Log(), team)

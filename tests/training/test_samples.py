@@ -1,4 +1,4 @@
-"""Crops and what is asked of them: reproducible, of the promised shapes, bicubic of their pixels.
+"""Batches: reproducible, of the documented shapes, LR by bicubic, targets from the crop.
 
 Run: pytest tests/training/test_samples.py
 """
@@ -57,7 +57,7 @@ def test_lr_is_bicubic_of_the_crop_and_targets_are_its_pixels(index: int) -> Non
     y, x = place.round().long().T.numpy()
     target = (batch.target[0] * 255).round().byte().numpy()
     lr = (batch.pixels[0] * 255).round().byte().permute(1, 2, 0).numpy()
-    # The crop is the one square of the picture, turned or mirrored, that has those pixels there.
+    # Only one square of the picture, turned or mirrored, has those pixels in those places.
     squares = [
         turned
         for top, left, turns in product(range(15 - side), range(15 - side), range(4))

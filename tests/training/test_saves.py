@@ -54,7 +54,7 @@ def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(
         to_toml(tiny_config, settings).replace("save_minutes = 3.0", "save_minutes = 1e-9")
     )
     command = [sys.executable, "-c", KILLED, str(plan), str(deadly)]
-    # Torch chooses other convolutions for another number of threads: the same bits need the same.
+    # Equal bits need the same number of threads, by which torch chooses its convolutions.
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
     assert len(list(settings.run.glob(".*.tmp"))) == 1

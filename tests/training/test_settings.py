@@ -1,4 +1,4 @@
-"""Settings laid over each other: what wins, what is refused and in which words.
+"""Merged settings: which one wins, and what is refused with which message.
 
 Run: pytest tests/training/test_settings.py
 """
@@ -39,7 +39,7 @@ def test_a_preset_may_be_trained_in_its_own_way() -> None:
     config, settings = chosen({"preset": "reconstruct", "rate": 1e-3})
     assert config == RECONSTRUCT
     assert (settings.crop, settings.scales) == (64, (1.0, 1.5, 2.0))
-    assert settings.rate == 1e-3  # what is said wins
+    assert settings.rate == 1e-3  # explicit values win
     assert all(preset in PRESETS for preset in TRAINING)
 
 

@@ -1,4 +1,4 @@
-"""How far a network is while it learns: PSNR-Y on held-out pictures beside bicubic's, and pictures of it."""
+"""How well a network does during training: PSNR-Y on held-out pictures, next to bicubic's."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from ginr.network.model import Ginr
 from ginr.pictures.resize import benchmark_pair, bicubic_8bit
 
 MOST_DB = 60.0
-"""PSNR from which on a picture counts as reproduced: bicubic makes flat pictures without any error."""
+"""Limit on the PSNR of a picture: bicubic has no error on flat ones."""
 
 SIDE = 256
-"""Pixels along a side of the middle of a picture that is measured."""
+"""Pixels on a side of the part of a picture that is measured, its middle."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +24,23 @@ class Scores:
     """Means over the held-out pictures in dB, by scale: `x2`, `x3.7`."""
 
     gain: dict[str, float]
-    """PSNR-Y over bicubic; not at x1, where bicubic is the picture itself."""
+    """PSNR-Y over bicubic; not for x1, where bicubic is the picture itself."""
     psnr: dict[str, float]
-    """PSNR-Y."""
 
 
 def validate(model: Ginr, images: Sequence[Image], scales: Sequence[float]) -> Scores:
-    """The scores of a network on 8-bit images (H, W, 3), of each the middle 256x256.
+    """The scores of a network on the middle 256x256 of 8-bit images (H, W, 3).
 
-    A scale is measured on the pictures of at least four LR pixels a side, and left out without one.
+    A scale is measured on the pictures with at least four LR pixels a side, and left out without any.
     """
     gain, psnr = {}, {}
     for scale in scales:
         fit = [_middle(image) for image in images if min(image.shape[:2]) >= 4 * scale]
-        if not fit:
-            continue
-        both = np.array([_psnr_of(model, image, scale) for image in fit]).mean(axis=0)
-        psnr[f"x{scale:g}"] = float(both[0])
-        if scale > 1:
-            gain[f"x{scale:g}"] = float(both[0] - both[1])
+        if fit:
+            ours, bicubic = np.mean([_psnr_of(model, image, scale) for image in fit], axis=0)
+            psnr[f"x{scale:g}"] = float(ours)
+            if scale > 1:
+                gain[f"x{scale:g}"] = float(ours - bicubic)
     return Scores(gain, psnr)
 
 
@@ -52,18 +50,15 @@ def comparison(model: Ginr, image: Image, scale: float) -> Image:
     return np.concatenate([bicubic_8bit(lr, *hr.shape[:2]), _enlarged(model, lr, hr), hr], axis=1)
 
 
-def _psnr_of(model: Ginr, image: Image, scale: float) -> tuple[float, float]:
-    """Ours and bicubic's."""
+def _psnr_of(model: Ginr, image: Image, scale: float) -> list[float]:
+    """PSNR-Y of the network and of bicubic."""
     hr, lr = benchmark_pair(image, scale)
-    ours, bicubic = (
-        min(MOST_DB, psnr_y(result, hr, math.ceil(scale)))
-        for result in (_enlarged(model, lr, hr), bicubic_8bit(lr, *hr.shape[:2]))
-    )
-    return ours, bicubic
+    results = _enlarged(model, lr, hr), bicubic_8bit(lr, *hr.shape[:2])
+    return [min(MOST_DB, psnr_y(result, hr, math.ceil(scale))) for result in results]
 
 
 def _enlarged(model: Ginr, lr: Image, hr: Image) -> Image:
-    """`lr` at the size of `hr`."""
+    """`lr` enlarged by the network to the size of `hr`."""
     pixels = torch.from_numpy(lr.transpose(2, 0, 1).astype(np.float32) / 255)[None]
     with torch.inference_mode():
         rgb = model.encode(pixels.to(model.lps.device)).render(hr.shape[:2])[0]

@@ -1,4 +1,4 @@
-"""How close two 8-bit pictures are, PSNR and SSIM, the way super-resolution tables count it."""
+"""PSNR and SSIM of two 8-bit pictures, as in super-resolution tables."""
 
 import math
 
@@ -12,7 +12,7 @@ from ginr.array_types import Image
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255.0
 
 SSIM_SIDE = 11
-"""Pixels along a side of SSIM's window: a picture needs as many within its border."""
+"""Side of the window of SSIM in pixels: a picture needs as many inside its border."""
 _SSIM_SIGMA = 1.5
 _SSIM_K = 0.01, 0.03
 
@@ -20,8 +20,8 @@ _SSIM_K = 0.01, 0.03
 def luma(image: Image) -> NDArray[np.float64]:
     """Y of an 8-bit image (H, W, 3) or (H, W, 1), float64 (H, W), not rounded.
 
-    RGB gives studio range, [16, 235]. Grey samples are Y already and stay as they are, as in the
-    published tables: Set14's `bridge` would gain 1.3 dB from a detour through RGB.
+    RGB gives studio range, [16, 235]. Grey samples count as Y unchanged, as in published tables:
+    taken as RGB, Set14's `bridge` would have 1.3 dB more.
     """
     if image.shape[-1] == 1:
         return image[..., 0].astype(np.float64)
@@ -31,8 +31,8 @@ def luma(image: Image) -> NDArray[np.float64]:
 def psnr_y(a: Image, b: Image, border: int) -> float:
     """PSNR in dB on Y (peak 255, not rounded) of two 8-bit images (H, W, 3) or (H, W, 1).
 
-    `border` pixels are left out on every side; tables use the scale, rounded up. Equal images
-    give infinity. Raises `ValueError` for unequal shapes, other dtypes or nothing inside.
+    `border` pixels are left out on every side; tables use the scale, rounded up. Equal images have
+    infinity. Raises `ValueError` for unequal shapes, other dtypes or an empty inside.
     """
     a, b = _inside(a, b, border)
     return _psnr(luma(a) - luma(b))
@@ -49,8 +49,8 @@ def ssim_y(a: Image, b: Image, border: int) -> float:
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
     structural similarity", IEEE Transactions on Image Processing 13(4), 2004, equation 13: a
-    Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, the mean over the windows that
-    lie wholly inside. Raises `ValueError` where there is none.
+    Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, averaged over all windows that lie
+    inside. Raises `ValueError` if there is none.
     """
     a, b = _inside(a, b, border)
     if min(a.shape[:2]) < SSIM_SIDE:
@@ -67,7 +67,7 @@ def ssim_y(a: Image, b: Image, border: int) -> float:
 
 
 def _windowed(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian means of (H, W) over the windows wholly inside, (H - 10, W - 10)."""
+    """Gaussian means of (H, W) over all windows inside, (H - 10, W - 10)."""
     offset = np.arange(SSIM_SIDE) - SSIM_SIDE // 2
     weights = np.exp(-(offset**2) / (2 * _SSIM_SIGMA**2))
     weights /= weights.sum()

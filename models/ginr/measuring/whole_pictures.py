@@ -1,4 +1,4 @@
-"""How alike two pictures of any size and kind are: the metrics band by band, in bounded memory."""
+"""PSNR and SSIM of two pictures of any size and kind, band by band in bounded memory."""
 
 import math
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from ginr.array_types import Image
 from ginr.measuring.metrics import SSIM_SIDE, psnr_rgb, psnr_y, ssim_y
 from ginr.pictures import Picture, quantize
 
-BAND = 512  # rows that are compared at a time
+BAND = 512  # rows compared at a time
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two pictures are, in 8 bits, colour times alpha; PSNR in dB, infinite for equals."""
+    """PSNR in dB (infinite for equal pictures) and SSIM, in 8 bits, of colour times alpha."""
 
     psnr_rgb: float
     psnr_y: float
     ssim_y: float | None
-    """None where a side is shorter than SSIM's window."""
+    """None if a side is shorter than the window of SSIM."""
 
 
 def likeness(a: Picture, b: Picture) -> Likeness:
-    """PSNR over colours and on studio-range Y, SSIM on Y, of two pictures of one size, no border."""
+    """PSNR over RGB and on studio-range Y, and SSIM on Y, of two pictures of equal size, no border."""
     height, width = a.height, a.width
     squares_rgb = squares_y = similar = 0.0
     n_window = height - SSIM_SIDE + 1

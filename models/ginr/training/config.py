@@ -1,7 +1,7 @@
-"""How a network is trained: one flat frozen dataclass; what each field means stands below it."""
+"""How a network is trained: one frozen dataclass; the string below each field explains it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,14 +11,14 @@ from ginr.errors import GinrError
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train; `run` holds everything that is written. Raises GinrError for nonsense."""
+    """How to train. Raises GinrError for a value out of range."""
 
     folders: tuple[Path, ...]
-    """Folders of pictures to learn from, those in subfolders included."""
+    """Folders of pictures to learn from, including their subfolders."""
     run: Path
-    """Where the run is kept: its checkpoint, and how to go on."""
+    """Folder of the run: its checkpoint and what it resumes from."""
     minutes: float = 60.0
-    """Length of the whole run, over all the times it goes on; the rate reaches zero at its end."""
+    """Length of the whole run, over all calls; the learning rate reaches zero at its end."""
     steps: int | None = None
     """Length in steps, instead of minutes."""
     batch: int = 8
@@ -26,41 +26,41 @@ class TrainConfig:
     crop: int = 32
     """Side of an LR crop in pixels."""
     n_query: int = 4096
-    """Pixels asked for in each crop."""
+    """Pixels queried in each crop."""
     degradation: Literal["clean", "phone", "web", "film", "photo"] = "clean"
-    """How LR is made: by bicubic alone (clean), or damaged as by a phone, the web, film, or all of it (photo)."""
+    """How LR is made: by bicubic alone (clean), or damaged as by a phone, the web, film, or any of them (photo)."""
     accumulate: int = 1
-    """Parts that a batch is worked through in, one after another, to save memory."""
+    """Parts that a batch is split into, computed one after another to save memory."""
     loss: Literal["l1", "charbonnier", "mse"] = "l1"
-    """How far a colour is off: absolute, smooth absolute (a corner of 1e-3) or squared."""
+    """Absolute, smooth absolute (with a corner of 1e-3) or squared error of the colours."""
     optimizer: Literal["muon", "adam", "adamw"] = "muon"
     """Muon for the encoder's matrices and AdamW for the rest, or one for all; betas 0.9 and 0.99."""
     weight_decay: float = 0.0
-    """Pull of all weights towards zero; but for Adam's it is apart from the gradient."""
+    """Weight decay of all weights, decoupled from the gradient except with Adam."""
     rate: float = 3e-3
     """Learning rate at its peak."""
     rate_lps: float | None = None
-    """That of the LPs, where it differs."""
+    """Learning rate of the LPs, if different."""
     rate_encoder: float | None = None
-    """That of the encoder, where it differs."""
+    """Learning rate of the encoder, if different."""
     rate_decoder: float | None = None
-    """That of the decoder, where it differs."""
+    """Learning rate of the decoder, if different."""
     warm_up: int = 200
-    """Steps from zero to the peak, a tenth of the run at the most."""
+    """Steps from zero to the peak rate, at most a tenth of the run."""
     ema: float = 0.999
-    """What the averaged weights keep of themselves at each step, from 0 to less than 1."""
+    """Decay of the averaged weights per step, from 0 to less than 1."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """What most of the network computes in; weights, scans and the loss stay in float32."""
+    """Number format of the encoder; weights, scans and the loss stay in float32."""
     compiled: bool = False
-    """Have torch.compile fuse the blocks: for a GPU, a minute before the first step."""
+    """Fuse the blocks by torch.compile: GPU only, takes a minute before the first step."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     seed: int = 0
-    """Another seed, other crops and weights."""
+    """Random seed of crops and initial weights."""
     n_held_out: int = 16
-    """Pictures kept aside to measure with, a fifth of them all at the most."""
+    """Pictures held out to measure on, at most a fifth of all."""
     save_minutes: float = 3.0
     """Minutes between saves; the averaged weights are measured at each."""
     scales: tuple[float, ...] = (2.0, 3.0, 3.7, 4.0)
@@ -68,52 +68,35 @@ class TrainConfig:
     log_steps: int = 50
     """Steps between the lines of metrics.jsonl."""
     data_threads: int = 1
-    """Threads that cut crops while the network works."""
+    """Threads that make crops while the network computes."""
     memory_gb: float = 4.0
-    """Decoded pictures beyond it are kept in a file of the run folder and mapped into memory."""
+    """Decoded pictures of more than this are kept in a memory-mapped file in the run folder."""
     tensorboard: bool = False
     """Also write numbers and pictures for TensorBoard into the run folder."""
     init: str | None = None
     """Checkpoint, by name or path, whose weights a new run starts from."""
 
-    FREE: ClassVar = frozenset(
-        {
-            "folders",
-            "run",
-            "minutes",
-            "steps",
-            "save_minutes",
-            "scales",
-            "log_steps",
-            "data_threads",
-            "compiled",
-        }
-        | {"device", "init", "memory_gb", "tensorboard"}
-    )
-    """Fields that may differ when a run goes on; another value of any other is another run."""
+    FREE: ClassVar = {"folders", "run", "minutes", "steps", "save_minutes", "scales", "log_steps",
+                      "data_threads", "compiled", "device", "init", "memory_gb", "tensorboard"}  # fmt: skip
+    """Fields that may change when a run is resumed; a change of any other is refused."""
 
     def __post_init__(self) -> None:
+        def check(names: str, wanted: str, fits: Callable[[Any], bool]) -> None:
+            for name in names.split():
+                value = getattr(self, name)
+                if value is not None and not fits(value):
+                    raise GinrError(f"{name} is {value}: give {wanted}")
+
         if not self.folders:
             raise GinrError("folders: name a folder of pictures")
-        counts = ("batch", "crop", "n_query", "accumulate", "warm_up", "n_held_out", "log_steps",
-                  "data_threads", "steps")  # fmt: skip
-        for name in counts:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise GinrError(f"{name} is {value}: give 1 or more")
-        for name in ("minutes", "rate", "rate_lps", "rate_encoder", "rate_decoder", "clip",
-                     "save_minutes", "memory_gb"):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:  # NaN is not either
-                raise GinrError(f"{name} is {value}: give a number above 0")
-        if not 0 <= self.weight_decay < math.inf:
-            raise GinrError(f"weight_decay is {self.weight_decay}: give 0 or more")
-        if not self.scales or not all(1 <= scale <= 30 for scale in self.scales):
-            raise GinrError(f"scales is {list(self.scales)}: give numbers from 1 to 30")
-        if not 0 <= self.ema < 1:
-            raise GinrError(f"ema is {self.ema}: give a number from 0 to less than 1")
-        if not 0 <= self.seed < 2**63:
-            raise GinrError(f"seed is {self.seed}: give a number from 0 to {2**63 - 1}")
+        counts = "batch crop n_query accumulate warm_up n_held_out log_steps data_threads steps"
+        check(counts, "1 or more", lambda n: n >= 1)
+        above_0 = "minutes rate rate_lps rate_encoder rate_decoder clip save_minutes memory_gb"
+        check(above_0, "a number above 0", lambda x: 0 < x < math.inf)  # NaN fails too
+        check("weight_decay", "0 or more", lambda x: 0 <= x < math.inf)
+        check("scales", "numbers from 1 to 30", lambda s: s and all(1 <= x <= 30 for x in s))
+        check("ema", "a number from 0 to less than 1", lambda x: 0 <= x < 1)
+        check("seed", f"a number from 0 to {2**63 - 1}", lambda n: 0 <= n < 2**63)
         if self.batch % self.accumulate:
             raise GinrError(
                 f"batch is {self.batch}: not a multiple of accumulate, {self.accumulate}"
@@ -124,4 +107,4 @@ TRAINING: Mapping[str, Mapping[str, Any]] = {
     "base": {"rate": 2e-3, "batch": 32, "crop": 48},
     "reconstruct": {"crop": 64, "n_query": 1024, "rate": 2e-3, "scales": (1.0, 1.5, 2.0)},
 }
-"""How a preset of `ginr.architecture.config.PRESETS` is trained unless told otherwise, where that differs."""
+"""Defaults that differ for a preset of `ginr.architecture.config.PRESETS`."""

@@ -1,7 +1,7 @@
-"""Forward and backward of a step on a GPU, recorded once as a CUDA graph and replayed for every batch.
+"""Forward and backward pass of a step on a GPU, recorded once as a CUDA graph and replayed.
 
 A step of a small network is thousands of short kernels, which Python launches more slowly than a GPU
-runs them; a graph of them is launched at once.
+runs them; a graph launches them all at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,23 +12,23 @@ from torch import Tensor
 from ginr.training.samples import Batch
 
 N_WARM_UP = 2
-"""Plain calls before the recording: kernels are chosen and compiled in them."""
+"""Plain calls before the recording, in which kernels are chosen and compiled."""
 
 
-class Recorded:
-    """`learn` of batches of one size, which leaves gradients and returns a tensor of numbers."""
+class GraphedStep:
+    """A function of batches of one size that leaves gradients and returns a tensor."""
 
     def __init__(
-        self, learn: Callable[[Batch], Tensor], parameters: Sequence[torch.nn.Parameter]
+        self, compute: Callable[[Batch], Tensor], parameters: Sequence[torch.nn.Parameter]
     ) -> None:
-        """`learn` adds to the gradients of `parameters` and waits for nothing."""
-        self._learn, self._parameters = learn, parameters
+        """`compute` adds to the gradients of `parameters` and never synchronizes with the GPU."""
+        self._compute, self._parameters = compute, parameters
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The same as `learn`, where no parameter has a gradient yet.
+        """What `compute` does when no parameter has a gradient yet.
 
-        The answer and the gradients are overwritten by the next call.
+        The next call overwrites the result and the gradients.
         """
         if self._graph is None:
             self._graph = self._record(batch)
@@ -36,7 +36,7 @@ class Recorded:
         self._graph.replay()
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient
-        return self._answer
+        return self._result
 
     def _record(self, batch: Batch) -> torch.cuda.CUDAGraph:
         self._batch = Batch(*(tensor.clone() for tensor in batch.tensors))
@@ -44,16 +44,13 @@ class Recorded:
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(N_WARM_UP):
-                self._learn(self._batch)
-                self._forget()
+                self._compute(self._batch)
+                for parameter in self._parameters:
+                    parameter.grad = None
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # Other threads, which make the next batches, may use the GPU meanwhile.
+        # Threads that make the next batches may use the GPU meanwhile.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._answer = self._learn(self._batch)
+            self._result = self._compute(self._batch)
         self._gradients = [parameter.grad for parameter in self._parameters]
         return graph
-
-    def _forget(self) -> None:
-        for parameter in self._parameters:
-            parameter.grad = None

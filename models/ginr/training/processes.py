@@ -1,7 +1,7 @@
 """The processes that train one network together: one, unless a launcher has started more.
 
-Hugging Face Accelerate starts and connects them (`accelerate launch -m ginr_cli train ...`); it is
-imported only then.
+Hugging Face Accelerate connects them (`accelerate launch -m ginr_cli train ...`); it is imported
+only then.
 """
 
 import os
@@ -13,24 +13,18 @@ from ginr.device import choose_device
 from ginr.errors import GinrError
 
 
-def launched() -> int:
-    """How many processes a launcher says it has started; 1 without one."""
-    words = os.environ.get("WORLD_SIZE", "1")
-    return int(words) if words.isdecimal() else 1
-
-
-class Team:
-    """This process's place among the others, and what they tell each other."""
+class ProcessGroup:
+    """This process's rank and device, and reductions over all `n` processes."""
 
     def __init__(self, device: str = "auto") -> None:
-        """`device` is auto, cpu, cuda or cuda:N; of several processes each has a device of its own.
+        """`device` is auto, cpu, cuda or cuda:N; several processes have one device each.
 
         Raises GinrError without that device, or without Accelerate where it is needed.
         """
-        self.n = launched()
+        started = os.environ.get("WORLD_SIZE", "1")  # set by a launcher
+        self.n, self.rank = int(started) if started.isdecimal() else 1, 0
         if self.n == 1:
             self.device, _ = choose_device(device)
-            self.rank = 0
             return
         try:
             from accelerate import PartialState
@@ -44,11 +38,11 @@ class Team:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process is the one that writes and reports."""
         return self.rank == 0
 
     def share(self, n: int) -> range:
-        """Which of n things, a multiple of the processes, are this process's."""
+        """Which of n items, a multiple of the processes, belong to this process."""
         each = n // self.n
         return range(self.rank * each, (self.rank + 1) * each)
 
@@ -65,16 +59,16 @@ class Team:
         """The mean of a number over all processes."""
         return float(self.total(torch.tensor(value, dtype=torch.float64))) / self.n
 
-    def any(self, said: bool) -> bool:
-        """Whether one process says so."""
-        return (self.n > 1 and self.mean(float(said)) > 0) or (self.n == 1 and said)
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return self.mean(float(flag)) > 0
 
     def of_main(self, value: float) -> float:
         """The main process's number."""
         return self.mean(value * self.n if self.is_main else 0.0)
 
     def average_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
-        """Replace every gradient by its mean, in one message: the networks are small."""
+        """Replaces every gradient by its mean, in one message: the networks are small."""
         if self.n == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]

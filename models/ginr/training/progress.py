@@ -1,4 +1,4 @@
-"""Where a run stands, and who hears of it."""
+"""The state of a run, and the callbacks that receive it."""
 
 import math
 from dataclasses import dataclass
@@ -11,51 +11,51 @@ from ginr.training.config import TrainConfig
 
 @dataclass
 class Progress:
-    """Where a run stands."""
+    """How far a run is, and the numbers of its last step."""
 
     step: int = 0
     seconds: float = 0.0
     loss: float = math.nan
-    """Of the last step, as the settings define it."""
+    """As the settings define it."""
     psnr: float = math.nan
-    """Of the last step's answers, in dB over RGB."""
+    """Of the predicted colours, in dB over RGB."""
     gradient: float = math.nan
-    """Norm of the last step's gradient, before it was clipped."""
+    """Norm of the gradient before clipping."""
     diversity: float = math.nan
-    """Of the LPs as a checkpoint holds them: centred, which keeps it near 1 whatever they are like."""
+    """Of the LPs as a checkpoint stores them: centred, which keeps it near 1 in any case."""
     rank: float = math.nan
-    """Their effective rank, see `ginr.lps.measures.effective_rank`."""
+    """Effective rank of the LPs, see `ginr.lps.measures.effective_rank`."""
     most_rank: int = 0
-    """The largest it could be."""
+    """The largest possible one."""
     cuts_on_device: bool = False
-    """Whether crops are cut by the GPU that trains, the pictures being in its memory."""
+    """Whether crops are cut on the GPU, from pictures in its memory."""
     waiting: float = 0.0
-    """Share of the time since training began or went on that was spent waiting for data."""
+    """Share of the time since this call's first step that was spent waiting for data."""
     computing: float = 0.0
-    """Share of it spent in forward and backward of the network."""
+    """Share of it spent in forward and backward passes."""
 
     def done(self, settings: TrainConfig) -> float:
-        """How much of the run is over, from 0 to 1."""
+        """The fraction of the run that is over, from 0 to 1."""
         if settings.steps is not None:
             return min(1.0, self.step / settings.steps)
         return min(1.0, self.seconds / (settings.minutes * 60))
 
 
 class Watcher(Protocol):
-    """Hears of a run while it lasts, and may ask it to stop."""
+    """Callbacks of a run."""
 
     def loading(self, n_file: int, n_files: int) -> None:
-        """So many of the folders' files are read."""
+        """`n_file` of the folders' files have been read."""
 
     def begin(self, pictures: Collection, progress: Progress) -> None:
-        """What the folders hold and where a resumed run stands; the first step is next."""
+        """The pictures are loaded, a resumed run is restored, and the first step is next."""
 
     def stepped(self, progress: Progress) -> None:
         """A step is done."""
 
     def saved(self, progress: Progress, scores: Scores) -> None:
-        """The run is saved and measured."""
+        """The run has been saved and measured."""
 
     def stop(self) -> bool:
-        """Whether to save and leave, to go on with the same call another time."""
+        """Whether to save and stop; the same call resumes the run."""
         return False

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: the state it goes on from, the checkpoint, its settings."""
+"""The folder of a run: the state it resumes from, its checkpoint and its settings."""
 
 import json
 import tempfile
@@ -19,87 +19,83 @@ from ginr.checkpoints.tensors_file import write_tensors
 from ginr.errors import CheckpointError, GinrError, printable
 from ginr.network.model import Ginr
 from ginr.training.config import TrainConfig
-from ginr.training.settings import keepsake, to_toml, training_facts
+from ginr.training.settings import fixed_settings, to_toml, training_facts
+
+_DAMAGE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
+_MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}  # in the file, and in the optimizer
 
 
 class RunFolder:
-    """The files of one run. A save replaces the one before it at once or not at all."""
+    """The files of one run. A save replaces the one before it completely or not at all."""
 
     def __init__(self, config: GinrConfig, settings: TrainConfig) -> None:
-        """Raises GinrError if nothing can be written there."""
+        """Raises GinrError if the folder cannot be written to."""
         self.config, self.settings = config, settings
         self.state = settings.run / "state.safetensors"
         self.checkpoint = settings.run / "model.safetensors"
         _check_writable(settings.run)
 
     def prepare(self) -> None:
-        """Make the folder and write the resolved settings, which `--config` takes."""
+        """Makes the folder and writes the settings in the form that `--config` takes."""
         path = self.settings.run / "config.toml"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            for file in (self.state, self.checkpoint):  # what a process killed while saving left
+            for file in (self.state, self.checkpoint):  # leftovers of a process killed while saving
                 for rest in path.parent.glob(f".{file.name}.*.tmp"):
                     rest.unlink(missing_ok=True)
             path.write_text(to_toml(self.config, self.settings), "utf-8", "replace")
         except OSError as error:
             raise GinrError(f"{path}: cannot be written: {error.strerror}") from None
 
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and facts of the last save; None without one.
+    def restore(self, weights: "Weights") -> tuple[int, float, int] | None:
+        """Restores the last save; returns its step, its seconds and the pictures' fingerprint.
 
-        Raises CheckpointError for a file that is none, or a run with other settings.
+        None without a save. Raises CheckpointError for a damaged file, or a run with other settings.
         """
         if not self.state.exists():
             return None
         try:
             with safe_open(self.state, framework="pt") as file:
                 facts = json.loads(file.metadata()["ginr.state"])
-            self._compare(facts["settings"])
-            return load_file(self.state), facts
+            self._compare_settings(facts["settings"])
+            weights.restore(load_file(self.state), facts["step"])
+            return facts["step"], float(facts["seconds"]), facts["pictures"]
         except _DAMAGE as error:
-            raise self.unusable(error) from None
+            raise CheckpointError(
+                f"{self.state}: cannot be resumed ({type(error).__name__}: {error}): "
+                "delete it to start again, or choose another run folder"
+            ) from None
 
-    def unusable(self, error: Exception) -> CheckpointError:
-        """What to say of a state that cannot be taken over."""
-        return CheckpointError(
-            f"{self.state}: cannot be resumed ({type(error).__name__}: {error}): "
-            "delete it to start again, or choose another run folder"
-        )
-
-    def _compare(self, before: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(keepsake(self.config, self.settings)))
+    def _compare_settings(self, before: dict[str, Any]) -> None:
+        now = json.loads(json.dumps(fixed_settings(self.config, self.settings)))
         for key in before | now:
             if before.get(key) != now.get(key):
                 raise CheckpointError(
                     f"{self.settings.run}: a run with {key} = {before.get(key)}, not "
-                    f"{now.get(key)}; set it so, or choose another run folder"
+                    f"{now.get(key)}: set it to that, or choose another run folder"
                 )
 
     def compare_pictures(self, before: int, now: int) -> None:
         """Raises CheckpointError if the `fingerprint` of the training pictures has changed."""
         if before != now:
             raise CheckpointError(
-                f"{self.settings.run}: a run with other pictures; to train on with these, choose "
+                f"{self.settings.run}: a run with other pictures: to train on these, choose "
                 f"another run folder and --init {printable(self.checkpoint)}"
             )
 
     def save_state(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write what the run goes on from. Raises CheckpointError, the last save then stays."""
-        every = {"settings": keepsake(self.config, self.settings), **facts}
+        """Writes what the run resumes from. Raises CheckpointError and keeps the last save."""
+        every = {"settings": fixed_settings(self.config, self.settings), **facts}
         write_tensors(self.state, tensors, {"ginr.state": json.dumps(every)})
 
     def save_checkpoint(self, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write the averaged weights. Raises CheckpointError, the last save then stays."""
+        """Writes the averaged weights. Raises CheckpointError and keeps the last save."""
         every = {**facts, "settings": training_facts(self.settings)}
         save_checkpoint(self.checkpoint, self.config, weights, every)
 
 
-_DAMAGE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
-"""What a state that is none may raise while it is taken over."""
-
-
 class Weights:
-    """The weights of a run, their average and Adam's moments."""
+    """The weights of a run, their average and the optimizer's moments."""
 
     def __init__(self, model: Ginr, optimizer: torch.optim.Optimizer) -> None:
         """`average` starts as the weights of `model`."""
@@ -107,15 +103,15 @@ class Weights:
         self.names = dict(model.named_parameters())
         self.average = {name: p.detach().clone() for name, p in self.names.items()}
 
-    @torch.no_grad()  # else the average remembers every step
-    def follow(self, keep: float) -> None:
-        """Move the average towards the weights; it keeps a part `keep` of itself."""
-        torch._foreach_lerp_(list(self.average.values()), list(self.names.values()), 1 - keep)
+    @torch.no_grad()  # else the average would keep every step's graph
+    def update_average(self, decay: float) -> None:
+        """average = decay average + (1 - decay) weights."""
+        torch._foreach_lerp_(list(self.average.values()), list(self.names.values()), 1 - decay)
 
     def start_from(self, name_or_path: str) -> None:
-        """Take the weights of a checkpoint. Raises CheckpointError if they do not fit."""
+        """Copies the weights of a checkpoint. Raises CheckpointError if they do not fit."""
         found = load_checkpoint(name_or_path)
-        found.build()  # sound in itself
+        found.build()  # raises for a damaged checkpoint
         wanted = {name: p.shape for name, p in self.names.items()}
         if {name: tensor.shape for name, tensor in found.weights.items()} != wanted:
             ours, theirs = vars(self.model.config), vars(found.config)
@@ -128,31 +124,27 @@ class Weights:
             self.average[name].copy_(parameter.data)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it by name, to be saved."""
+        """All tensors by name, as `restore` takes them."""
         tensors: dict[str, Tensor] = {}
-        for name, parameter in self.names.items():
-            moments = self.optimizer.state.get(parameter, {})  # none before its first gradient
-            idle = torch.zeros_like(parameter)
-            tensors[f"weight.{name}"] = parameter
-            tensors[f"average.{name}"] = self.average[name]
-            tensors[f"first.{name}"] = moments.get("exp_avg", idle)
-            tensors[f"second.{name}"] = moments.get("exp_avg_sq", idle)
+        for name, weight in self.names.items():
+            moments = self.optimizer.state.get(weight, {})  # none before its first gradient
+            tensors[f"weight.{name}"], tensors[f"average.{name}"] = weight, self.average[name]
+            for part, key in _MOMENTS.items():
+                tensors[f"{part}.{name}"] = moments.get(key, torch.zeros_like(weight))
         return tensors
 
-    def take(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Take over what `tensors` gave after `step` steps."""
-        for name, parameter in self.names.items():
-            parameter.data.copy_(tensors[f"weight.{name}"])
+    def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Restores what `tensors` returned after `step` steps."""
+        for name, weight in self.names.items():
+            weight.data.copy_(tensors[f"weight.{name}"])
             self.average[name].copy_(tensors[f"average.{name}"])
-            self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(step), device=parameter.device),
-                "exp_avg": tensors[f"first.{name}"].to(parameter.device),
-                "exp_avg_sq": tensors[f"second.{name}"].to(parameter.device),
-            }
+            state = {key: tensors[f"{part}.{name}"] for part, key in _MOMENTS.items()}
+            state["step"] = torch.tensor(float(step))
+            self.optimizer.state[weight] = {key: v.to(weight.device) for key, v in state.items()}
 
 
 def fingerprint(images: Sequence[Image]) -> int:
-    """A number that other pictures, or the same in another order, do not have."""
+    """A checksum of the pictures and their order."""
     total = 0
     for image in images:
         total = zlib.crc32(repr(image.shape).encode(), total)
@@ -161,12 +153,12 @@ def fingerprint(images: Sequence[Image]) -> int:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raises GinrError if nothing can be written to a folder that is there or still to be made."""
+    """Raises GinrError if a folder, which need not exist yet, cannot be written to."""
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
     try:
-        with tempfile.TemporaryFile(dir=place):  # asked by doing: root passes every os.access
+        with tempfile.TemporaryFile(dir=place):  # os.access would let root pass everywhere
             pass
     except OSError as error:
         raise GinrError(

@@ -1,10 +1,9 @@
-"""The numbers of a run as it goes: `metrics.jsonl`, one JSON object per line, and TensorBoard's files."""
+"""The numbers of a run: `metrics.jsonl`, one JSON object per line, and files for TensorBoard."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ginr.array_types import Image
 from ginr.errors import GinrError
@@ -12,12 +11,12 @@ from ginr.lps.history import LOG
 
 
 class RunLog:
-    """Appends to a run's log; a run that goes on first drops what it had logged after its save."""
+    """Appends to the log of a run, after removing what was logged later than the last save."""
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool = False) -> None:
-        """The run in `folder` goes on after `step`.
+        """The run in `folder` continues after `step`.
 
-        Raises GinrError if it cannot be written, or tensorboardX is missing where it is asked for.
+        Raises GinrError if the log cannot be written, or tensorboardX is needed and missing.
         """
         self._board = _board(folder, step) if tensorboard else None
         self.path = folder / LOG
@@ -30,17 +29,8 @@ class RunLog:
         except OSError as error:
             raise self._failure(error) from None
 
-    def __enter__(self) -> Self:
-        """Nothing is written yet."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the files."""
+    def close(self) -> None:
+        """Closes the files."""
         self._file.close()
         if self._board is not None:
             self._board.close()
@@ -57,11 +47,6 @@ class RunLog:
                 parts = value.items() if isinstance(value, Mapping) else [("", value)]
                 for part, number in parts:
                     self._board.add_scalar(f"{kind}/{name}/{part}".rstrip("/"), number, step)
-
-    @property
-    def shows_pictures(self) -> bool:
-        """Whether `show` has somewhere to put them."""
-        return self._board is not None
 
     def show(self, name: str, step: int, image: Image) -> None:
         """A picture (H, W, 3) for TensorBoard."""

@@ -1,14 +1,14 @@
-"""Settings from a TOML file, from `key=value` and from flags, laid over each other; nothing is evaluated.
+"""Settings from a TOML file, from `key=value` pairs and from flags, merged without evaluating code.
 
-Fields of TrainConfig are keys, those of GinrConfig are keys below `network`, and `preset` names the
-network that the latter change. This module does not load torch.
+The fields of TrainConfig are keys, those of GinrConfig are keys below `network`, and `preset` names
+the network that the latter change. This module does not load torch.
 """
 
-import ast
 import dataclasses
 import difflib
 import inspect
 import json
+import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _NETWORK = "network."
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one place, by key; `source` names it in errors."""
+    """Settings from one place, by key; `source` names the place in errors."""
 
     source: str
     values: Mapping[str, object]
@@ -46,7 +46,7 @@ def read_toml(path: Path) -> Layer:
 
 
 def read_pair(text: str) -> Layer:
-    """The setting `key=value`, the value as in TOML, or a bare word. Raises GinrError."""
+    """The setting `key=value`, the value as in TOML or a bare word. Raises GinrError."""
     key, equals, value = (part.strip() for part in text.partition("="))
     if not (key and equals and value):
         raise GinrError(f"--set {text}: give key=value")
@@ -58,23 +58,23 @@ def read_pair(text: str) -> Layer:
 
 
 def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
-    """The configuration of a run; a later layer wins over those before it.
+    """The configuration of a run; later layers override earlier ones.
 
     Raises GinrError for an unknown key, a value of another type or a value out of range.
     """
-    kinds = _kinds()
+    types = _types()
     chosen: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.values.items():
-            if key not in kinds:
-                near = difflib.get_close_matches(key, kinds, 1)
+            if key not in types:
+                near = difflib.get_close_matches(key, types, 1)
                 hint = f": did you mean {near[0]}?" if near else ""
                 raise GinrError(f"{layer.source}: {key} is not a setting{hint}")
             try:
-                chosen[key] = _fit(value, kinds[key])
+                chosen[key] = _converted(value, types[key])
             except TypeError as error:
                 raise GinrError(f"{layer.source}: {key} = {value!r}: {error}") from None
-        if "minutes" in layer.values:  # a length by time replaces one in steps from below
+        if "minutes" in layer.values:  # overrides a length in steps from an earlier layer
             if layer.values.get("steps") is not None:
                 raise GinrError(f"{layer.source}: minutes and steps together: give one of them")
             chosen.pop("steps", None)
@@ -82,34 +82,33 @@ def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
     if preset not in PRESETS:
         raise GinrError(f"preset {preset} is not known: use one of {', '.join(PRESETS)}")
     chosen = {**TRAINING.get(preset, {}), **chosen}
-    network = {k.removeprefix(_NETWORK): v for k, v in chosen.items() if k.startswith(_NETWORK)}
+    named = [key for key in chosen if key.startswith(_NETWORK)]
+    network = {key.removeprefix(_NETWORK): chosen.pop(key) for key in named}
     try:
         config = dataclasses.replace(PRESETS[preset], **network)
     except ValueError as error:
         raise GinrError(f"network: {error}") from None
-    own = {key: value for key, value in chosen.items() if not key.startswith(_NETWORK)}
-    missing = {"folders", "run"} - own.keys()
-    if missing:
+    if missing := {"folders", "run"} - chosen.keys():
         raise GinrError(f"{min(missing)} is not set: name a folder")
-    return config, TrainConfig(**own)
+    return config, TrainConfig(**chosen)
 
 
 def to_toml(config: GinrConfig, settings: TrainConfig, *, documented: bool = False) -> str:
-    """Every setting as `read_toml` reads it back, with its meaning above it if `documented`."""
+    """Every setting in the form that `read_toml` reads, with its meaning above if `documented`."""
     lines = _assignments(settings, documented, () if settings.steps is None else ("minutes",))
     return "\n".join([*lines, "", "[network]", *_assignments(config, documented), ""])
 
 
 def training_facts(settings: TrainConfig) -> dict[str, Any]:
-    """How a checkpoint was trained, for its header: as JSON, and without names of folders."""
+    """The settings for the header of a checkpoint: JSON values, without names of folders."""
     values = dataclasses.asdict(settings)
     if settings.init is not None:
         values["init"] = Path(settings.init).name
     return {k: v for k, v in values.items() if k not in ("folders", "run")}
 
 
-def keepsake(config: GinrConfig, settings: TrainConfig) -> dict[str, Any]:
-    """The settings that must stay as they are over the life of a run, by key, as JSON."""
+def fixed_settings(config: GinrConfig, settings: TrainConfig) -> dict[str, Any]:
+    """The settings that may not change when a run is resumed, by key, as JSON values."""
     own = {k: v for k, v in training_facts(settings).items() if k not in TrainConfig.FREE}
     return own | {_NETWORK + key: value for key, value in dataclasses.asdict(config).items()}
 
@@ -123,22 +122,23 @@ def _assignments(
         value = getattr(values, field.name)
         if field.name in meanings:
             lines += ["", f"# {meanings[field.name]}"]
-        if value is not None and field.name not in unused:  # TOML has no word for nothing
-            lines.append(f"{field.name} = {_spelled(value)}")
+        if value is not None and field.name not in unused:  # TOML has no null
+            lines.append(f"{field.name} = {_as_toml(value)}")
         elif documented:
             lines.append(f"# {field.name} =")
     return lines
 
 
-def _spelled(value: object) -> str:
+def _as_toml(value: object) -> str:
     if isinstance(value, tuple):
-        return f"[{', '.join(_spelled(part) for part in value)}]"
+        return f"[{', '.join(_as_toml(part) for part in value)}]"
     if isinstance(value, Path):
         value = str(value.absolute())
     return json.dumps(value, ensure_ascii=False)
 
 
-def _kinds() -> dict[str, Any]:
+def _types() -> dict[str, Any]:
+    """The type of every setting."""
     own, network = (
         {field.name: get_type_hints(kind)[field.name] for field in dataclasses.fields(kind)}
         for kind in (TrainConfig, GinrConfig)
@@ -146,20 +146,20 @@ def _kinds() -> dict[str, Any]:
     return {"preset": str} | own | {_NETWORK + key: kind for key, kind in network.items()}
 
 
-def _fit(value: object, kind: Any) -> object:
-    """`value` as a field of type `kind` holds it. Raises TypeError that says what is wanted."""
+def _converted(value: object, kind: Any) -> object:
+    """`value` as the type `kind`. Raises TypeError with the type that is wanted."""
     origin, parts = get_origin(kind), get_args(kind)
     if NoneType in parts:
         if value is None or value == "none":
             return None
-        return _fit(value, next(part for part in parts if part is not NoneType))
+        return _converted(value, next(part for part in parts if part is not NoneType))
     if origin is Literal:
         if value not in parts:
             raise TypeError(f"use one of {', '.join(parts)}")
         return value
     if origin is tuple:
         listed = value if isinstance(value, list | tuple) else [value]
-        return tuple(_fit(part, parts[0]) for part in listed)
+        return tuple(_converted(part, parts[0]) for part in listed)
     if kind is Path and isinstance(value, str | Path):
         return Path(value)
     if kind is float and type(value) is int:
@@ -171,13 +171,6 @@ def _fit(value: object, kind: Any) -> object:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """The string below each field of a dataclass, as its source has it."""
-    (body,) = ast.parse(inspect.getsource(kind)).body
-    assert isinstance(body, ast.ClassDef)
-    meanings = {}
-    for field, below in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            text = below.value if isinstance(below, ast.Expr) else None
-            if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                meanings[field.target.id] = text.value
-    return meanings
+    """The string below each field of a dataclass, read from its source."""
+    field = r'^    (\w+): .*\n    """(.*)"""$'
+    return dict(re.findall(field, inspect.getsource(kind), re.MULTILINE))
