@@ -127,3 +127,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_every_package_is_described() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text()
+    for package in (ROOT / "models" / "ginr").glob("*/__init__.py"):
+        assert f"| `{package.parent.name}/` | " in table
