@@ -1,14 +1,14 @@
-"""Speed and memory of ginr on a GPU, beside what its memory and its matrix units reach.
+"""Speed and memory of ginr on a GPU, compared with what its memory and its matrix units reach.
 
 Run: python benchmarks/bench_cuda.py [--checkpoint small] [--memory-gib 8] [--json FILE]
      python benchmarks/bench_cuda.py --device cpu --megapixels 0.02 --precisions float32,bfloat16
 
-A picture in memory becomes samples in memory, as `ginr upscale` does it but for the files: a row is
-the median over the turns after one to warm up. `encode` and `render` are the device's own time
-between events around `Ginr.encode` and `Field.render`; `rest` is what the whole took beyond them:
-pixels made ready, samples copied and gathered. The rates count what must be computed or moved at
-the least, so that a share of the machine's rate says how much a better kernel could gain. The
-convolutions of float32 run in TF32 where torch's defaults are kept.
+A picture in memory becomes samples in memory, as in `ginr upscale` but without files. A row is the
+median of the turns after a warm-up. `encode` and `render` are the device's time between events around
+`Ginr.encode` and `Field.render`; `rest` is the remaining time, for preparing pixels and for copying
+and collecting samples. The rates count the least that must be computed or moved, so their share of the
+machine's rate says how much a better kernel could gain. With torch's defaults, convolutions in float32
+run in TF32.
 """
 
 import argparse
@@ -49,12 +49,12 @@ MEGA = 2**20
 
 @dataclass
 class Row:
-    """A size, a scale and a precision."""
+    """The measurements of a size, a scale and a precision."""
 
     megapixels: float
     scale: float
     precision: str
-    """As asked for; `bfloat16` says what it came to."""
+    """As requested; `bfloat16` says what was used."""
     bfloat16: bool
     seconds: float
     encode_s: float
@@ -63,13 +63,13 @@ class Row:
     output_mp_per_s: float
     encode_gflops: float
     encode_share: float
-    """Of the matrix products in the same number format."""
+    """Of the rate of matrix products in the same number format."""
     render_gb_per_s: float
-    """Float32 pixels written, codes and base read once."""
+    """With float32 pixels written, codes and base read once."""
     render_share: float
-    """Of a copy."""
+    """Of the rate of a copy."""
     peak_mib: float | None
-    """Held by tensors at a time; the limit is on what torch has taken from the GPU for them."""
+    """Held by tensors at the same time; the limit is on `taken_mib`, reserved by torch for them."""
     taken_mib: float | None
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--scales", default="2,4")
     parser.add_argument("--precisions", default="float32,auto")
     parser.add_argument("--turns", type=int, default=5, help="repetitions, at least 5")
-    parser.add_argument("--memory-gib", type=float, help="do with so much of the GPU's memory")
+    parser.add_argument("--memory-gib", type=float, help="use only so much of the GPU's memory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers there")
     options = parser.parse_args()
     if options.turns < 5:
@@ -125,7 +125,7 @@ def main() -> None:
         copied = report["machine"]["copy_gb_per_s"]
         show(
             console,
-            "rendering one field to x4, beside what must be moved at the rate of a copy",
+            "rendering one field to x4, compared with a copy of what must be moved",
             ["ms", "GB/s", "a kernel could be"],
             {
                 name: [f"{1000 * took:.2f}", f"{rate:.1f}", f"{copied / rate:.1f} times as fast"]
@@ -151,7 +151,7 @@ def cells(row: Row) -> list[str]:
 
 
 def limited(model: Ginr, device: torch.device, memory_gib: float | None) -> int | None:
-    """The side of tiles that a GPU of so much memory would choose, to which the process is then held."""
+    """Limits the process to a GPU memory; returns the side of tiles that such a GPU would choose."""
     if memory_gib is None or device.type != "cuda":
         return None
     n_byte = int(memory_gib * 2**30)
@@ -161,7 +161,7 @@ def limited(model: Ginr, device: torch.device, memory_gib: float | None) -> int 
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What it is, what scans, and what matrix products and copies reach."""
+    """The device, its scan backend, and the rates of matrix products and copies."""
     facts: dict[str, Any] = {"device": cpu_name(), "torch": torch.__version__}
     if device.type == "cuda":
         card = torch.cuda.get_device_properties(device)
@@ -183,7 +183,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def photo(megapixels: float) -> Picture:
-    """A square of so many pixels, the photograph and its mirror images side by side."""
+    """A square of so many megapixels: the photograph and its mirror images side by side."""
     side, samples = round((megapixels * MEGA) ** 0.5), read_picture(PHOTO).samples
     more = [(0, max(0, side - n)) for n in samples.shape[:2]]
     wide = np.pad(samples, (*more, (0, 0)), mode="symmetric")
@@ -256,7 +256,7 @@ def likeness(
 
 @torch.inference_mode()
 def one_render(model: Ginr, picture: Picture, turns: int) -> dict[str, tuple[float, float]]:
-    """The plane waves of a field at x4: seconds, and GB/s of what must be moved, by who fuses them."""
+    """The plane waves of a field at x4: seconds, and GB/s of what must be moved, by implementation."""
     device, decoder = model.device, model.decoder
     assert isinstance(decoder, LatticeDecoder)
     planes = picture.pixels(0, 0, min(512, picture.height), min(512, picture.width))
@@ -281,7 +281,7 @@ def one_render(model: Ginr, picture: Picture, turns: int) -> dict[str, tuple[flo
             ]
         finally:
             decoder._rows = plain  # type: ignore[method-assign]
-        seconds = median(takes[2:])  # the first ones compile
+        seconds = median(takes[2:])  # the first two compile
         found[name] = seconds, n_byte / seconds / 1e9
     return found
 

@@ -1,11 +1,11 @@
-"""Time and memory of ginr on the CPU, beside interpolation and other networks, and beside the machine's limits.
+"""Time and memory of ginr on the CPU, compared with interpolation, other networks and the machine's limits.
 
 Run: python benchmarks/bench_speed.py [--checkpoint small] [--megapixels 0.25,1,4,16] [--json FILE]
 
-Everything in one table takes turns in one process, so that whatever else the machine does slows all
-rows; a row is the median over the turns. The other networks have random weights: their time does not
-depend on them. By size: encoding and rendering in this process from memory to memory, and `ginr upscale`
-from PNG to PNG in a fresh process, kernels compiled before.
+The rows of a table take turns in one process, so other work on the machine slows all of them; a row is
+the median of its turns. The other networks have random weights, which do not affect their time. By
+size: encoding and rendering in this process from memory to memory, and `ginr upscale` from PNG to PNG
+in a fresh process, with the kernels already compiled.
 """
 
 import argparse
@@ -45,10 +45,10 @@ from ginr.pictures import read_picture
 
 SCALE = 4
 LIIF_SHARE = 16
-"""LIIF's decoder renders one in so many of the rows: all would take minutes. Its time is scaled up."""
+"""LIIF's decoder renders one in so many rows, and its time is scaled up: all would take minutes."""
 
 Rows = dict[str, float]
-"""Median seconds by what was done."""
+"""Median seconds by action."""
 
 START = """
 import json, sys, time
@@ -127,7 +127,7 @@ def main() -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What it is, and what its matrix products and copies reach with the threads in use."""
+    """The processor, and the rates of matrix products and copies with the threads in use."""
     return {
         "cpu": cpu_name(),
         "processors": os.cpu_count(),
@@ -141,7 +141,7 @@ def machine() -> dict[str, Any]:
 
 @torch.inference_mode()
 def in_process(model: CpuGinr, side: int, turns: int) -> Rows:
-    """Ours, interpolation and the networks, turn by turn."""
+    """ginr, interpolation and the other networks, turn by turn."""
     pixels = torch.rand(1, 3, side, side)
     last = pixels.to(memory_format=torch.channels_last)
     bytes_ = (pixels[0].permute(1, 2, 0) * 255).byte().numpy()
@@ -158,7 +158,7 @@ def in_process(model: CpuGinr, side: int, turns: int) -> Rows:
         kept["field"].fetch(size, (0, 0, *size))()
 
     def first_render() -> None:
-        kept["field"] = replace(kept["field"])  # without its codes
+        kept["field"] = replace(kept["field"])  # a copy without cached codes
         render()
 
     things: dict[str, Callable[[], object]] = {
@@ -210,7 +210,7 @@ def measure_start(checkpoint: str, turns: int) -> dict[str, float]:
 
 
 def upscaling(source: Path, target: Path, scale: float, checkpoint: str) -> list[str]:
-    """The command line of a user."""
+    """The command line that a user would type."""
     options = ["--scale", f"{scale:g}", "--checkpoint", checkpoint, "--overwrite"]
     return [sys.executable, "-m", "ginr_cli", "upscale", str(source), str(target), *options]
 
@@ -218,7 +218,7 @@ def upscaling(source: Path, target: Path, scale: float, checkpoint: str) -> list
 def by_size(
     model: CpuGinr, checkpoint: str, sizes: list[float], scales: list[float], turns: int
 ) -> list[dict[str, float]]:
-    """Medians by size and scale, all in turn: the work from memory to memory, then whole processes."""
+    """Medians by size and scale, in turns: from memory to memory, then in whole processes."""
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         target, sources = Path(folder) / "out.png", dict[int, Path]()
@@ -244,7 +244,7 @@ def by_size(
 def whole_process(command: list[str]) -> tuple[float, float]:
     """Seconds and peak resident MiB of a process."""
     begin = time.perf_counter()
-    # By a small process in between: Linux counts what the parent held when it started a child.
+    # By a small process in between: Linux counts the parent's memory at the start of a child.
     watched = [sys.executable, "-S", "-c", WATCH, *command]
     done = subprocess.run(watched, capture_output=True, text=True)
     if done.returncode:

@@ -1,11 +1,11 @@
-"""Where the time of a training step goes, and what the fused scan saves, on the CPU.
+"""Where the time of a training step goes on the CPU, and what the compiled passes save.
 
 Run: python benchmarks/bench_train.py [--preset small] [--steps 20] [--rounds 5] [--threads 2] [--json]
 
-Trains a preset with the default settings on rendered noise, in turn with the default scan and with
-the `chunked` one in plain torch. Shares are of all steps after the first ones, in which kernels are
-compiled; a row is the median of its rounds, the ratio that of the rounds' ratios. Whatever else the
-machine does slows both: run it alone.
+Trains a preset with the default settings on noise, alternating between the default scan and the
+`chunked` one in plain torch. Shares are of all steps after the first ones, in which kernels are
+compiled. A row is the median of its rounds, and the ratio is the median of the rounds' ratios. Other
+work on the machine slows both: run it alone.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TARGET_RATIO = 3.0
 
 @dataclass
 class Row:
-    """One scan: the median step and the shares of the steps' time."""
+    """The median step with one scan, and the shares of its time."""
 
     scan: str
     ms_per_step: float
@@ -46,7 +46,7 @@ class Row:
 
 
 class Clock(Watcher):
-    """Times the steps; the shares leave out the first steps."""
+    """Times the steps; the shares exclude the first ones."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -62,14 +62,14 @@ class Clock(Watcher):
         self.progress = progress
 
     def share(self, name: str) -> float:
-        """`waiting` or `computing`, of the time after the first steps."""
+        """`waiting` or `computing` as a share of the time after the first steps."""
         first, last = self._first, self.progress
         spent = getattr(last, name) * last.seconds - getattr(first, name) * first.seconds
         return float(spent / (last.seconds - first.seconds))
 
 
 def measure(preset: str, folder: Path, run: Path, scan: str, n_step: int) -> Row:
-    """One run with a scan."""
+    """One run with the given scan."""
     default = ginr.network.scan.default_backend
     named = (ginr.network.scan, ginr.network.compiled_blocks)  # the compiled passes ask for it too
     clock = Clock()
@@ -86,7 +86,7 @@ def measure(preset: str, folder: Path, run: Path, scan: str, n_step: int) -> Row
 
 
 def medians(rows: list[Row]) -> Row:
-    """One row for all rounds of a scan."""
+    """The medians of all rounds of a scan."""
     columns = zip(*(astuple(row)[1:] for row in rows), strict=True)
     return Row(rows[0].scan, *(median(column) for column in columns))
 

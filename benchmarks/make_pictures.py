@@ -1,4 +1,4 @@
-"""The README's pictures, from the samples and the shipped checkpoint: python benchmarks/make_pictures.py"""
+"""Makes the pictures of README and docs/ from the samples: python benchmarks/make_pictures.py"""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from ginr.rendering.zoom import render_shots, shot_of, zoom_path
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SCALE = 3.7
-CROPS = {  # top, left, side of what is shown, in pixels of the enlarged picture
+CROPS = {  # top, left and side of the part shown, in pixels of the enlarged picture
     "photo_osprey": (0, 60, 200),
     "photo_colosseum": (40, 70, 200),
     "text_ui": (20, 30, 200),
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def three_scales(model: Ginr) -> None:
-    """three_scales.png: one field of a picture of 84x63 pixels, rendered at three scales."""
+    """three_scales.png: one field of a picture of 84x63 pixels rendered at three scales."""
     original = read_picture(SAMPLES / "photo_osprey.png").samples[..., :3]
     small = downscale_8bit(np.ascontiguousarray(original), 4)
     pixels = torch.from_numpy(small.transpose(2, 0, 1) / np.float32(255))[None]
@@ -61,7 +61,7 @@ def three_scales(model: Ginr) -> None:
 
 
 def before_after(model: Ginr) -> None:
-    """before_after.png: rows of input, bicubic, ours and the original."""
+    """before_after.png: rows of input, bicubic, ginr and original."""
     rows = []
     for name, (top, left, side) in CROPS.items():
         original = read_picture(SAMPLES / f"{name}.png").samples[..., :3]
@@ -97,7 +97,7 @@ def zoom_strip(model: Ginr) -> None:
 
 
 def lp_report() -> None:
-    """lp_report.png: what `ginr inspect-lps` draws."""
+    """lp_report.png: the plot of `ginr inspect-lps`."""
     photo, plot = (str(SAMPLES / name) for name in ("photo_osprey.png", "lp_report.png"))
     command = [sys.executable, "-m", "ginr_cli", "inspect-lps", "small", "--image", photo]
     subprocess.run([*command, "--plot", plot, "--overwrite"], check=True)

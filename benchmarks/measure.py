@@ -1,4 +1,4 @@
-"""What the benchmarks share: clocks, what a machine reaches at best, what an encoder computes, tables."""
+"""Shared by the benchmarks: clocks, peak rates of the machine, operation counts, tables."""
 
 import math
 import platform
@@ -38,7 +38,7 @@ def show(console: Console, title: str, headings: list[str], rows: dict[str, list
 
 
 def timed(action: Callable[[], object], device: torch.device = CPU) -> float:
-    """Seconds until the action is done, on a GPU too."""
+    """Seconds that an action takes, including its work on a GPU."""
     finish(device)
     begin = time.perf_counter()
     action()
@@ -47,13 +47,13 @@ def timed(action: Callable[[], object], device: torch.device = CPU) -> float:
 
 
 def finish(device: torch.device) -> None:
-    """Wait for what a GPU has at hand."""
+    """Waits until a GPU has done its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class Stopwatch:
-    """Seconds that a device spends in functions, without making anybody wait for it."""
+    """Seconds that a device spends in functions, measured without synchronization."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -69,7 +69,7 @@ class Stopwatch:
         return timed_function
 
     def seconds(self) -> float:
-        """All of them since the last call."""
+        """The total since the last call."""
         finish(self.device)
         marks, self.marks = self.marks, []
         if self.device.type == "cuda":
@@ -88,11 +88,11 @@ class Stopwatch:
 def watched(
     device: torch.device,
 ) -> Iterator[tuple[Stopwatch, Stopwatch, list[tuple[int, int]]]]:
-    """Within it encoding and rendering are timed, and each tile that torch encodes leaves its pixels and bytes."""
+    """Times encoding and rendering, and lists pixels and bytes of each tile that torch encodes."""
     encoding, rendering, seen = Stopwatch(device), Stopwatch(device), list[tuple[int, int]]()
     clocked = encoding.around(Ginr.encode)
 
-    def heard(model: Ginr, pixels: torch.Tensor, **options: Any) -> Field:
+    def recorded(model: Ginr, pixels: torch.Tensor, **options: Any) -> Field:
         field: Field = clocked(model, pixels, **options)
         window = model.config.window
         n_row, n_column = (-(-n // window) * window for n in pixels.shape[2:])
@@ -100,7 +100,7 @@ def watched(
         return field
 
     with (
-        patch.object(Ginr, "encode", heard),
+        patch.object(Ginr, "encode", recorded),
         patch.object(CpuGinr, "encode_planes", encoding.around(CpuGinr.encode_planes)),
         patch.object(Field, "render", rendering.around(Field.render)),
         patch.object(Field, "render_samples", rendering.around(Field.render_samples)),
@@ -116,9 +116,9 @@ def upscaled(
     tile: int | None = None,
     precision: Precision = "auto",
 ) -> tuple[float, float, float, list[tuple[int, int]]]:
-    """Seconds from samples to samples, those of encoding and of rendering; each tile's pixels and bytes.
+    """Seconds in all, of encoding and of rendering, and each tile's pixels and bytes.
 
-    The latter are left out for a network without torch.
+    The list of tiles is empty for a network without torch.
     """
     device = torch.device(str(model.device))
     height, width = round(picture.height * scale), round(picture.width * scale)
@@ -135,7 +135,7 @@ def upscaled(
 
 
 def least_bytes(field: Field) -> int:
-    """What a render must read of a field, each number once: its codes, or its features, and the base."""
+    """Bytes of a field that a render must read at least: its codes or features, and the base."""
     n_base = 0 if field.base is None else field.base.numel()
     if not isinstance(decoder := field.decoder, LatticeDecoder):
         return 4 * (field.features.numel() + n_base)
@@ -145,7 +145,7 @@ def least_bytes(field: Field) -> int:
 
 def matmul_gflops(device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
     """GFLOP/s of matrix products, with the threads in use."""
-    few = 2048 if dtype == torch.float32 else 256  # many processors have no products of bfloat16
+    few = 2048 if dtype == torch.float32 else 256  # many processors compute bfloat16 slowly
     n = 8192 if device.type == "cuda" else few
     square = torch.rand(n, n, device=device).to(dtype)
     seconds = median(timed(lambda: square @ square, device) for _ in range(7))
@@ -153,7 +153,7 @@ def matmul_gflops(device: torch.device = CPU, dtype: torch.dtype = torch.float32
 
 
 def copy_gb_per_s(device: torch.device = CPU) -> float:
-    """Bytes read and written by a copy within the memory of the device."""
+    """GB/s read and written by a copy within the memory of the device."""
     source = torch.rand(1 << (26 if device.type == "cpu" else 28), device=device)
     target = torch.empty_like(source)
     seconds = median(timed(lambda: target.copy_(source), device) for _ in range(7))
@@ -161,7 +161,7 @@ def copy_gb_per_s(device: torch.device = CPU) -> float:
 
 
 def encoder_macs(config: GinrConfig, n_pixel: int) -> float:
-    """Multiplications of the encoder for a picture of whole windows: weights times where they apply."""
+    """Multiplications of the encoder for a picture of whole windows: weights times their places."""
     n_token = n_pixel / config.patch**2
     n_lp = n_pixel * config.n_lp / config.window**2
     macs, wanted = 0.0, shapes(config)
@@ -171,12 +171,12 @@ def encoder_macs(config: GinrConfig, n_pixel: int) -> float:
         n_place = n_token + n_lp if "mixer" in name else n_lp if "lp_ff" in name else n_token
         macs += math.prod(shape) * n_place
     n_scan = sum("log_decay" in name for name in wanted)
-    # Per step and direction the state is decayed, added to and read: three for each number of it.
+    # In each step and direction, the state is decayed, added to and read: three for each number.
     return macs + n_scan * 2 * 3 * (n_token + n_lp) * config.inner * config.n_state
 
 
 def cpu_name() -> str:
-    """The processor as Linux names it, or whatever the platform says."""
+    """The processor's name by Linux, or else by the platform."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

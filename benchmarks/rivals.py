@@ -1,4 +1,4 @@
-"""Other people's networks in outline, to be timed beside ours: random weights, the time is the same.
+"""Other networks in outline, for comparing times: their weights are random, which does not affect it.
 
 Written from the papers' descriptions, for x4. Letters: B batch, C channels, Q queries.
 """
@@ -56,7 +56,7 @@ class Smfa(nn.Module):
 
 
 class _Modulated(nn.Module):
-    """A gate from pooled features beside local mixing, then a partly convolved feed-forward."""
+    """A gate from pooled features next to local mixing, then a partly convolved feed-forward."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class LiifDecoder(nn.Module):
         self.mlp = nn.Sequential(*layers, nn.Linear(hidden, 3))
 
     def forward(self, features: Tensor, size: tuple[int, int], rows: int = 16) -> Tensor:
-        """features (B, h, w, C) -> (B, 3, H', W'), some rows of output at a time."""
+        """features (B, h, w, C) -> (B, 3, H', W'), some rows of the output at a time."""
         lattice = F.unfold(features.permute(0, 3, 1, 2), 3, padding=1)
         lattice = lattice.unflatten(2, features.shape[1:3])  # (B, 9 C, h, w)
         y, x = ((torch.arange(n) + 0.5) * 2 / n - 1 for n in size)
@@ -118,8 +118,8 @@ class LiifDecoder(nn.Module):
                 moved = place + place.new_tensor([dx / width, dy / height])
                 near = F.grid_sample(lattice, moved[None], mode="nearest", align_corners=False)
                 offset = (moved - place) * place.new_tensor([width, height])
-                told = torch.cat([offset, cell], -1).permute(2, 0, 1)[None]
-                rgb = self.mlp(torch.cat([near, told], 1).flatten(2).transpose(1, 2))
+                place_and_cell = torch.cat([offset, cell], -1).permute(2, 0, 1)[None]
+                rgb = self.mlp(torch.cat([near, place_and_cell], 1).flatten(2).transpose(1, 2))
                 weight = offset.prod(-1).abs().flatten()[:, None] + 1e-9
                 total, weights = total + rgb * weight, weights + weight
         return (total / weights).transpose(1, 2).unflatten(2, place.shape[:2])
