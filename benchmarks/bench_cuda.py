@@ -210,7 +210,7 @@ def whole(
         took, encode_s, render_s, seen = upscaled(model, picture, scale, tile, precision)
         takes.append((took, encode_s, render_s, took - encode_s - render_s))
     seconds, encode_s, render_s, rest_s = (median(v) for v in zip(*takes[1:], strict=True))
-    gflops = 2 * sum(encoder_macs(model, n) for n, _ in seen) / encode_s / 1e9
+    gflops = 2 * sum(encoder_macs(model.config, n) for n, _ in seen) / encode_s / 1e9
     moved = (12 * size[0] * size[1] + sum(n_byte for _, n_byte in seen)) / render_s / 1e9
     on_gpu = device.type == "cuda"
     return Row(
