@@ -42,7 +42,7 @@ def _examined(examine: Callable[[], Section]) -> Section:
 
 
 def _versions() -> Section:
-    names = ("ginr", "torch", "numpy", "numba", "pillow", "pyvips", "imageio")
+    names = ("ginr", "torch", "numpy", "numba", "pillow", "pyvips")
     rows = {"python": f"{platform.python_version()} ({sys.platform}, {platform.machine()})"}
     return rows | {name: version(name) for name in names}
 

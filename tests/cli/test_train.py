@@ -241,11 +241,11 @@ def test_settings_come_from_a_file_from_pairs_and_from_flags(run: Run, photos: P
         "[network]\nn_blocks = 1\n"
     )
     run("train", "--config", "mine.toml", "--set", "crop=10", "--set", "seed=8", "--seed", "9",
-        "--run", "run", "--steps", "1", "--set", "network.width=8")  # fmt: skip
+        "--run", "run", "--steps", "1", "--set", "network.width=32")  # fmt: skip
     assert run.code == 0, run.err
     config, settings = resolve([read_toml(Path("run/config.toml"))])
     assert (settings.batch, settings.crop, settings.seed) == (2, 10, 9)
-    assert (config.n_blocks, config.width) == (1, 8)
+    assert (config.n_blocks, config.width) == (1, 32)
     assert settings.folders == (photos.absolute(),)
 
 
