@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +38,12 @@ def say(text: str) -> None:
     """A line for the person watching."""
     with suppress(OSError):  # words that cannot be heard are no reason to lose a picture
         _stderr.print(text)
+
+
+def say_notes(path: Path, notes: Sequence[str], say: Callable[[str], None] = say) -> None:
+    """A line with what was converted or could not be kept of a picture, if there is any."""
+    if notes:
+        say(f"{printable(path)}: {'; '.join(notes)}")
 
 
 def error(text: str) -> None:

@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING
 
 from ginr_cli import console
 from ginr_cli.options import Precision
+from ginr_cli.parsing import usage
 
 if TYPE_CHECKING:
     from ginr.device import Precision as PrecisionName
     from ginr.engine.model import CpuGinr
     from ginr.kernels.available import Device
     from ginr.network.model import Ginr
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """The network that a command line asks for."""
+
+    checkpoint: str
+    device: str
+    precision: Precision = Precision.AUTO
+    tile: int = 0
+    """Side of a tile; 0 leaves it to the library."""
+    ensemble: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,18 +47,15 @@ class TorchNetwork(Network):
     model: "Ginr"
 
 
-def check_network(checkpoint: str, device: str) -> None:
+def check_network(choice: NetworkChoice) -> None:
     """Refuses a device or a checkpoint that is not there before anything is made for outputs."""
     from ginr.checkpoints.checkpoint import peek
     from ginr.device import choose_device
-    from ginr.errors import GinrError
 
-    if device not in ("auto", "cpu"):  # these are always there: no need to wait for torch
-        try:
-            choose_device(device)
-        except GinrError as error:
-            raise console.UsageError(f"--device: {error}") from None
-    peek(checkpoint)
+    if choice.device not in ("auto", "cpu"):  # these are always there: no need to wait for torch
+        with usage("--device"):
+            choose_device(choice.device)
+    peek(choice.checkpoint)
 
 
 def say_what_takes_long(place: "Device", say: Callable[[str], None] = console.say) -> None:
@@ -74,22 +84,14 @@ def _loading() -> Iterator[None]:
 
 
 @_loading()
-def load_network(
-    checkpoint: str,
-    device: str,
-    precision: Precision,
-    tile: int,
-    ensemble: bool = False,
-    *,
-    say: Callable[[str], None] = console.say,
-) -> TorchNetwork:
-    """Builds it and says where it runs; `tile` 0 leaves the side of a tile to the library."""
+def load_network(choice: NetworkChoice, say: Callable[[str], None] = console.say) -> TorchNetwork:
+    """Builds it and says where it runs."""
     from ginr.checkpoints.checkpoint import load_checkpoint
     from ginr.device import choose_device
     from ginr.kernels.available import slow_reason
 
-    loaded = load_checkpoint(checkpoint)
-    place, reason = choose_device(device)
+    loaded = load_checkpoint(choice.checkpoint)
+    place, reason = choose_device(choice.device)
     slow = slow_reason(place)  # loads what is fast
     say(
         f"{loaded.name} on {place} ({reason})"
@@ -97,36 +99,25 @@ def load_network(
     )
     say_what_takes_long(place, say)
     model = loaded.build(place)
-    if ensemble:
-        from ginr.errors import GinrError
+    if choice.ensemble:
         from ginr.network.ensemble import Ensemble
 
-        try:
+        with usage(f"--ensemble, {loaded.name}"):
             model = Ensemble(model)
-        except GinrError as error:
-            raise console.UsageError(f"--ensemble, {loaded.name}: {error}") from None
-    return TorchNetwork(model, loaded.name, str(place), tile or None, precision.value)
+    return TorchNetwork(model, loaded.name, str(place), choice.tile or None, choice.precision.value)
 
 
 @_loading()
-def load_upscaler(
-    checkpoint: str,
-    device: str,
-    precision: Precision,
-    tile: int,
-    ensemble: bool = False,
-    *,
-    say: Callable[[str], None] = console.say,
-) -> Network:
+def load_upscaler(choice: NetworkChoice, say: Callable[[str], None] = console.say) -> Network:
     """As `load_network`, but where it can do without torch: that takes longer to load than to enlarge."""
     from ginr.checkpoints.checkpoint import load_cpu_network, needs_torch, peek
     from ginr.device import HOST, reason_for_cpu
 
-    reason = reason_for_cpu(device)
-    number: PrecisionName = precision.value
-    if not reason or ensemble or precision is Precision.BFLOAT16 or needs_torch(peek(checkpoint)):
-        return load_network(checkpoint, device, precision, tile, ensemble, say=say)
-    say(f"{peek(checkpoint).name} on {HOST} ({reason})")
+    reason, header = reason_for_cpu(choice.device), peek(choice.checkpoint)
+    is_plain = not choice.ensemble and choice.precision is not Precision.BFLOAT16
+    if not (reason and is_plain) or needs_torch(header):
+        return load_network(choice, say)
+    say(f"{header.name} on {HOST} ({reason})")
     say_what_takes_long(HOST, say)
-    model = load_cpu_network(checkpoint)
-    return Network(model, peek(checkpoint).name, str(HOST), tile or None, number)
+    model = load_cpu_network(choice.checkpoint)
+    return Network(model, header.name, str(HOST), choice.tile or None, choice.precision.value)

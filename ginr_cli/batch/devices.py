@@ -3,14 +3,15 @@
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
 from ginr_cli import console
-from ginr_cli.batch.one_picture import Order, announce, enlarge
+from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job
-from ginr_cli.load_network import Network
+from ginr_cli.files import Writing
+from ginr_cli.load_network import Network, NetworkChoice, load_upscaler
 from ginr_cli.reports.pictures import Outcome, Report, failure_of
 from ginr_cli.signals import deferred, unwinding
 
@@ -18,14 +19,16 @@ _PATIENCE_S = 10.0
 """How long a file that is being finished may take before its process is asked once more."""
 
 
-def share_out(jobs: Sequence[Job], devices: Sequence[str], order: Order, report: Report) -> None:
-    """Does the jobs on all the devices, and reports them in their order, as one device would."""
-    devices = devices[: len(jobs)]
+def share_out(
+    jobs: Sequence[Job], choices: Sequence[NetworkChoice], writing: Writing, report: Report
+) -> None:
+    """Does the jobs on all the choices' devices, and reports them in their order, as one would."""
+    choices = choices[: len(jobs)]
     with console.Meter(sum(job.out_px for job in jobs)) as meter:
         share, crew = _Share(jobs, report, meter), list[_Worker]()
         try:
             with _deaf_to_interrupts():
-                crew += [_Worker(device, len(devices), order) for device in devices]
+                crew += [_Worker(choice, len(choices), writing) for choice in choices]
             present = {worker.pipe: worker for worker in crew}
             while present and not share.is_done:
                 ready = wait(list(present))
@@ -47,14 +50,14 @@ def share_out(jobs: Sequence[Job], devices: Sequence[str], order: Order, report:
 class _Worker:
     """A process with a device of its own, as the one that hands out the jobs sees it."""
 
-    def __init__(self, device: str, n_worker: int, order: Order) -> None:
+    def __init__(self, choice: NetworkChoice, n_worker: int, writing: Writing) -> None:
         spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-        self.device, self.is_ready = device, False
+        self.device, self.is_ready = choice.device, False
         self.job: int | None = None
         """The number of the job at hand."""
         self.pipe, theirs = spawn.Pipe()
         self.process = spawn.Process(
-            target=_work, args=(theirs, device, n_worker, order), daemon=True
+            target=_work, args=(theirs, choice, n_worker, writing), daemon=True
         )
         self.process.start()
         theirs.close()  # so that the pipe ends with the process
@@ -102,11 +105,11 @@ class _Share:
 
     def give_up(self) -> None:
         """The jobs for which no worker is left."""
-        from ginr.errors import GinrError, printable
+        from ginr.errors import GinrError
 
         for number in self._waiting:
             source = self._jobs[number].source
-            problem = GinrError(f"{printable(source)}: no process is left to make it")
+            problem = GinrError(f"{console.printable(source)}: no process is left to make it")
             self._outcomes[number] = failure_of(source, problem)
         self._tell()
 
@@ -147,7 +150,7 @@ class _Share:
 
     def _lose(self, worker: _Worker) -> None:
         """A process has ended by itself: what it had at hand is not made."""
-        from ginr.errors import GinrError, printable
+        from ginr.errors import GinrError
 
         ended = f"the process on {worker.device} {worker.end()}"
         if not worker.is_ready:
@@ -155,7 +158,7 @@ class _Share:
         if worker.job is None:
             return
         source = self._jobs[worker.job].source
-        problem = GinrError(f"{printable(source)}: {ended} while it was at work on it")
+        problem = GinrError(f"{console.printable(source)}: {ended} while it was at work on it")
         if console.debugging():
             raise problem
         self._finish(worker, failure_of(source, problem))
@@ -191,11 +194,16 @@ def _dismiss(crew: Sequence[_Worker]) -> None:
         raise
 
 
-def _work(pipe: "Connection[object, Job]", device: str, n_worker: int, order: Order) -> None:
+def _work(
+    pipe: "Connection[object, Job]", choice: NetworkChoice, n_worker: int, writing: Writing
+) -> None:
     """A worker's process: says words (str), pixels done (int), outcomes, and None when it is ready."""
     with suppress(EOFError, ConnectionError):  # nobody hands out jobs any more
         try:
-            network = _network(device, n_worker, order, pipe.send)
+            from ginr.kernels.threads import limit_threads, thread_count
+
+            limit_threads(max(1, thread_count() // n_worker))
+            network = load_upscaler(choice, pipe.send)
         except Exception as problem:
             if console.debugging():
                 raise
@@ -204,14 +212,14 @@ def _work(pipe: "Connection[object, Job]", device: str, n_worker: int, order: Or
         with unwinding():
             pipe.send(None)
             while True:
-                _do(pipe.recv(), network, order, pipe)
+                _do(pipe.recv(), network, writing, pipe)
 
 
-def _do(job: Job, network: Network, order: Order, pipe: "Connection[object, Job]") -> None:
+def _do(job: Job, network: Network, writing: Writing, pipe: "Connection[object, Job]") -> None:
     with ExitStack() as until_reported:
         try:
             outcome = enlarge(
-                job, network, order.writing, until_reported,
+                job, network, writing, until_reported,
                 say=pipe.send, progress=lambda done_px, total_px: pipe.send(done_px),
             )  # fmt: skip
         except Exception as problem:
@@ -219,13 +227,6 @@ def _do(job: Job, network: Network, order: Order, pipe: "Connection[object, Job]
                 raise
             outcome = failure_of(job.source, problem)
         pipe.send(outcome)
-
-
-def _network(device: str, n_worker: int, order: Order, say: Callable[[str], None]) -> Network:
-    from ginr.kernels.threads import limit_threads, thread_count
-
-    limit_threads(max(1, thread_count() // n_worker))
-    return order.network(device, say)
 
 
 def _sendable(problem: Exception) -> Exception:

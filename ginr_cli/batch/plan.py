@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ginr_cli.console import UsageError, say
+from ginr_cli.console import UsageError, printable, say
+from ginr_cli.files import Writing, refuse_own_input
 
 if TYPE_CHECKING:
     from ginr.geometry.view import View, ViewRule
@@ -68,18 +69,6 @@ class Destination:
                 folder.rmdir()
 
 
-@dataclass(frozen=True)
-class Writing:
-    """How outputs are named and written."""
-
-    suffix: str | None
-    """Of outputs that are not named; None for the input's own."""
-    quality: int | None
-    overwrite: bool
-    dpi: float | None = None
-    """Resolution to state in the file; None for the input's own."""
-
-
 def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Destination]:
     """The inputs, and where the outputs go.
 
@@ -119,7 +108,7 @@ def find_sources(
     Hidden files, the output folder and, when outputs go beside the inputs, outputs of earlier runs
     (photo_x2.png beside photo.png) are left out. `fail` hears of folders that are empty or closed.
     """
-    from ginr.errors import PictureError, printable
+    from ginr.errors import PictureError
     from ginr.pictures import READABLE
 
     n_failed = 0
@@ -164,7 +153,7 @@ def plan(
     An output that exists is an error unless it may be overwritten; in a batch it counts as done when it has
     the size asked for. Raises `GinrError` for a picture that cannot be read, enlarged or written.
     """
-    from ginr.errors import PictureError, printable
+    from ginr.errors import PictureError
     from ginr.pictures import check_target, probe_picture
 
     header = probe_picture(source.path)
@@ -173,15 +162,13 @@ def plan(
     output = _output(source, destination, wanted.label(*size), writing.suffix)
     name = printable(output)
     refuse_own_input(source.path, output)
-    if os.path.isfile(output) and not writing.overwrite:
-        if not batch:
-            raise PictureError(f"{name} exists: --overwrite replaces it")
+    if batch and os.path.isfile(output) and not writing.overwrite:
         there = probe_picture(output)
         if (there.height, there.width) == view.size:
             return Job(source.path, output, size, view, done=True)
         raise PictureError(
             f"{name} exists with {there.width}x{there.height} pixels instead of "
-            f"{view.size[1]}x{view.size[0]}: --overwrite replaces it"
+            f"{view.size[1]}x{view.size[0]}: add --overwrite to replace it"
         )
     if destination.is_folder:
         try:
@@ -202,16 +189,7 @@ def plan(
     return Job(source.path, output, size, view)
 
 
-def refuse_own_input(source: Path, output: Path) -> None:
-    """Raises PictureError where an output would replace what it is made of, link or not."""
-    from ginr.errors import PictureError, printable
-
-    if os.path.exists(output) and output.samefile(source):
-        raise PictureError(f"{printable(output)} is input and output at once: choose another name")
-
-
 def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], None]) -> list[Path]:
-    from ginr.errors import printable
     from ginr.pictures import READABLE
 
     found: list[Path] = []

@@ -10,17 +10,17 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.batch.plan import Destination, find_sources
-from ginr_cli.load_network import Network, check_network, load_upscaler
+from ginr_cli.files import read
+from ginr_cli.load_network import Network, NetworkChoice, check_network, load_upscaler
 from ginr_cli.options import (
     DeviceOption,
     EnsembleOption,
     JsonOption,
     OverwriteOption,
-    Precision,
     TileOption,
 )
+from ginr_cli.parsing import usage
 from ginr_cli.reports.scores import Report, Row, check_csv
-from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
     from ginr.array_types import Image
@@ -73,7 +73,8 @@ def evaluate(
     from ginr.measuring.benchmark import PROTOCOL
 
     factors = _factors(scales)
-    check_network(checkpoint, device)  # a wrong name is told at once, not after torch
+    choice = NetworkChoice(checkpoint, device, tile=tile, ensemble=ensemble)
+    check_network(choice)  # a wrong name is told at once, not after torch
     name = peek(checkpoint).name
     if csv_file is not None:
         check_csv(csv_file, overwrite)
@@ -87,7 +88,7 @@ def evaluate(
         "ensemble": ensemble,
     }
     if tasks:
-        network = load_upscaler(checkpoint, device, Precision.AUTO, tile, ensemble)
+        network = load_upscaler(choice)
         facts["device"] = network.device
         _measure_all(tasks, factors, network, report)
     report.conclude(facts)
@@ -99,15 +100,12 @@ def evaluate(
 
 def _factors(text: str) -> list[float]:
     """The scales asked for, each once, in their order."""
-    from ginr.errors import SizeError
     from ginr.geometry.size import parse_scale
 
     factors = []
     for part in text.split(","):
-        try:
+        with usage("--scales"):
             scale = parse_scale(part)
-        except SizeError as error:
-            raise console.UsageError(f"--scales: {error}") from None
         if scale.x != scale.y:
             raise console.UsageError(f"--scales: {part!r} is two scales: one serves both axes")
         factors.append(scale.x)
@@ -190,10 +188,8 @@ def _measure_all(
 def _measure(task: Task, factors: Sequence[float], render: Renderer, report: Report) -> None:
     from ginr.errors import SizeError
     from ginr.measuring.benchmark import reference, score
-    from ginr.pictures import read_picture
 
-    with deferred():
-        picture = read_picture(task.path)
+    picture = read(task.path)
     hr, dropped = reference(picture)
     report.note(task.path, (*picture.notes, *dropped))
     for scale in factors:

@@ -25,6 +25,7 @@ from ginr_cli.options import (
     StepsOption,
     StopAfterOption,
 )
+from ginr_cli.parsing import only_one, usage
 from ginr_cli.reports.training import Listener, Session
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def train(
     Ctrl+C saves it as well; the same command goes on with it.
     """
     began = time.monotonic()
-    if minutes is not None and steps is not None:
-        raise console.UsageError("--minutes and --steps together: give one of them")
+    only_one({"--minutes": minutes, "--steps": steps})
     if stop_after is not None and not stop_after > 0:
         raise console.UsageError(f"--stop-after is {stop_after}: give a number above 0")
     flags = {
@@ -92,10 +92,9 @@ def _resolved(
     file: Path | None, pairs: list[str], flags: Mapping[str, object]
 ) -> tuple["GinrConfig", "TrainConfig"]:
     """The settings of a run; nothing but the file of settings is read."""
-    from ginr.errors import GinrError
     from ginr.training.settings import Layer, read_pair, read_toml, resolve
 
-    try:
+    with usage():
         dated = Path("runs", f"{datetime.now():%Y-%m-%d_%H%M%S}")
         alone = os.environ.get("WORLD_SIZE", "1") == "1"  # several processes would not agree on it
         layers = [Layer("default", {"run": dated} if alone else {})]
@@ -103,5 +102,3 @@ def _resolved(
             layers.append(read_toml(file))
         layers += [read_pair(pair) for pair in pairs]
         return resolve([*layers, Layer("command line", flags)])
-    except GinrError as error:
-        raise console.UsageError(str(error)) from None

@@ -1,6 +1,7 @@
 """`ginr upscale`: pictures, folders of pictures, larger."""
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console
-from ginr_cli.batch.one_picture import Order, announce, enlarge
-from ginr_cli.batch.plan import Destination, Job, Writing, find_sources, plan, split_paths
-from ginr_cli.load_network import Network, check_network
+from ginr_cli.batch.one_picture import announce, enlarge
+from ginr_cli.batch.plan import Destination, Job, find_sources, plan, split_paths
+from ginr_cli.console import printable
+from ginr_cli.files import Writing
+from ginr_cli.load_network import Network, NetworkChoice, check_network, load_upscaler
 from ginr_cli.options import (
     BoxOption,
     CheckpointOption,
@@ -30,9 +33,11 @@ from ginr_cli.options import (
     SizeOption,
     TileOption,
 )
+from ginr_cli.parsing import only_one, parse_target, usage
 from ginr_cli.reports.pictures import Report, outcome_of
 
 if TYPE_CHECKING:
+    from ginr.geometry.size import Target
     from ginr.geometry.view import ViewRule
 
 
@@ -59,33 +64,22 @@ def upscale(
     In folders, subfolders are kept and pictures that are done are skipped.
     A picture that fails does not stop the others; the exit code is then 1.
     """
-    if paper is not None and dpi is None:
-        dpi = 300.0
+    if paper is not None:
+        dpi = dpi or 300.0
     wanted = _wanted(scale, size, paper, dpi, box)
-    devices = device.split(",")
-    for name in devices:  # a wrong one is told at once, not after torch
-        check_network(checkpoint, name)
-    writing = Writing(_suffix(picture_format), quality, overwrite, dpi)
+    choices = [
+        NetworkChoice(checkpoint, name, precision, tile, ensemble) for name in device.split(",")
+    ]
+    for choice in choices:  # a wrong one is told at once, not after torch
+        check_network(choice)
+    writing = Writing(quality, overwrite, _suffix(picture_format), dpi)
     inputs, destination = split_paths(paths, output)
     try:
         jobs, report = _plan_all(inputs, destination, wanted, writing, as_json)
         if jobs:
             if scale is None and size is None and paper is None:
                 console.say("no --scale or --size: enlarging x2")
-            order = Order(checkpoint, precision, tile, ensemble, writing)
-            try:
-                if len(devices) > 1 and len(jobs) > 1:
-                    from ginr_cli.batch.devices import share_out
-
-                    share_out(jobs, devices, order, report)
-                else:
-                    if len(devices) > 1:
-                        console.say(f"one picture takes one device: {devices[0]}")
-                    _run_all(jobs, order.network(devices[0]), report, writing)
-            except (KeyboardInterrupt, SystemExit) as end:
-                console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
-                report.sum_up()
-                raise
+            _run_all(jobs, choices, writing, report)
     finally:
         destination.tidy()
     report.sum_up()
@@ -97,23 +91,16 @@ def _wanted(
     scale: str | None, size: str | None, paper: str | None, dpi: float | None, box: str | None
 ) -> "ViewRule":
     """How large and what part, from the options; `dpi` is that of the paper, if there is any."""
-    from ginr.errors import SizeError
-    from ginr.geometry.size import Target, parse_print, parse_scale, parse_size
+    from ginr.geometry.size import parse_print
     from ginr.geometry.view import ViewRule, parse_box
 
-    given = {"--scale": scale, "--size": size, "--print": paper}
-    if len(names := [name for name, text in given.items() if text is not None]) > 1:
-        raise console.UsageError(f"{' and '.join(names)} together: give one of them")
-    try:
+    only_one({"--scale": scale, "--size": size, "--print": paper})
+    with usage():
         if paper is not None and dpi is not None:
             target: Target = parse_print(paper, dpi)
-        elif size is not None:
-            target = parse_size(size)
         else:
-            target = parse_scale("2" if scale is None else scale)
+            target = parse_target(scale, size, default="2")
         return ViewRule(target, None if box is None else parse_box(box))
-    except SizeError as error:
-        raise console.UsageError(str(error)) from None
 
 
 def _suffix(picture_format: str | None) -> str | None:
@@ -136,7 +123,7 @@ def _plan_all(
     as_json: bool,
 ) -> tuple[list[Job], Report]:
     """The jobs ahead; what cannot be done, or is done already, is reported here."""
-    from ginr.errors import PictureError, printable
+    from ginr.errors import PictureError
 
     if writing.suffix and destination.path and not destination.is_folder:
         raise console.UsageError(f"--format and the file {destination.path} together: give one")
@@ -156,13 +143,32 @@ def _plan_all(
             continue
         taken[job.output] = job.source
         if job.done:
-            report.add(outcome_of(job, "skipped"))
+            report.add(outcome_of(job))
         else:
             jobs.append(job)
     return jobs, report
 
 
-def _run_all(jobs: list[Job], network: Network, report: Report, writing: Writing) -> None:
+def _run_all(
+    jobs: list[Job], choices: Sequence[NetworkChoice], writing: Writing, report: Report
+) -> None:
+    """Does the jobs, on as many devices as are chosen; what is done is counted whatever happens."""
+    try:
+        if len(choices) > 1 and len(jobs) > 1:
+            from ginr_cli.batch.devices import share_out
+
+            share_out(jobs, choices, writing, report)
+        else:
+            if len(choices) > 1:
+                console.say(f"one picture takes one device: {choices[0].device}")
+            _run_in_turn(jobs, load_upscaler(choices[0]), writing, report)
+    except (KeyboardInterrupt, SystemExit) as end:
+        console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
+        report.sum_up()
+        raise
+
+
+def _run_in_turn(jobs: list[Job], network: Network, writing: Writing, report: Report) -> None:
     before_px = 0
     with console.Meter(sum(job.out_px for job in jobs)) as meter:
         for job in jobs:

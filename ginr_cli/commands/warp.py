@@ -1,18 +1,15 @@
 """`ginr warp`: a picture turned, moved, straightened or mapped in one step, enlarged on the way."""
 
-import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ginr_cli import console
-from ginr_cli.batch.plan import refuse_own_input
-from ginr_cli.load_network import TorchNetwork, check_network, load_network
+from ginr_cli.files import Writing, check_output, write
+from ginr_cli.load_network import NetworkChoice, TorchNetwork
 from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
@@ -24,19 +21,42 @@ from ginr_cli.options import (
     QualityOption,
     TileOption,
 )
-from ginr_cli.reports.pictures import Outcome, Report, done
-from ginr_cli.signals import deferred
+from ginr_cli.parsing import only_one, parse_numbers, parse_target
+from ginr_cli.single import Rendering, Size, render_one
 
 if TYPE_CHECKING:
-    from ginr.geometry.maps import Map, Pair
+    from ginr.geometry.maps import Map
+    from ginr.geometry.size import Target
+    from ginr.pictures import Picture
+
+Canvas = tuple[Size, "Map"]
+"""The output's size, and where its pixels lie in the input."""
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """The output: how large it is, H and W, and where its pixels lie in the input."""
-
-    size: tuple[int, int]
+class _Warped(Rendering):
     mapping: "Map"
+    writing: Writing
+
+    def make(
+        self, picture: "Picture", network: TorchNetwork, progress: Callable[[int, int], None]
+    ) -> Sequence[str]:
+        from ginr.pictures import losses
+        from ginr.rendering.warp import warp as render
+
+        result = render(
+            picture,
+            network.model,
+            self.mapping,
+            height=self.size[0],
+            width=self.size[1],
+            tile=network.tile,
+            precision=network.precision,
+            progress=progress,
+            notice=console.say,
+        )
+        write(result, self.output, self.writing)
+        return losses(result, self.output)
 
 
 def warp(
@@ -114,29 +134,24 @@ def warp(
     --perspective with a scale if you like. What falls outside the picture is transparent, or white
     where the format holds no transparency.
     """
-    shifted = _numbers("--shift", shift or "0,0", 2, "0.5,-2")
-    corners = None if perspective is None else _corners(perspective)
-    _check_together(corners is not None, table is not None, rotate, shift, keep_size, scale, size)
-    target = _target(scale, size)
-    check_network(checkpoint, device)
-    report = Report(as_json)
-    try:
-        frame = _probe(image)
+    shifted = parse_numbers("--shift", shift or "0,0", 2, "0.5,-2")
+    corners = perspective and parse_numbers("--perspective", perspective, 8, "9,5,90,3,95,70,2,66")
+    _check_together(bool(corners), table is not None, rotate, shift, keep_size, scale, size)
+    target = parse_target(scale, size)
+    writing = Writing(quality, overwrite)
+
+    def plan(frame: Size) -> _Warped:
         if table is not None:
-            canvas = _of_table(table)
-        elif corners is not None:
-            canvas = _of_page(corners, target)
+            canvas, mapping = _of_table(table)
+        elif corners:
+            canvas, mapping = _of_page(corners, target)
         else:
-            canvas = _of_turn(frame, rotate, shifted, keep_size, target)
-        output = _place(image, output, canvas, quality, overwrite)
-        network = load_network(checkpoint, device, precision, tile, ensemble)
-        outcome = _run(image, output, canvas, network, quality, overwrite)
-    except console.UsageError:
-        raise
-    except Exception as problem:
-        report.fail(image, problem)
-        raise typer.Exit(1) from None
-    report.add(outcome)
+            canvas, mapping = _of_turn(frame, rotate, shifted, keep_size, target)
+        path = output or _default_output(image)
+        check_output(image, path, canvas, writing)
+        return _Warped(path, canvas, mapping, writing)
+
+    render_one(image, NetworkChoice(checkpoint, device, precision, tile, ensemble), as_json, plan)
 
 
 def _check_together(
@@ -148,8 +163,7 @@ def _check_together(
     scale: str | None,
     size: str | None,
 ) -> None:
-    if scale is not None and size is not None:
-        raise console.UsageError("--scale and --size together: give one of them")
+    only_one({"--scale": scale, "--size": size})
     turned = bool(rotate) or shift is not None or keep_size
     if is_page + is_map + turned > 1 or (is_map and (scale or size) is not None):
         raise console.UsageError(
@@ -162,61 +176,32 @@ def _check_together(
         raise console.UsageError(f"--rotate {rotate} is no angle in degrees")
 
 
-def _numbers(option: str, text: str, count: int, example: str) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.replace(",", " ").split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count or not all(map(math.isfinite, numbers)):
-        raise console.UsageError(f"{option} {text!r} is not {count} numbers: write {example}")
-    return numbers
+def _resolved(target: "Target", size: Size) -> Size:
+    """The output's size for an input's; a size in pixels may be smaller here."""
+    from ginr.geometry.size import SizeRule
 
-
-def _corners(text: str) -> "list[Pair]":
-    numbers = _numbers("--perspective", text, 8, "9,5,90,3,95,70,2,66")
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def _target(scale: str | None, size: str | None) -> "Callable[[int, int], tuple[int, int]]":
-    """What makes an output size of a size in input pixels, both (height, width)."""
-    from ginr.errors import SizeError
-    from ginr.geometry.size import parse_scale, parse_size
-
-    try:
-        if size is not None:
-            return partial(parse_size(size).resolve, may_shrink=True)
-        return parse_scale(scale if scale is not None else "1").resolve
-    except SizeError as error:
-        raise console.UsageError(str(error)) from None
-
-
-def _probe(image: Path) -> tuple[int, int]:
-    from ginr.pictures import probe_picture
-
-    header = probe_picture(image)
-    return header.height, header.width
+    if isinstance(target, SizeRule):
+        return target.resolve(*size, may_shrink=True)
+    return target.resolve(*size)
 
 
 def _of_turn(
-    frame: tuple[int, int],
-    degrees: float,
-    shift: list[float],
-    keep_size: bool,
-    target: "Callable[[int, int], tuple[int, int]]",
+    frame: Size, degrees: float, shift: list[float], keep_size: bool, target: "Target"
 ) -> Canvas:
     from ginr.geometry.maps import turned_frame, turning
 
     upright = frame if keep_size else turned_frame(frame, degrees)
-    out = target(*upright)
+    out = _resolved(target, upright)
     x, y = shift
-    return Canvas(out, turning(frame, upright, out, degrees=degrees, shift=(y, x)))
+    return out, turning(frame, upright, out, degrees=degrees, shift=(y, x))
 
 
-def _of_page(corners: "list[Pair]", target: "Callable[[int, int], tuple[int, int]]") -> Canvas:
+def _of_page(numbers: list[float], target: "Target") -> Canvas:
     from ginr.geometry.maps import page_size, straightening
 
-    out = target(*page_size(corners))
-    return Canvas(out, straightening(corners, out))
+    corners = list(zip(numbers[::2], numbers[1::2], strict=True))
+    out = _resolved(target, page_size(corners))
+    return out, straightening(corners, out)
 
 
 def _of_table(file: Path) -> Canvas:
@@ -224,60 +209,11 @@ def _of_table(file: Path) -> Canvas:
     from ginr.geometry.size import within_limits
 
     mapping = read_map(file)
-    return Canvas(within_limits(*mapping.size), mapping)
+    return within_limits(*mapping.size), mapping
 
 
-def _place(
-    image: Path, output: Path | None, canvas: Canvas, quality: int | None, overwrite: bool
-) -> Path:
-    """Where the output goes; refused here if it cannot go there."""
-    from ginr.pictures import WRITABLE, check_target
+def _default_output(image: Path) -> Path:
+    from ginr.pictures import WRITABLE
 
-    if output is None:
-        suffix = image.suffix if image.suffix.lower() in WRITABLE else ".png"
-        output = image.with_name(f"{image.stem}_warped{suffix}")
-    check_target(output, *canvas.size, overwrite=overwrite, quality=quality)
-    refuse_own_input(image, output)
-    return output
-
-
-def _run(
-    image: Path,
-    output: Path,
-    canvas: Canvas,
-    network: TorchNetwork,
-    quality: int | None,
-    overwrite: bool,
-) -> Outcome:
-    from ginr.errors import printable
-    from ginr.pictures import losses, read_picture, write_picture
-    from ginr.rendering.warp import warp as render
-
-    start = time.perf_counter()
-    with deferred():
-        picture = read_picture(image)
-    height, width = canvas.size
-    console.say(
-        f"{printable(image)} {picture.width}x{picture.height} -> "
-        f"{printable(output)} {width}x{height}"
-    )
-    with console.Meter(height * width) as meter:
-        meter.begin(image.name, 0)
-        result = render(
-            picture,
-            network.model,
-            canvas.mapping,
-            height=height,
-            width=width,
-            tile=network.tile,
-            precision=network.precision,
-            progress=meter.advance,
-            notice=console.say,
-        )
-    notes = (*picture.notes, *losses(result, output))
-    if notes:
-        console.say(f"{printable(image)}: {'; '.join(notes)}")
-    with deferred():
-        write_picture(result, output, overwrite=overwrite, quality=quality)
-    size = picture.height, picture.width
-    return done(image, output, size, canvas.size, network, start, notes)
+    suffix = image.suffix if image.suffix.lower() in WRITABLE else ".png"
+    return image.with_name(f"{image.stem}_warped{suffix}")

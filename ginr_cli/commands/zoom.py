@@ -1,7 +1,7 @@
 """`ginr zoom`: a film that moves from the whole picture, or a part of it, into another part."""
 
 import math
-import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ginr_cli import console
-from ginr_cli.batch.plan import refuse_own_input
-from ginr_cli.load_network import TorchNetwork, check_network, load_network
+from ginr_cli.files import refuse_own_input
+from ginr_cli.load_network import NetworkChoice, TorchNetwork
 from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
@@ -21,11 +21,13 @@ from ginr_cli.options import (
     PrecisionOption,
     TileOption,
 )
-from ginr_cli.reports.pictures import Outcome, Report, done
-from ginr_cli.signals import deferred
+from ginr_cli.parsing import usage
+from ginr_cli.single import Rendering, Size, render_one
 
 if TYPE_CHECKING:
+    from ginr.geometry.size import Box
     from ginr.geometry.view import BoxRule
+    from ginr.pictures import Picture
     from ginr.rendering.zoom import Shot
 
 SIDE = 1280
@@ -35,12 +37,38 @@ LONGEST = 100_000
 
 
 @dataclass(frozen=True)
-class Take:
-    """What is to be filmed, its size being (height, width)."""
-
-    size: tuple[int, int]
+class _Film(Rendering):
     shots: "list[Shot]"
     fps: float
+    overwrite: bool
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.shots)
+
+    @property
+    def words(self) -> str:
+        low, high = (self.size[1] / shot.width for shot in (self.shots[0], self.shots[-1]))
+        return f", {self.n_frames} frames, x{low:.3g} to x{high:.3g}"
+
+    def make(
+        self, picture: "Picture", network: TorchNetwork, progress: Callable[[int, int], None]
+    ) -> Sequence[str]:
+        from ginr.pictures.film import write_film
+        from ginr.rendering.zoom import render_shots
+
+        frames = render_shots(
+            picture,
+            network.model,
+            self.shots,
+            height=self.size[0],
+            width=self.size[1],
+            tile=network.tile,
+            precision=network.precision,
+            progress=progress,
+        )
+        write_film(frames, picture, self.output, fps=self.fps, overwrite=self.overwrite)
+        return ()
 
 
 def zoom(
@@ -91,42 +119,35 @@ def zoom(
     The scale changes evenly, slower at both ends. Where a frame enlarges the picture it is rendered
     from the field, up to x30; where it shrinks it, detail is averaged, so that nothing flickers.
     """
-    boxes = _box("--from", start or "0%,0%,100%,100%"), _box("--to", to)
+    first, last = _box("--from", start or "0%,0%,100%,100%"), _box("--to", to)
     wanted = None if size is None else _size(size)
     n_frames = _n_frames(seconds, fps)
-    check_network(checkpoint, device)
-    report = Report(as_json)
-    try:
-        take = _plan(image, boxes, wanted, n_frames, fps)
-        _check(image, output, take, overwrite)
-        network = load_network(checkpoint, device, precision, tile, ensemble)
-        outcome = _film(image, output, take, network, overwrite)
-    except console.UsageError:
-        raise
-    except Exception as problem:
-        report.fail(image, problem)
-        raise typer.Exit(1) from None
-    report.add(outcome)
+
+    def plan(whole: Size) -> _Film:
+        from ginr.pictures.film import check_film
+
+        shots, frame = _shots(
+            (first.resolve(*whole), last.resolve(*whole)), whole, wanted, n_frames
+        )
+        refuse_own_input(image, output)
+        check_film(output, *frame, n_frames, overwrite=overwrite)
+        return _Film(output, frame, shots, fps, overwrite)
+
+    render_one(image, NetworkChoice(checkpoint, device, precision, tile, ensemble), as_json, plan)
 
 
 def _box(option: str, text: str) -> "BoxRule":
-    from ginr.errors import SizeError
     from ginr.geometry.view import parse_box
 
-    try:
+    with usage(option):
         return parse_box(text)
-    except SizeError as error:
-        raise console.UsageError(f"{option}: {error}") from None
 
 
-def _size(text: str) -> tuple[int, int]:
-    from ginr.errors import SizeError
+def _size(text: str) -> Size:
     from ginr.geometry.size import parse_size
 
-    try:
+    with usage("--size"):
         rule = parse_size(text)
-    except SizeError as error:
-        raise console.UsageError(f"--size: {error}") from None
     if rule.width is None or rule.height is None:
         raise console.UsageError(f"--size {text!r}: a film needs both sides, as in 1280x720")
     return rule.height, rule.width
@@ -142,72 +163,23 @@ def _n_frames(seconds: float, fps: float) -> int:
     return round(seconds * fps)
 
 
-def _plan(
-    image: Path,
-    boxes: "tuple[BoxRule, BoxRule]",
-    wanted: tuple[int, int] | None,
-    n_frames: int,
-    fps: float,
-) -> Take:
-    from ginr.pictures import probe_picture
+def _shots(
+    boxes: "tuple[Box, Box]", whole: Size, frame: Size | None, n_frames: int
+) -> "tuple[list[Shot], Size]":
+    """The shots from the first box to the last, and the size of a frame."""
+    top, left, bottom, right = boxes[1]
+    frame = frame or _shape_of(bottom - top, right - left)
+    # Not before it is needed: it waits for torch.
+    from ginr.rendering.zoom import shot_of, zoom_path
 
-    header = probe_picture(image)
-    size = header.height, header.width
-    first, last = (box.resolve(*size) for box in boxes)
-    frame = wanted or _shape_of(last[2] - last[0], last[3] - last[1])
-    from ginr.rendering.zoom import (  # not before it is needed: it waits for torch
-        shot_of,
-        zoom_path,
-    )
-
-    shots = zoom_path(shot_of(first, size, frame), shot_of(last, size, frame), n_frames)
-    return Take(frame, shots, fps)
+    start, end = (shot_of(box, whole, frame) for box in boxes)
+    return zoom_path(start, end, n_frames), frame
 
 
-def _shape_of(height: int, width: int) -> tuple[int, int]:
+def _shape_of(height: int, width: int) -> Size:
     """The size of a film in the shape of a box: even sides, and no more than the scale allows."""
     from ginr.geometry.size import MAX_SCALE
 
     longer = min(SIDE, MAX_SCALE * max(height, width))
     sides = [2 * max(1, round(n * longer / max(height, width) / 2)) for n in (height, width)]
     return sides[0], sides[1]
-
-
-def _check(image: Path, output: Path, take: Take, overwrite: bool) -> None:
-    """Refuses what could not be written in the end."""
-    from ginr.pictures.film import check_film
-
-    refuse_own_input(image, output)
-    check_film(output, *take.size, len(take.shots), overwrite=overwrite)
-
-
-def _film(image: Path, output: Path, take: Take, network: TorchNetwork, overwrite: bool) -> Outcome:
-    from ginr.errors import printable
-    from ginr.pictures import read_picture
-    from ginr.pictures.film import write_film
-    from ginr.rendering.zoom import render_shots
-
-    begin = time.perf_counter()
-    with deferred():
-        picture = read_picture(image)
-    height, width = take.size
-    low, high = (width / shot.width for shot in (take.shots[0], take.shots[-1]))
-    console.say(
-        f"{printable(image)} {picture.width}x{picture.height} -> {printable(output)} "
-        f"{width}x{height}, {len(take.shots)} frames, x{low:.3g} to x{high:.3g}"
-    )
-    with console.Meter(len(take.shots) * height * width) as meter:
-        meter.begin(image.name, 0)
-        frames = render_shots(
-            picture,
-            network.model,
-            take.shots,
-            height=height,
-            width=width,
-            tile=network.tile,
-            precision=network.precision,
-            progress=meter.advance,
-        )
-        write_film(frames, picture, output, fps=take.fps, overwrite=overwrite)
-    size = picture.height, picture.width
-    return done(image, output, size, take.size, network, begin, picture.notes)

@@ -1,7 +1,8 @@
 """What became of the pictures of a run: a name or a JSON object each, and how many went which way."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,56 +72,29 @@ def failure_of(path: Path | str, problem: Exception) -> Outcome:
     return Outcome(str(path), "failed", error=console.describe(problem))
 
 
-def outcome_of(
-    job: Job,
-    status: str,
-    *,
-    seconds: float | None = None,
-    device: str | None = None,
-    checkpoint: str | None = None,
-    notes: tuple[str, ...] = (),
+def planned(
+    source: Path, output: Path, size: tuple[int, int], out_size: tuple[int, int]
 ) -> Outcome:
-    """What became of a job."""
-    box = None
-    if job.view.source is not None:
-        top, left, bottom, right = job.view.source
-        box = left, top, right - left, bottom - top
-    return Outcome(
-        input=str(job.source),
-        status=status,
-        output=str(job.output),
-        input_width=job.size[1],
-        input_height=job.size[0],
-        width=job.out_size[1],
-        height=job.out_size[0],
-        box=box,
-        seconds=seconds,
-        device=device,
-        checkpoint=checkpoint,
-        notes=notes,
-    )
+    """What shall become of an input; sizes are (H, W)."""
+    return Outcome(str(source), "skipped", str(output), size[1], size[0], out_size[1], out_size[0])
 
 
-def done(
-    source: Path,
-    output: Path,
-    size: tuple[int, int],
-    out_size: tuple[int, int],
-    network: "Network",
-    start: float,
-    notes: tuple[str, ...],
-) -> Outcome:
-    """A single picture that is made; sizes are (height, width), `start` is of `time.perf_counter`."""
-    return Outcome(
-        input=str(source),
+def outcome_of(job: Job) -> Outcome:
+    """What shall become of a job."""
+    outcome = planned(job.source, job.output, job.size, job.out_size)
+    if job.view.source is None:
+        return outcome
+    top, left, bottom, right = job.view.source
+    return replace(outcome, box=(left, top, right - left, bottom - top))
+
+
+def done(outcome: Outcome, network: "Network", start: float, notes: Sequence[str]) -> Outcome:
+    """The same, now that it is made; `start` is of `time.perf_counter`."""
+    return replace(
+        outcome,
         status="done",
-        output=str(output),
-        input_width=size[1],
-        input_height=size[0],
-        width=out_size[1],
-        height=out_size[0],
         seconds=round(time.perf_counter() - start, 3),
         device=network.device,
         checkpoint=network.checkpoint,
-        notes=notes,
+        notes=tuple(notes),
     )

@@ -94,9 +94,15 @@ class Reconstruction:
 
 
 def reconstruction_of(
-    source: Path, field: "PictureField", checkpoint: str, device: str
+    source: Path,
+    field: "PictureField",
+    checkpoint: str,
+    device: str,
+    output: Path | None,
+    out_size: tuple[int, int],
+    saved: Path | None,
 ) -> Reconstruction:
-    """What the field itself tells."""
+    """What the field and the files tell; `out_size` is (H, W) of the output, if there is one."""
     n_px = field.size[0] * field.size[1]
     total = (field.feature_bits + field.base_bits) / n_px
     return Reconstruction(
@@ -112,4 +118,9 @@ def reconstruction_of(
         bits_per_pixel=total,
         compression=24 / total,
         input_bytes=source.stat().st_size,
+        output=None if output is None else str(output),
+        output_width=None if output is None else out_size[1],
+        output_height=None if output is None else out_size[0],
+        field=None if saved is None else str(saved),
+        field_bytes=None if saved is None else saved.stat().st_size,
     )

@@ -43,7 +43,7 @@ class Report:
     def note(self, path: Path, notes: Sequence[str]) -> None:
         """What a picture is measured without."""
         if notes:
-            console.say(f"{console.printable(path)}: {'; '.join(notes)}")
+            console.say_notes(path, notes)
             self.notes.append({"picture": str(path), "notes": list(notes)})
 
     def leave_out(self, folder: str, path: Path, scale: float, problem: Exception) -> None:

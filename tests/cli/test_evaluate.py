@@ -18,8 +18,7 @@ from PIL import Image
 from ginr.measuring.benchmark import PROTOCOL, score
 from ginr.pictures import Picture, read_picture
 from ginr.rendering.upscale import upscale
-from ginr_cli.load_network import load_upscaler
-from ginr_cli.options import Precision
+from ginr_cli.load_network import NetworkChoice, load_upscaler
 
 from .support import Core, Run, files
 
@@ -44,7 +43,7 @@ def test_numbers_are_the_library_s(run: Run, album: Path, tiny_checkpoint: Path)
     assert run.code == 0
     assert record["protocol"] == PROTOCOL and PROTOCOL in run.err
     assert (record["checkpoint"], record["scales"]) == ("tiny", [2, 6])
-    model = load_upscaler(str(tiny_checkpoint), "auto", Precision.AUTO, tile=0).model
+    model = load_upscaler(NetworkChoice(str(tiny_checkpoint), "auto")).model
 
     def ours(lr: Any, height: int, width: int) -> Any:
         return upscale(Picture(lr), model, height=height, width=width).samples
@@ -102,7 +101,7 @@ def test_csv_holds_what_json_says(run: Run, core: Core, album: Path) -> None:
 def test_a_csv_file_that_exists_stays_unless_told(run: Run, core: Core, album: Path) -> None:
     Path("out.csv").write_text("mine")
     assert run("evaluate", "small", album, "--csv", "out.csv").code == 1
-    assert "out.csv exists already" in run.err and Path("out.csv").read_text() == "mine"
+    assert "out.csv already exists" in run.err and Path("out.csv").read_text() == "mine"
     assert run("evaluate", "small", album, "--csv", "no/out.csv").code == 1
     assert "there is no folder no" in run.err and core.calls == []
     Path("link.csv").symlink_to("out.csv")

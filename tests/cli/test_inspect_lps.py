@@ -118,7 +118,7 @@ def test_a_picture_is_measured_and_drawn(
         assert len(page.getcolors(1 << 24)) > 100
     before = Path("report.png").read_bytes()
     run(*arguments, "--plot", "report.png")
-    assert run.code == 1 and run.out == "" and "report.png exists already" in run.err
+    assert run.code == 1 and run.out == "" and "report.png already exists" in run.err
     assert Path("report.png").read_bytes() == before
     assert "changed without an LP   90% within " in run(*arguments).out
 

@@ -163,7 +163,7 @@ def test_existing_outputs_stay_unless_told(run: Run, core: Core) -> None:
     for arguments in (["a.png", "out.png"], ["a.png", "-o", "out.png"]):
         run("upscale", *arguments, "--scale", "2")
         assert run.code == 1 and run.out == ""
-        assert "ginr: out.png exists: --overwrite replaces it\n" in run.err
+        assert "ginr: out.png already exists: add --overwrite to replace it\n" in run.err
     assert size("out.png") == (1, 1) and core.calls == []
     assert run("upscale", "a.png", "out.png", "--scale", "2", "--overwrite").code == 0
     assert size("out.png") == (12, 8)

@@ -14,8 +14,7 @@ from PIL import Image
 
 from ginr.pictures import read_picture
 from ginr.rendering.upscale import upscale
-from ginr_cli.load_network import load_upscaler
-from ginr_cli.options import Precision
+from ginr_cli.load_network import NetworkChoice, load_upscaler
 
 from .support import Run, picture
 
@@ -39,7 +38,7 @@ def test_the_file_is_what_the_library_makes(
     assert (run.code, run.out) == (0, "out.png\n")
     assert "tiny on " in run.err
     picture = read_picture(Path(name))
-    model = load_upscaler(str(tiny_checkpoint), "auto", Precision.AUTO, tile=0).model
+    model = load_upscaler(NetworkChoice(str(tiny_checkpoint), "auto")).model
     expected = upscale(picture, model, height=39, width=53)
     result = read_picture(Path("out.png")).samples
     assert result.dtype == picture.samples.dtype

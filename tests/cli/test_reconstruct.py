@@ -121,7 +121,7 @@ def test_what_exists_is_kept(run: Run, photo: Path) -> None:
     }.items():
         Path(name).write_bytes(b"mine")
         assert run("reconstruct", photo, *arguments).code == 1
-        assert f"{name} exists: --overwrite replaces it" in run.err
+        assert f"{name} already exists: add --overwrite to replace it" in run.err
         assert Path(name).read_bytes() == b"mine"
         assert run("reconstruct", photo, *arguments, "--overwrite").code == 0
         assert Path(name).read_bytes() != b"mine"

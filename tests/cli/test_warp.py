@@ -106,7 +106,7 @@ def test_an_output_that_exists(run: Run, asked: list[dict[str, Any]]) -> None:
     for name in ("a.png", "a_warped.png"):
         picture(name)
     run("warp", "a.png", "--rotate", "3")
-    assert run.code == 1 and "a_warped.png exists already" in run.err and not asked
+    assert run.code == 1 and "a_warped.png already exists" in run.err and not asked
     assert run("warp", "a.png", "--rotate", "3", "--overwrite").code == 0
 
 

@@ -17,8 +17,7 @@ from ginr.network.model import Ginr
 from ginr.pictures import Picture, read_picture
 from ginr.rendering.upscale import upscale
 from ginr_cli.console import UsageError
-from ginr_cli.load_network import load_network
-from ginr_cli.options import Precision
+from ginr_cli.load_network import NetworkChoice, load_network
 
 Make = Callable[[GinrConfig], Ginr]
 
@@ -91,4 +90,4 @@ def test_the_shipped_network_gains_by_it(sample_images: Path) -> None:
 
 def test_a_network_without_a_lattice_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--ensemble, ginr-reconstruct: .*lattice decoder"):
-        load_network("reconstruct", "cpu", Precision.AUTO, tile=0, ensemble=True)
+        load_network(NetworkChoice("reconstruct", "cpu", ensemble=True))

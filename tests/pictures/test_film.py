@@ -113,7 +113,7 @@ def test_what_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.Mon
         ("a.mp4", (35, 48), "a.mp4: 48x35 has odd sides: MP4 takes even ones"),
         ("a.webp", (20_000, 8), "a.webp: 8x20000 is too large for WEBP"),
         ("a.webp", (9000, 9000), "a.webp: 90 frames of 9000x9000 take 20.4 GiB of memory at once"),
-        ("there.gif", (36, 48), "there.gif exists already"),
+        ("there.gif", (36, 48), "there.gif already exists"),
         ("no/a.gif", (36, 48), "there is no folder"),
         ("no/film", (36, 48), "there is no folder"),
     ):

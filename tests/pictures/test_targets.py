@@ -49,7 +49,7 @@ from .support import (
         ("a", 1, 1, "no suffix, which is no output format"),
         ("none/a.png", 1, 1, "no folder .*none: create it first"),
         ("folder.png", 1, 1, "is a folder"),
-        ("there.png", 1, 1, "exists already"),
+        ("there.png", 1, 1, "already exists"),
         ("there.png/a.png", 1, 1, "no folder|cannot be a file"),
         ("n" * 300 + ".png", 1, 1, "cannot be a file"),
     ],
@@ -106,7 +106,7 @@ def test_overwriting_is_asked_for_and_keeps_permissions_and_links(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~current_umask()
     path.chmod(0o640)
     link.symlink_to(path)
-    with pytest.raises(PictureError, match="exists already"):
+    with pytest.raises(PictureError, match="already exists"):
         write_picture(picture, link)
     check_target(link, 3, 3, overwrite=True)
     brighter = Picture(picture.samples // 2)

@@ -161,9 +161,7 @@ def check_place(path: Path, overwrite: bool) -> None:
             if not path.is_file():
                 raise PictureError(f"{name} is not a regular file: choose another name")
             if not overwrite:
-                raise PictureError(
-                    f"{name} exists already: choose another name or allow overwriting"
-                )
+                raise PictureError(f"{name} already exists: add --overwrite to replace it")
             if not os.access(path, os.W_OK):
                 raise PictureError(f"{name} is read-only: change its permissions or the name")
         if not folder.is_dir():

@@ -1,0 +1,57 @@
+"""Reading and writing one picture: what must not be overwritten, and when signals have to wait."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ginr_cli import console
+from ginr_cli.signals import deferred
+
+if TYPE_CHECKING:
+    from ginr.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How outputs are named and written."""
+
+    quality: int | None
+    overwrite: bool
+    suffix: str | None = None
+    """Of outputs without a given name; None keeps the input's."""
+    dpi: float | None = None
+    """Resolution to state in the file; None keeps the input's."""
+
+
+def refuse_own_input(source: Path, output: Path) -> None:
+    """Raises PictureError where the output would replace the input, through a link or not."""
+    from ginr.errors import PictureError
+
+    if os.path.exists(output) and output.samefile(source):
+        name = console.printable(output)
+        raise PictureError(f"{name} is input and output at once: choose another name")
+
+
+def check_output(source: Path, output: Path, size: tuple[int, int], writing: Writing) -> None:
+    """Raises PictureError where a picture of `size` (H, W) could not be written."""
+    from ginr.pictures import check_target
+
+    refuse_own_input(source, output)
+    check_target(output, *size, overwrite=writing.overwrite, quality=writing.quality)
+
+
+def read(source: Path) -> "Picture":
+    """The picture in a file."""
+    from ginr.pictures import read_picture
+
+    with deferred():
+        return read_picture(source)
+
+
+def write(picture: "Picture", output: Path, writing: Writing) -> None:
+    """Write a picture in the format of the output's suffix."""
+    from ginr.pictures import write_picture
+
+    with deferred():
+        write_picture(picture, output, overwrite=writing.overwrite, quality=writing.quality)

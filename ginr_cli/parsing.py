@@ -1,0 +1,53 @@
+"""Values of options: text into sizes and numbers; wrong usage is a `UsageError`."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ginr_cli.console import UsageError
+
+if TYPE_CHECKING:
+    from ginr.geometry.size import Target
+
+
+@contextmanager
+def usage(option: str = "") -> Iterator[None]:
+    """Within the block a `GinrError` is wrong usage of the option."""
+    from ginr.errors import GinrError
+
+    try:
+        yield
+    except GinrError as error:
+        raise UsageError(f"{option}: {error}" if option else str(error)) from None
+
+
+def only_one(options: Mapping[str, object]) -> None:
+    """Refuses more than one of the options, None being those that are not given."""
+    names = [name for name, value in options.items() if value is not None]
+    if len(names) > 1:
+        raise UsageError(f"{' and '.join(names)} together: give one of them")
+
+
+def parse_target(scale: str | None, size: str | None, default: str = "1") -> "Target":
+    """The output's size from --scale or --size; `default` is the scale without either."""
+    from ginr.geometry.size import parse_scale, parse_size
+
+    only_one({"--scale": scale, "--size": size})
+    with usage():
+        return (
+            parse_size(size)
+            if size is not None
+            else parse_scale(default if scale is None else scale)
+        )
+
+
+def parse_numbers(option: str, text: str, count: int, example: str) -> list[float]:
+    """So many finite numbers with commas or spaces between them."""
+    try:
+        numbers = [float(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        raise UsageError(f"{option} {text!r} is not {count} numbers: write {example}")
+    return numbers

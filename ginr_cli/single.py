@@ -1,0 +1,93 @@
+"""Commands that render one picture into one file: load, show progress, report."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ginr_cli import console
+from ginr_cli.files import read
+from ginr_cli.load_network import NetworkChoice, TorchNetwork, check_network, load_network
+from ginr_cli.reports.pictures import Outcome, Report, done, planned
+
+if TYPE_CHECKING:
+    from ginr.pictures import Picture
+
+Size = tuple[int, int]
+"""H, W."""
+
+
+@dataclass(frozen=True)
+class Rendering(ABC):
+    """What a command makes of a picture."""
+
+    output: Path
+    size: Size
+
+    @property
+    def n_frames(self) -> int:
+        return 1
+
+    @property
+    def words(self) -> str:
+        """Follows the sizes where they are announced."""
+        return ""
+
+    @abstractmethod
+    def make(
+        self, picture: "Picture", network: TorchNetwork, progress: Callable[[int, int], None]
+    ) -> Sequence[str]:
+        """Renders and writes; returns what the output cannot keep of the picture."""
+
+
+def probe_size(image: Path) -> Size:
+    """H, W of a picture, from its header."""
+    from ginr.pictures import probe_picture
+
+    header = probe_picture(image)
+    return header.height, header.width
+
+
+def render_one(
+    image: Path,
+    choice: NetworkChoice,
+    as_json: bool,
+    plan: Callable[[Size], Rendering],
+) -> None:
+    """Do and report what `plan` makes of the picture's size (H, W); exit code 1 if that fails.
+
+    `plan` refuses what could not be written in the end, before the network is loaded.
+    """
+    check_network(choice)
+    report = Report(as_json)
+    try:
+        outcome = _rendered(image, choice, plan)
+    except console.UsageError:
+        raise
+    except Exception as problem:
+        report.fail(image, problem)
+        raise typer.Exit(1) from None
+    report.add(outcome)
+
+
+def _rendered(image: Path, choice: NetworkChoice, plan: Callable[[Size], Rendering]) -> Outcome:
+    rendering = plan(probe_size(image))
+    height, width = rendering.size
+    network = load_network(choice)
+    start = time.perf_counter()
+    picture = read(image)
+    console.say(
+        f"{console.printable(image)} {picture.width}x{picture.height} -> "
+        f"{console.printable(rendering.output)} {width}x{height}{rendering.words}"
+    )
+    with console.Meter(rendering.n_frames * height * width) as meter:
+        meter.begin(image.name, 0)
+        lost = rendering.make(picture, network, meter.advance)
+    notes = (*picture.notes, *lost)
+    console.say_notes(image, notes)
+    outcome = planned(image, rendering.output, (picture.height, picture.width), rendering.size)
+    return done(outcome, network, start, notes)
