@@ -6,11 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -87,12 +85,13 @@ def describe(problem: BaseException) -> str:
     return f"{kind}: {text or 'no details'} (set GINR_DEBUG=1 for the traceback)"
 
 
-class Bar:
-    """A bar with words before and behind it; silent unless stderr is a terminal."""
+class Bar(ExitStack):
+    """A bar with words before and behind it, until it is closed; silent unless stderr is a terminal."""
 
     def __init__(self, total: float) -> None:
         """It is full at `total`."""
-        self._bar = Progress(
+        super().__init__()
+        progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}% {task.fields[pace]}"),
@@ -102,26 +101,9 @@ class Bar:
             redirect_stdout=sys.stdout.isatty(),
             disable=not sys.stderr.isatty(),
         )
+        self._bar = self.enter_context(progress)
         self._task = self._bar.add_task("", total=total, pace="")
         self._start = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Show the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take the bar away, whatever happened."""
-        self.stop()
-
-    def stop(self) -> None:
-        """Take the bar away."""
-        self._bar.stop()
 
     def show(self, completed: float, description: str, pace: str = "") -> None:
         """Fill the bar up to `completed`, with words before it and behind it."""

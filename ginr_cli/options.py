@@ -182,8 +182,7 @@ StopAfterOption = Annotated[
     ),
 ]
 BatchOption = Annotated[
-    int | None,
-    typer.Option("--batch", help="Crops per step. Left out: 8, for the preset base 32."),
+    int | None, typer.Option("--batch", help="Crops per step. Left out: 8, for the preset base 32.")
 ]
 CropOption = Annotated[
     int | None,

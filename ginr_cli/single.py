@@ -53,10 +53,7 @@ def probe_size(image: Path) -> Size:
 
 
 def render_one(
-    image: Path,
-    choice: NetworkChoice,
-    as_json: bool,
-    plan: Callable[[Size], Rendering],
+    image: Path, choice: NetworkChoice, as_json: bool, plan: Callable[[Size], Rendering]
 ) -> None:
     """Do and report what `plan` makes of the picture's size (H, W); exit code 1 if that fails.
 

@@ -4,16 +4,21 @@ Run: pytest tests/test_package.py
 """
 
 import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import ginr
 
 
-def test_the_list_of_names_is_the_map_of_names() -> None:
-    assert set(ginr.__all__) == set(ginr._HOME)
+def test_type_checkers_see_the_same_names() -> None:
+    source = Path(str(ginr.__file__)).read_text()
+    imports = re.findall(r"^    from ginr\.(\S+) import (\w+) as (\w+)$", source, re.MULTILINE)
+    assert {(name, module) for module, name, _ in imports} == set(ginr._HOME.items())
+    assert all(name == alias for _, name, alias in imports)
 
 
 @pytest.mark.parametrize("name", ginr.__all__)

@@ -141,12 +141,7 @@ def find_sources(
 
 
 def plan(
-    source: Source,
-    wanted: "ViewRule",
-    destination: Destination,
-    writing: Writing,
-    *,
-    batch: bool,
+    source: Source, wanted: "ViewRule", destination: Destination, writing: Writing, *, batch: bool
 ) -> Job:
     """The job for one picture, from its header.
 

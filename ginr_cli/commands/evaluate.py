@@ -12,13 +12,7 @@ from ginr_cli import console
 from ginr_cli.batch.plan import Destination, find_sources
 from ginr_cli.files import read
 from ginr_cli.load_network import Network, NetworkChoice, check_network, load_upscaler
-from ginr_cli.options import (
-    DeviceOption,
-    EnsembleOption,
-    JsonOption,
-    OverwriteOption,
-    TileOption,
-)
+from ginr_cli.options import DeviceOption, EnsembleOption, JsonOption, OverwriteOption, TileOption
 from ginr_cli.parsing import usage
 from ginr_cli.reports.scores import Report, Row, check_csv
 
@@ -163,10 +157,7 @@ class Renderer:
 
 
 def _measure_all(
-    tasks: Sequence[Task],
-    factors: Sequence[float],
-    network: Network,
-    report: Report,
+    tasks: Sequence[Task], factors: Sequence[float], network: Network, report: Report
 ) -> None:
     """Every picture at every scale."""
     from ginr.measuring.benchmark import PROTOCOL

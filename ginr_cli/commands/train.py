@@ -83,7 +83,8 @@ def train(
 
     team = ProcessGroup(settings.device)
     deadline = None if stop_after is None else began + 60 * stop_after
-    with (Session if team.is_main else Listener)(settings, team, deadline) as session:
+    session = (Session if team.is_main else Listener)(settings, team, deadline)
+    with session.listening():
         path = run_training(network, settings, session, team)
     session.sum_up(path, as_json)
 

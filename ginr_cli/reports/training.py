@@ -3,13 +3,12 @@
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -90,22 +89,13 @@ class Listener:
         """A run with `settings`, stopped when the monotonic clock says `deadline`, if it is given."""
         self._settings, self._team, self._deadline = settings, team, deadline
         self._request = StopRequest()
-        self._open = ExitStack()
 
-    def __enter__(self) -> Self:
-        """Listen for Ctrl+C."""
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within the block Ctrl+C and SIGTERM ask the run to stop."""
         # A launcher repeats a signal that its processes have had already.
-        self._open.enter_context(self._request.listening(patient=self._team.n > 1))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give Ctrl+C its usual meaning back."""
-        self._open.close()
+        with self._request.listening(patient=self._team.n > 1):
+            yield
 
     def loading(self, n_file: int, n_files: int) -> None:
         """`n_file` of the folders' files are read."""
@@ -137,24 +127,19 @@ class Listener:
 class Session(Listener):
     """What is said of a run while it lasts."""
 
-    def __enter__(self) -> Self:
-        """Listen for Ctrl+C; show how the pictures are read."""
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within the block Ctrl+C and SIGTERM ask the run to stop, and bars are shown."""
         console.say(f"reading the pictures in {names(self._settings.folders)}")
-        self._loading = self._open.enter_context(console.Bar(1.0))
         self._scores: Scores | None = None
         self._has_warned = False
-        return super().__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take the bar away and give Ctrl+C its usual meaning back."""
-        super().__exit__(kind, problem, trace)
-        if isinstance(problem, KeyboardInterrupt | SystemExit):
+        try:
+            with ExitStack() as self._bars, super().listening():
+                self._loading = self._bars.enter_context(console.Bar(1.0))
+                yield
+        except (KeyboardInterrupt, SystemExit):
             console.say("interrupted: what was saved before stays as it is")
+            raise
 
     def loading(self, n_file: int, n_files: int) -> None:
         """`n_file` of the folders' files are read."""
@@ -164,7 +149,7 @@ class Session(Listener):
     def begin(self, pictures: "Collection", progress: "Progress") -> None:
         """Say what is there and what will be done."""
         super().begin(pictures, progress)
-        self._loading.stop()
+        self._loading.close()
         self._n_pictures = len(pictures.training), len(pictures.held_out)
         for line in _described(pictures, self._settings):
             console.say(line)
@@ -172,7 +157,7 @@ class Session(Listener):
         say_what_takes_long(self._team.device)
         if self._team.device.type == "cuda":
             console.say(_where_crops_are_cut(progress))
-        self._meter = self._open.enter_context(TrainingMeter(progress, self._settings))
+        self._meter = self._bars.enter_context(TrainingMeter(progress, self._settings))
 
     def stepped(self, progress: "Progress") -> None:
         """Move the bar; say once how long it will take, and once that the LPs are alike.

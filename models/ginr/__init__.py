@@ -1,83 +1,54 @@
 """ginr: arbitrary-scale super-resolution from learnable position tokens.
 
-The public names load on first use, so that reading a picture's header or refusing a wrong size
-does not wait for torch.
+Public names are loaded on first use, so that reading a picture's header does not load torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ginr.architecture.config import GinrConfig
-    from ginr.checkpoints.checkpoint import (
-        Checkpoint,
-        load_checkpoint,
-        load_cpu_network,
-        save_checkpoint,
-    )
-    from ginr.engine.model import CpuGinr
-    from ginr.errors import CheckpointError, GinrError, PictureError, SizeError
-    from ginr.lps.report import LpReport
-    from ginr.network.field import Field
-    from ginr.network.model import Ginr
-    from ginr.pictures import Picture, read_picture, write_picture
-    from ginr.rendering.field_file import load_field, save_field
-    from ginr.rendering.picture_field import PictureField, encode_picture
-    from ginr.rendering.upscale import upscale
-    from ginr.rendering.warp import warp
-    from ginr.training.config import TrainConfig
+    from ginr.architecture.config import GinrConfig as GinrConfig
+    from ginr.checkpoints.checkpoint import Checkpoint as Checkpoint
+    from ginr.checkpoints.checkpoint import load_checkpoint as load_checkpoint
+    from ginr.checkpoints.checkpoint import load_cpu_network as load_cpu_network
+    from ginr.checkpoints.checkpoint import save_checkpoint as save_checkpoint
+    from ginr.engine.model import CpuGinr as CpuGinr
+    from ginr.errors import CheckpointError as CheckpointError
+    from ginr.errors import GinrError as GinrError
+    from ginr.errors import PictureError as PictureError
+    from ginr.errors import SizeError as SizeError
+    from ginr.lps.report import LpReport as LpReport
+    from ginr.network.field import Field as Field
+    from ginr.network.model import Ginr as Ginr
+    from ginr.pictures import Picture as Picture
+    from ginr.pictures import read_picture as read_picture
+    from ginr.pictures import write_picture as write_picture
+    from ginr.rendering.field_file import load_field as load_field
+    from ginr.rendering.field_file import save_field as save_field
+    from ginr.rendering.picture_field import PictureField as PictureField
+    from ginr.rendering.picture_field import encode_picture as encode_picture
+    from ginr.rendering.upscale import upscale as upscale
+    from ginr.rendering.warp import warp as warp
+    from ginr.training.config import TrainConfig as TrainConfig
 
-__all__ = [
-    "Checkpoint",
-    "CheckpointError",
-    "CpuGinr",
-    "Field",
-    "Ginr",
-    "GinrConfig",
-    "GinrError",
-    "LpReport",
-    "Picture",
-    "PictureError",
-    "PictureField",
-    "SizeError",
-    "TrainConfig",
-    "encode_picture",
-    "load_checkpoint",
-    "load_cpu_network",
-    "load_field",
-    "read_picture",
-    "save_checkpoint",
-    "save_field",
-    "upscale",
-    "warp",
-    "write_picture",
-]
-
-_HOME = {
-    "Checkpoint": "checkpoints.checkpoint",
-    "CheckpointError": "errors",
-    "CpuGinr": "engine.model",
-    "Field": "network.field",
-    "Ginr": "network.model",
-    "GinrConfig": "architecture.config",
-    "GinrError": "errors",
-    "LpReport": "lps.report",
-    "Picture": "pictures",
-    "PictureError": "errors",
-    "PictureField": "rendering.picture_field",
-    "SizeError": "errors",
-    "TrainConfig": "training.config",
-    "encode_picture": "rendering.picture_field",
-    "load_checkpoint": "checkpoints.checkpoint",
-    "load_cpu_network": "checkpoints.checkpoint",
-    "load_field": "rendering.field_file",
-    "read_picture": "pictures",
-    "save_checkpoint": "checkpoints.checkpoint",
-    "save_field": "rendering.field_file",
-    "upscale": "rendering.upscale",
-    "warp": "rendering.warp",
-    "write_picture": "pictures",
+_NAMES = {
+    "architecture.config": "GinrConfig",
+    "checkpoints.checkpoint": "Checkpoint load_checkpoint load_cpu_network save_checkpoint",
+    "engine.model": "CpuGinr",
+    "errors": "CheckpointError GinrError PictureError SizeError",
+    "lps.report": "LpReport",
+    "network.field": "Field",
+    "network.model": "Ginr",
+    "pictures": "Picture read_picture write_picture",
+    "rendering.field_file": "load_field save_field",
+    "rendering.picture_field": "PictureField encode_picture",
+    "rendering.upscale": "upscale",
+    "rendering.warp": "warp",
+    "training.config": "TrainConfig",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,12 +8,7 @@ import pyvips
 from PIL import Image
 
 from ginr.errors import PictureError
-from ginr.pictures import (
-    Picture,
-    probe_picture,
-    read_picture,
-    write_picture,
-)
+from ginr.pictures import Picture, probe_picture, read_picture, write_picture
 
 from .support import exif_block, png_chunk, png_file, random_samples
 

@@ -11,22 +11,9 @@ import pytest
 from PIL import Image
 
 from ginr.errors import PictureError
-from ginr.pictures import (
-    READABLE,
-    Picture,
-    probe_picture,
-    read_picture,
-    write_picture,
-)
+from ginr.pictures import READABLE, Picture, probe_picture, read_picture, write_picture
 
-from .support import (
-    SRGB,
-    XMP,
-    exif_block,
-    png_chunk,
-    png_file,
-    random_samples,
-)
+from .support import SRGB, XMP, exif_block, png_chunk, png_file, random_samples
 
 
 def assert_refused(path, words):

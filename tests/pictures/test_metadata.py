@@ -9,14 +9,7 @@ import pyvips
 from PIL import Image
 
 from ginr.errors import PictureError
-from ginr.pictures import (
-    WRITABLE,
-    Picture,
-    losses,
-    probe_picture,
-    read_picture,
-    write_picture,
-)
+from ginr.pictures import WRITABLE, Picture, losses, probe_picture, read_picture, write_picture
 from ginr.pictures import formats as picture_formats
 from ginr.pictures import metadata as picture_metadata
 

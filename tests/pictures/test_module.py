@@ -3,11 +3,7 @@
 import subprocess
 import sys
 
-from ginr.pictures import (
-    READABLE,
-    WRITABLE,
-    codecs,
-)
+from ginr.pictures import READABLE, WRITABLE, codecs
 
 
 def test_importing_loads_no_heavy_library():

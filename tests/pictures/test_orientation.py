@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ginr.pictures import (
-    Picture,
-    probe_picture,
-    read_picture,
-    write_picture,
-)
+from ginr.pictures import Picture, probe_picture, read_picture, write_picture
 
 from .support import XMP, exif_block, parsed, random_samples
 

@@ -5,14 +5,7 @@ import pytest
 from PIL import Image
 
 from ginr.errors import PictureError
-from ginr.pictures import (
-    WRITABLE,
-    Picture,
-    losses,
-    probe_picture,
-    read_picture,
-    write_picture,
-)
+from ginr.pictures import WRITABLE, Picture, losses, probe_picture, read_picture, write_picture
 
 from .support import random_samples
 

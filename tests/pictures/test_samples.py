@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from ginr.errors import PictureError
-from ginr.pictures import (
-    Picture,
-    quantize,
-)
+from ginr.pictures import Picture, quantize
 
 from .support import random_samples
 

@@ -13,13 +13,7 @@ import pyvips
 from PIL import Image
 
 from ginr.errors import PictureError
-from ginr.pictures import (
-    WRITABLE,
-    Picture,
-    check_target,
-    read_picture,
-    write_picture,
-)
+from ginr.pictures import WRITABLE, Picture, check_target, read_picture, write_picture
 from ginr.pictures import tiff as picture_tiff
 
 from .support import (
@@ -38,12 +32,12 @@ from .support import (
 @pytest.mark.parametrize(
     ("name", "height", "width", "words"),
     [
-        ("a.jpg", 65_501, 1, "holds 65500 pixels a side"),
-        ("a.webp", 1, 16_384, "holds 16383 pixels a side: use .png"),
-        ("a.avif", 32_769, 1, "holds 32768 pixels a side"),
-        ("a.avif", 20_000, 20_000, "holds 268 megapixels"),
-        ("a.png", 1_000_001, 1, "holds 1000000 pixels a side: choose a smaller"),
-        ("a.bmp", 40_000, 40_000, "4.5 GiB, and BMP holds 4 GiB: use .png"),
+        ("a.jpg", 65_501, 1, "at most 65500 pixels a side"),
+        ("a.webp", 1, 16_384, "at most 16383 pixels a side\\): use .png"),
+        ("a.avif", 32_769, 1, "at most 32768 pixels a side"),
+        ("a.avif", 20_000, 20_000, "at most 268 megapixels"),
+        ("a.png", 1_000_001, 1, "at most 1000000 pixels a side\\): use a smaller"),
+        ("a.bmp", 40_000, 40_000, "at most 4 GiB of samples\\): use .png"),
         ("a.xyz", 1, 1, "'.xyz', which is no output format: use .avif, .bmp"),
         ("a.gif", 1, 1, "'.gif', which is no output format"),
         ("a", 1, 1, "no suffix, which is no output format"),

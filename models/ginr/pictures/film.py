@@ -17,7 +17,7 @@ import numpy as np
 
 from ginr.errors import PictureError, printable
 from ginr.pictures import Picture, write_picture
-from ginr.pictures.formats import Format, check_place
+from ginr.pictures.formats import Format, check_place, check_size
 from ginr.pictures.samples import Samples
 from ginr.pictures.writer import as_held, whole_file
 
@@ -50,11 +50,7 @@ def check_film(path: Path, height: int, width: int, n_frames: int, *, overwrite:
         raise PictureError(
             f"{name} has {path.suffix!r}, which is no film: use {known}, or a folder for PNG frames"
         )
-    if max(height, width) > format.max_side:
-        raise PictureError(
-            f"{name}: {width}x{height} is too large for {format.name}, which holds "
-            f"{format.max_side} pixels a side: choose a smaller size"
-        )
+    check_size(name, format, height, width, 0, "use a smaller size")
     if format.name == "MP4":
         if height % 2 or width % 2:
             raise PictureError(f"{name}: {width}x{height} has odd sides: MP4 takes even ones")

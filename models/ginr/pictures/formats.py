@@ -121,22 +121,9 @@ def check_target(
             "give 1 to 100" if format.takes_quality else f"{format.name} is lossless, leave it out"
         )
         raise PictureError(f"{name}: quality {quality} cannot be used: {hint}")
-    if max(height, width) > format.max_side:
-        raise PictureError(
-            f"{name}: {width} x {height} is too large for {format.name}, which holds"
-            f" {format.max_side} pixels a side: {_roomier(format)}"
-        )
-    if format.max_pixels is not None and height * width > format.max_pixels:
-        raise PictureError(
-            f"{name}: {width} x {height} is too large for {format.name}, which holds"
-            f" {format.max_pixels / 1e6:.0f} megapixels: {_roomier(format)}"
-        )
     n_bytes = height * width * channels * (depth if format.has_depth_16 else 8) // 8
-    if format.max_bytes is not None and n_bytes > format.max_bytes:
-        raise PictureError(
-            f"{name}: {width} x {height} makes {n_bytes / 2**30:.1f} GiB, and {format.name} holds"
-            f" 4 GiB: {_roomier(format)}"
-        )
+    other = "" if format.name == "PNG" else ".png or "
+    check_size(name, format, height, width, n_bytes, f"use {other}a smaller size")
     check_place(path, overwrite)
 
 
@@ -148,8 +135,21 @@ def memory_needed(path: Path, height: int, width: int) -> int:
     return height * width * (3 + format.pixel_bytes)
 
 
-def _roomier(format: Format) -> str:
-    return "choose a smaller size" if format.name == "PNG" else "use .png or a smaller size"
+def check_size(
+    name: str, format: Format, height: int, width: int, n_bytes: int, remedy: str
+) -> None:
+    """Raises PictureError when the format cannot hold so many pixels or bytes of samples."""
+    if max(height, width) > format.max_side:
+        limit = f"{format.max_side} pixels a side"
+    elif format.max_pixels is not None and height * width > format.max_pixels:
+        limit = f"{format.max_pixels / 1e6:.0f} megapixels"
+    elif format.max_bytes is not None and n_bytes > format.max_bytes:
+        limit = f"{format.max_bytes / 2**30:.0f} GiB of samples"
+    else:
+        return
+    raise PictureError(
+        f"{name}: {width}x{height} is too large for {format.name} (at most {limit}): {remedy}"
+    )
 
 
 def check_place(path: Path, overwrite: bool) -> None:

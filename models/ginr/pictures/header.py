@@ -59,7 +59,7 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, mmap.mmap]]:
         with path.open("rb") as file:
             if path.stat().st_size == 0:
                 raise PictureError(f"{name} is empty (0 bytes): get a whole copy")
-            with _pillow_on_our_terms:
+            with _pillow_on_our_terms():
                 yield file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise PictureError(f"{name} does not exist: check the name") from error
@@ -89,35 +89,31 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, mmap.mmap]]:
         ) from error
 
 
-class _PillowOnOurTerms:
+_pillow_lock, _pillow_restore = threading.Lock(), ExitStack()
+_pillow_readers: list[int] = []  # one for each
+
+
+@contextmanager
+def _pillow_on_our_terms() -> Iterator[None]:
     """Lifts Pillow's own size limit and mutes its warnings while any thread of ours reads.
 
     Both are process-wide, so they are set by the first reader in and restored by the last one out.
     """
+    from PIL import Image
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_readers = 0
-        self._restore = ExitStack()
-
-    def __enter__(self) -> None:
-        from PIL import Image
-
-        with self._lock:
-            if self._n_readers == 0:
-                self._restore.enter_context(warnings.catch_warnings(action="ignore"))
-                self._restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-                Image.MAX_IMAGE_PIXELS = None
-            self._n_readers += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._n_readers -= 1
-            if self._n_readers == 0:
-                self._restore.close()
-
-
-_pillow_on_our_terms = _PillowOnOurTerms()
+    with _pillow_lock:
+        if not _pillow_readers:
+            _pillow_restore.enter_context(warnings.catch_warnings(action="ignore"))
+            _pillow_restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+            Image.MAX_IMAGE_PIXELS = None
+        _pillow_readers.append(threading.get_ident())
+    try:
+        yield
+    finally:
+        with _pillow_lock:
+            _pillow_readers.pop()
+            if not _pillow_readers:
+                _pillow_restore.close()
 
 
 def open_header(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile:
