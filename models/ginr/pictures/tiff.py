@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -38,28 +38,10 @@ def write_tiff(
         file.write(metadata.tiff_header(order, 0, is_big))
     else:
         file.write(exif + bytes(len(exif) % 2))
-
     n_rows = max(1, _STRIP * height // n_bytes)
-    stored = np.dtype(f"{order}u{like.depth // 8}")
-    offsets, sizes = [], []
-    for strip in strips(bands, n_rows):
-        differences = strip.copy()
-        differences[:, 1:] -= strip[:, :-1]  # wraps around, as TIFF wants
-        packed = zlib.compress(differences.astype(stored, copy=False).data, 4)
-        offsets.append(file.tell())
-        sizes.append(len(packed))
-        file.write(packed)
-
-    def short(*values: int) -> metadata.Entry:
-        return 3, len(values), struct.pack(f"{order}{len(values)}H", *values)
-
-    def long(*values: int) -> metadata.Entry:
-        return 4, len(values), struct.pack(f"{order}{len(values)}I", *values)
-
-    def rational(value: float) -> metadata.Entry:
-        return 5, 1, struct.pack(order + "II", round(value * 10_000), 10_000)
-
-    places = (16, len(offsets), struct.pack(f"{order}{len(offsets)}Q", *offsets))
+    offsets, sizes = _write_strips(
+        file, strips(bands, n_rows), np.dtype(f"{order}u{like.depth // 8}")
+    )
     file.write(bytes(file.tell() % 2))
     entries = directories.read(directories.first)
     if is_big:
@@ -67,30 +49,60 @@ def write_tiff(
         file.write(nested)
     for tag in (0x100, 0x101, *metadata.RESOLUTION):
         entries.pop(tag, None)
+    entries |= _described(like, height, width, order)
     entries |= {
-        256: long(width),
-        257: long(height),
-        258: short(*[like.depth] * like.channels),
-        259: short(8),  # deflate
-        262: short(1 if like.is_grey else 2),
-        273: places if is_big else long(*offsets),
-        277: short(like.channels),
-        278: long(n_rows),
-        279: long(*sizes),
-        284: short(1),
-        317: short(2),  # horizontal differences
-        339: short(*[1] * like.channels),
+        273: _numbers(order, "Q" if is_big else "I", *offsets),
+        278: _numbers(order, "I", n_rows),
+        279: _numbers(order, "I", *sizes),
     }
-    if like.has_alpha:
-        entries[338] = short(2)  # straight alpha
-    if like.dpi is not None:
-        x, y = like.dpi
-        entries |= {282: rational(x), 283: rational(y), 296: short(2)}
-    if like.xmp is not None:
-        entries[700] = (1, len(like.xmp), like.xmp)
-    if like.icc is not None:
-        entries[34675] = (7, len(like.icc), like.icc)
     start = file.tell()
     file.write(metadata.pack_directory(entries, start, order, is_big))
     file.seek(0)
     file.write(metadata.tiff_header(order, start, is_big))
+
+
+def _write_strips(
+    file: BinaryIO, rows: Iterable[Samples], stored: np.dtype[Any]
+) -> tuple[list[int], list[int]]:
+    """Packs each strip; returns where they stand and their sizes, in bytes."""
+    offsets, sizes = [], []
+    for strip in rows:
+        differences = strip.copy()
+        differences[:, 1:] -= strip[:, :-1]  # wraps around, as TIFF wants
+        packed = zlib.compress(differences.astype(stored, copy=False).data, 4)
+        offsets.append(file.tell())
+        sizes.append(len(packed))
+        file.write(packed)
+    return offsets, sizes
+
+
+def _described(like: Picture, height: int, width: int, order: str) -> dict[int, metadata.Entry]:
+    """The entries that say how the samples are stored, and the picture's metadata but EXIF."""
+    entries = {
+        256: _numbers(order, "I", width),
+        257: _numbers(order, "I", height),
+        258: _numbers(order, "H", *[like.depth] * like.channels),
+        259: _numbers(order, "H", 8),  # deflate
+        262: _numbers(order, "H", 1 if like.is_grey else 2),
+        277: _numbers(order, "H", like.channels),
+        284: _numbers(order, "H", 1),
+        317: _numbers(order, "H", 2),  # horizontal differences
+        339: _numbers(order, "H", *[1] * like.channels),
+    }
+    if like.has_alpha:
+        entries[338] = _numbers(order, "H", 2)  # straight alpha
+    if like.dpi is not None:
+        for tag, side in zip((282, 283), like.dpi, strict=True):
+            entries[tag] = 5, 1, struct.pack(order + "II", round(side * 10_000), 10_000)
+        entries[296] = _numbers(order, "H", 2)
+    if like.xmp is not None:
+        entries[700] = (1, len(like.xmp), like.xmp)
+    if like.icc is not None:
+        entries[34675] = (7, len(like.icc), like.icc)
+    return entries
+
+
+def _numbers(order: str, code: str, *values: int) -> metadata.Entry:
+    """Unsigned numbers of 16 bits (H), 32 (I) or 64 (Q)."""
+    kind = {"H": 3, "I": 4, "Q": 16}[code]
+    return kind, len(values), struct.pack(f"{order}{len(values)}{code}", *values)
