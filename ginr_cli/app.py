@@ -64,7 +64,7 @@ def _open_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
-def _say_what_is_wrong(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     """One line for a person; returns the exit code."""
     if (spell := getattr(error, "format_message", None)) is not None:
         # Typer's own, whose class is not public; empty after the help that stands in for it.
@@ -92,7 +92,7 @@ def run(arguments: Sequence[str] | None = None) -> int | str | None:
     except SystemExit as leave:  # a signal, or a reader that has left
         code = leave.code
     except Exception as error:
-        code = _say_what_is_wrong(error)
+        code = _report_error(error)
     try:
         sys.stdout.flush()
     except OSError:

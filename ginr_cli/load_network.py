@@ -30,7 +30,7 @@ class NetworkChoice:
 
 
 @dataclass(frozen=True)
-class Network:
+class LoadedNetwork:
     """A built network, how it is run, and what the reports say about it."""
 
     model: "Ginr | CpuGinr"
@@ -41,7 +41,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class TorchNetwork(Network):
+class LoadedTorchNetwork(LoadedNetwork):
     """One that may be asked for more than tiles of a regular grid."""
 
     model: "Ginr"
@@ -58,7 +58,7 @@ def check_network(choice: NetworkChoice) -> None:
     peek(choice.checkpoint)
 
 
-def say_what_takes_long(place: "Device", say: Callable[[str], None] = console.say) -> None:
+def announce_compilation(place: "Device", say: Callable[[str], None] = console.say) -> None:
     """A line before kernels of the CPU are compiled."""
     from ginr.kernels.available import slow_reason
 
@@ -84,7 +84,9 @@ def _loading() -> Iterator[None]:
 
 
 @_loading()
-def load_network(choice: NetworkChoice, say: Callable[[str], None] = console.say) -> TorchNetwork:
+def load_network(
+    choice: NetworkChoice, say: Callable[[str], None] = console.say
+) -> LoadedTorchNetwork:
     """Builds it and says where it runs."""
     from ginr.checkpoints.checkpoint import load_checkpoint
     from ginr.device import choose_device
@@ -97,18 +99,20 @@ def load_network(choice: NetworkChoice, say: Callable[[str], None] = console.say
         f"{loaded.name} on {place} ({reason})"
         + (f", scanned by plain torch: {slow}" if slow else "")
     )
-    say_what_takes_long(place, say)
+    announce_compilation(place, say)
     model = loaded.build(place)
     if choice.ensemble:
         from ginr.network.ensemble import Ensemble
 
         with usage(f"--ensemble, {loaded.name}"):
             model = Ensemble(model)
-    return TorchNetwork(model, loaded.name, str(place), choice.tile or None, choice.precision.value)
+    return LoadedTorchNetwork(
+        model, loaded.name, str(place), choice.tile or None, choice.precision.value
+    )
 
 
 @_loading()
-def load_upscaler(choice: NetworkChoice, say: Callable[[str], None] = console.say) -> Network:
+def load_upscaler(choice: NetworkChoice, say: Callable[[str], None] = console.say) -> LoadedNetwork:
     """As `load_network`, but where it can do without torch: that takes longer to load than to enlarge."""
     from ginr.checkpoints.checkpoint import load_cpu_network, needs_torch, peek
     from ginr.device import HOST, reason_for_cpu
@@ -118,6 +122,6 @@ def load_upscaler(choice: NetworkChoice, say: Callable[[str], None] = console.sa
     if not (reason and is_plain) or needs_torch(header):
         return load_network(choice, say)
     say(f"{header.name} on {HOST} ({reason})")
-    say_what_takes_long(HOST, say)
+    announce_compilation(HOST, say)
     model = load_cpu_network(choice.checkpoint)
-    return Network(model, header.name, str(HOST), choice.tile or None, choice.precision.value)
+    return LoadedNetwork(model, header.name, str(HOST), choice.tile or None, choice.precision.value)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from ginr_cli.signals import resend_lost
 
 
-class _End:
+class _ProcessEnd:
     """The last thing that Python does on its way out, registered first."""
 
     code: int | None = None
@@ -25,7 +25,7 @@ class _End:
             os._exit(self.code)
 
 
-_end = _End()
+_end = _ProcessEnd()
 atexit.register(_end)
 
 

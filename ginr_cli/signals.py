@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
-_ENDING = tuple(
+_TERMINATING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # no SIGHUP on Windows
 
@@ -23,7 +23,7 @@ def unwinding() -> Iterator[None]:
         raise SystemExit(128 + number)
 
     # What is ignored, as under nohup, stays ignored.
-    default = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    default = [number for number in _TERMINATING if signal.getsignal(number) is signal.SIG_DFL]
     for number in default:
         signal.signal(number, leave)
     try:
@@ -48,7 +48,7 @@ def resend_lost() -> None:
         if isinstance(dropped, KeyboardInterrupt):
             number = signal.SIGINT
         elif isinstance(dropped, SystemExit) and isinstance(dropped.code, int):
-            number = next((n for n in _ENDING if n == dropped.code - 128), None)
+            number = next((n for n in _TERMINATING if n == dropped.code - 128), None)
         if number is None:
             usual(problem)
         else:  # at once it would be dropped at the same place
@@ -65,7 +65,7 @@ def deferred() -> Iterator[None]:
 
     For libvips at work: an exception raised while it calls back into Python is printed and lost.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_TERMINATING)}
     handlers = {number: handler for number, handler in before.items() if callable(handler)}
     waiting: list[int] = []
 
@@ -83,6 +83,16 @@ def deferred() -> Iterator[None]:
             signal.signal(number, handler)
         if len(waiting) == 1:
             handlers[waiting[0]](waiting[0], None)
+
+
+@contextmanager
+def ignoring_sigint() -> Iterator[None]:
+    """Within the block Ctrl+C is ignored, also by processes started in it, for as long as they run."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class StopRequest:
@@ -107,13 +117,13 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-        def take(number: int, frame: FrameType | None) -> None:
+        def request(number: int, frame: FrameType | None) -> None:
             self.is_made = True
             if not patient:
                 restore()
 
         for number in before:
-            signal.signal(number, take)
+            signal.signal(number, request)
         try:
             yield
         finally:

@@ -11,8 +11,8 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.files import read
-from ginr_cli.load_network import NetworkChoice, TorchNetwork, check_network, load_network
-from ginr_cli.reports.pictures import Outcome, Report, done, planned
+from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_network, load_network
+from ginr_cli.reports.pictures import Outcome, OutcomeReport, done, new_outcome
 
 if TYPE_CHECKING:
     from ginr.pictures import Picture
@@ -39,7 +39,7 @@ class Rendering(ABC):
 
     @abstractmethod
     def make(
-        self, picture: "Picture", network: TorchNetwork, progress: Callable[[int, int], None]
+        self, picture: "Picture", network: LoadedTorchNetwork, progress: Callable[[int, int], None]
     ) -> Sequence[str]:
         """Renders and writes; returns what the output cannot keep of the picture."""
 
@@ -60,7 +60,7 @@ def render_one(
     `plan` refuses what could not be written in the end, before the network is loaded.
     """
     check_network(choice)
-    report = Report(as_json)
+    report = OutcomeReport(as_json)
     try:
         outcome = _rendered(image, choice, plan)
     except console.UsageError:
@@ -86,5 +86,5 @@ def _rendered(image: Path, choice: NetworkChoice, plan: Callable[[Size], Renderi
         lost = rendering.make(picture, network, meter.advance)
     notes = (*picture.notes, *lost)
     console.say_notes(image, notes)
-    outcome = planned(image, rendering.output, (picture.height, picture.width), rendering.size)
+    outcome = new_outcome(image, rendering.output, (picture.height, picture.width), rendering.size)
     return done(outcome, network, start, notes)

@@ -1,48 +1,47 @@
 """Several devices at one list of pictures: a process each, and the next picture to whoever is free."""
 
 import multiprocessing
-import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection, wait
 
 from ginr_cli import console
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job
 from ginr_cli.files import Writing
-from ginr_cli.load_network import Network, NetworkChoice, load_upscaler
-from ginr_cli.reports.pictures import Outcome, Report, failure_of
-from ginr_cli.signals import deferred, unwinding
+from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_upscaler
+from ginr_cli.reports.pictures import Outcome, OutcomeReport, failure_of
+from ginr_cli.signals import deferred, ignoring_sigint, unwinding
 
 _PATIENCE_S = 10.0
 """How long a file that is being finished may take before its process is asked once more."""
 
 
 def share_out(
-    jobs: Sequence[Job], choices: Sequence[NetworkChoice], writing: Writing, report: Report
+    jobs: Sequence[Job], choices: Sequence[NetworkChoice], writing: Writing, report: OutcomeReport
 ) -> None:
     """Does the jobs on all the choices' devices, and reports them in their order, as one would."""
     choices = choices[: len(jobs)]
     with console.Meter(sum(job.out_px for job in jobs)) as meter:
-        share, crew = _Share(jobs, report, meter), list[_Worker]()
+        share, workers = _Share(jobs, report, meter), list[_Worker]()
         try:
-            with _deaf_to_interrupts():
-                crew += [_Worker(choice, len(choices), writing) for choice in choices]
-            present = {worker.pipe: worker for worker in crew}
+            with ignoring_sigint():
+                workers += [_Worker(choice, len(choices), writing) for choice in choices]
+            present = {worker.pipe: worker for worker in workers}
             while present and not share.is_done:
                 ready = wait(list(present))
                 for pipe in [pipe for pipe in present if pipe in ready]:
                     with deferred():  # what is made is reported
-                        if not share.hear(present[pipe]):
+                        if not share.receive(present[pipe]):
                             del present[pipe]
-            share.give_up()
+            share.fail_waiting()
         except BaseException:
-            _dismiss(crew)
-            share.tell_rest(crew)
+            _terminate(workers)
+            share.report_rest(workers)
             raise
         finally:
-            for worker in crew:
+            for worker in workers:
                 worker.pipe.close()
                 worker.process.join()
 
@@ -57,7 +56,7 @@ class _Worker:
         """The number of the job at hand."""
         self.pipe, theirs = spawn.Pipe()
         self.process = spawn.Process(
-            target=_work, args=(theirs, choice, n_worker, writing), daemon=True
+            target=_serve, args=(theirs, choice, n_worker, writing), daemon=True
         )
         self.process.start()
         theirs.close()  # so that the pipe ends with the process
@@ -72,38 +71,38 @@ class _Worker:
 class _Share:
     """The jobs, who has which, and what has become of them."""
 
-    def __init__(self, jobs: Sequence[Job], report: Report, meter: console.Meter) -> None:
+    def __init__(self, jobs: Sequence[Job], report: OutcomeReport, meter: console.Meter) -> None:
         self._jobs, self._report, self._meter = jobs, report, meter
         self._waiting = deque(range(len(jobs)))
         self._outcomes: dict[int, Outcome] = {}
-        self._n_told = 0
+        self._n_reported = 0
         self._done_px = dict.fromkeys(range(len(jobs)), 0)
 
     @property
     def is_done(self) -> bool:
         return len(self._outcomes) == len(self._jobs)
 
-    def hear(self, worker: _Worker) -> bool:
+    def receive(self, worker: _Worker) -> bool:
         """What a worker has to say, answered with its next job; whether it is still there."""
         try:
             message = worker.pipe.recv()
         except (EOFError, OSError):
-            self._lose(worker)
+            self._fail_job_of(worker)
             return False
         match message:
             case str():
                 console.say(message)
             case int():
-                self._advance(worker, message)
+                self._show_progress(worker, message)
             case Exception():  # it has no network, and neither will the others
                 raise message
             case Outcome() | None:
                 worker.is_ready = True
                 self._finish(worker, message)
-                self._hand_out(worker)
+                self._assign(worker)
         return True
 
-    def give_up(self) -> None:
+    def fail_waiting(self) -> None:
         """The jobs for which no worker is left."""
         from ginr.errors import GinrError
 
@@ -111,19 +110,19 @@ class _Share:
             source = self._jobs[number].source
             problem = GinrError(f"{console.printable(source)}: no process is left to make it")
             self._outcomes[number] = failure_of(source, problem)
-        self._tell()
+        self._report_ready()
 
-    def tell_rest(self, crew: Sequence[_Worker]) -> None:
+    def report_rest(self, workers: Sequence[_Worker]) -> None:
         """After an early end: reports what was made, whatever is missing before it."""
-        for worker in crew:
+        for worker in workers:
             with suppress(EOFError, OSError):
                 while worker.pipe.poll():
                     if isinstance(message := worker.pipe.recv(), Outcome):
                         self._finish(worker, message)
-        for number in sorted(n for n in self._outcomes if n >= self._n_told):
+        for number in sorted(n for n in self._outcomes if n >= self._n_reported):
             self._report.add(self._outcomes[number])
 
-    def _hand_out(self, worker: _Worker) -> None:
+    def _assign(self, worker: _Worker) -> None:
         if not self._waiting:
             return
         worker.job = self._waiting.popleft()
@@ -132,7 +131,7 @@ class _Share:
         with suppress(OSError):  # it is gone: its pipe says so next
             worker.pipe.send(job)
 
-    def _advance(self, worker: _Worker, done_px: int) -> None:
+    def _show_progress(self, worker: _Worker, done_px: int) -> None:
         assert worker.job is not None
         self._done_px[worker.job] = 0
         job = self._jobs[worker.job]
@@ -146,9 +145,9 @@ class _Share:
         self._outcomes[worker.job] = outcome
         self._done_px[worker.job] = self._jobs[worker.job].out_px
         worker.job = None
-        self._tell()
+        self._report_ready()
 
-    def _lose(self, worker: _Worker) -> None:
+    def _fail_job_of(self, worker: _Worker) -> None:
         """A process has ended by itself: what it had at hand is not made."""
         from ginr.errors import GinrError
 
@@ -163,38 +162,28 @@ class _Share:
             raise problem
         self._finish(worker, failure_of(source, problem))
 
-    def _tell(self) -> None:
-        while self._n_told in self._outcomes:
-            self._report.add(self._outcomes[self._n_told])
-            self._n_told += 1
+    def _report_ready(self) -> None:
+        while self._n_reported in self._outcomes:
+            self._report.add(self._outcomes[self._n_reported])
+            self._n_reported += 1
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started within stay deaf to Ctrl+C, which a terminal sends to all: this one ends them."""
-    kept = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, kept)
-
-
-def _dismiss(crew: Sequence[_Worker]) -> None:
+def _terminate(workers: Sequence[_Worker]) -> None:
     """End the processes as SIGTERM ends one: a file that is being finished is, unless asked twice."""
-    for worker in crew:
+    for worker in workers:
         worker.process.terminate()
     try:
-        while any(worker.process.is_alive() for worker in crew):
-            for worker in crew:
+        while any(worker.process.is_alive() for worker in workers):
+            for worker in workers:
                 worker.process.join(_PATIENCE_S)
                 worker.process.terminate()  # again: the first one may have come to nothing
     except BaseException:
-        for worker in crew:
+        for worker in workers:
             worker.process.terminate()
         raise
 
 
-def _work(
+def _serve(
     pipe: "Connection[object, Job]", choice: NetworkChoice, n_worker: int, writing: Writing
 ) -> None:
     """A worker's process: says words (str), pixels done (int), outcomes, and None when it is ready."""
@@ -212,10 +201,12 @@ def _work(
         with unwinding():
             pipe.send(None)
             while True:
-                _do(pipe.recv(), network, writing, pipe)
+                _serve_job(pipe.recv(), network, writing, pipe)
 
 
-def _do(job: Job, network: Network, writing: Writing, pipe: "Connection[object, Job]") -> None:
+def _serve_job(
+    job: Job, network: LoadedNetwork, writing: Writing, pipe: "Connection[object, Job]"
+) -> None:
     with ExitStack() as until_reported:
         try:
             outcome = enlarge(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
 from ginr_cli.files import Writing, read
-from ginr_cli.load_network import Network
+from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
 from ginr_cli.signals import deferred
 
@@ -40,7 +40,7 @@ def _warn_of_memory(job: Job) -> None:
 
 def enlarge(
     job: Job,
-    network: Network,
+    network: LoadedNetwork,
     writing: Writing,
     until_reported: ExitStack,
     *,

@@ -11,10 +11,10 @@ import typer
 from ginr_cli import console
 from ginr_cli.batch.plan import Destination, find_sources
 from ginr_cli.files import read
-from ginr_cli.load_network import Network, NetworkChoice, check_network, load_upscaler
+from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
 from ginr_cli.options import DeviceOption, EnsembleOption, JsonOption, OverwriteOption, TileOption
 from ginr_cli.parsing import usage
-from ginr_cli.reports.scores import Report, Row, check_csv
+from ginr_cli.reports.scores import Row, ScoreReport, check_csv
 
 if TYPE_CHECKING:
     from ginr.array_types import Image
@@ -72,7 +72,7 @@ def evaluate(
     name = peek(checkpoint).name
     if csv_file is not None:
         check_csv(csv_file, overwrite)
-    report = Report(as_json)
+    report = ScoreReport(as_json)
     tasks = [task for folder in folders for task in _find(folder, factors, limit, report)]
     facts: Row = {
         "protocol": PROTOCOL,
@@ -106,7 +106,9 @@ def _factors(text: str) -> list[float]:
     return list(dict.fromkeys(factors))
 
 
-def _find(folder: Path, factors: Sequence[float], limit: int | None, report: Report) -> list[Task]:
+def _find(
+    folder: Path, factors: Sequence[float], limit: int | None, report: ScoreReport
+) -> list[Task]:
     """The pictures of a folder whose headers can be read; the others are reported."""
     from ginr.measuring.benchmark import LANCZOS_FROM
     from ginr.pictures import probe_picture
@@ -129,7 +131,7 @@ def _find(folder: Path, factors: Sequence[float], limit: int | None, report: Rep
 class Renderer:
     """The network as `ginr.measuring.benchmark` calls it, moving the bar along."""
 
-    network: Network
+    network: LoadedNetwork
     meter: console.Meter
     name: str
     before_px: int
@@ -157,7 +159,7 @@ class Renderer:
 
 
 def _measure_all(
-    tasks: Sequence[Task], factors: Sequence[float], network: Network, report: Report
+    tasks: Sequence[Task], factors: Sequence[float], network: LoadedNetwork, report: ScoreReport
 ) -> None:
     """Every picture at every scale."""
     from ginr.measuring.benchmark import PROTOCOL
@@ -176,7 +178,7 @@ def _measure_all(
                 report.fail(task.path, problem)
 
 
-def _measure(task: Task, factors: Sequence[float], render: Renderer, report: Report) -> None:
+def _measure(task: Task, factors: Sequence[float], render: Renderer, report: ScoreReport) -> None:
     from ginr.errors import SizeError
     from ginr.measuring.benchmark import reference, score
 

@@ -9,7 +9,7 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.files import Writing, check_output, read, write
-from ginr_cli.load_network import NetworkChoice, TorchNetwork, check_network, load_network
+from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_network, load_network
 from ginr_cli.options import (
     DeviceOption,
     JsonOption,
@@ -200,7 +200,7 @@ def _from_field(
 
 
 def _render(
-    field: "PictureField", network: TorchNetwork, size: Size, meter: console.Meter
+    field: "PictureField", network: LoadedTorchNetwork, size: Size, meter: console.Meter
 ) -> "Picture":
     height, width = size
     return field.render(network.model, height=height, width=width, progress=meter.advance)

@@ -26,7 +26,7 @@ from ginr_cli.options import (
     StopAfterOption,
 )
 from ginr_cli.parsing import only_one, usage
-from ginr_cli.reports.training import Listener, Session
+from ginr_cli.reports.training import ReportingWatcher, SilentWatcher
 
 if TYPE_CHECKING:
     from ginr.architecture.config import GinrConfig
@@ -83,10 +83,10 @@ def train(
 
     team = ProcessGroup(settings.device)
     deadline = None if stop_after is None else began + 60 * stop_after
-    session = (Session if team.is_main else Listener)(settings, team, deadline)
-    with session.listening():
-        path = run_training(network, settings, session, team)
-    session.sum_up(path, as_json)
+    watcher = (ReportingWatcher if team.is_main else SilentWatcher)(settings, team, deadline)
+    with watcher.listening():
+        path = run_training(network, settings, watcher, team)
+    watcher.sum_up(path, as_json)
 
 
 def _resolved(

@@ -13,7 +13,7 @@ from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Destination, Job, find_sources, plan, split_paths
 from ginr_cli.console import printable
 from ginr_cli.files import Writing
-from ginr_cli.load_network import Network, NetworkChoice, check_network, load_upscaler
+from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
 from ginr_cli.options import (
     BoxOption,
     CheckpointOption,
@@ -34,7 +34,7 @@ from ginr_cli.options import (
     TileOption,
 )
 from ginr_cli.parsing import only_one, parse_target, usage
-from ginr_cli.reports.pictures import Report, outcome_of
+from ginr_cli.reports.pictures import OutcomeReport, outcome_of
 
 if TYPE_CHECKING:
     from ginr.geometry.size import Target
@@ -121,13 +121,13 @@ def _plan_all(
     wanted: "ViewRule",
     writing: Writing,
     as_json: bool,
-) -> tuple[list[Job], Report]:
+) -> tuple[list[Job], OutcomeReport]:
     """The jobs ahead; what cannot be done, or is done already, is reported here."""
     from ginr.errors import PictureError
 
     if writing.suffix and destination.path and not destination.is_folder:
         raise console.UsageError(f"--format and the file {destination.path} together: give one")
-    report = Report(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
+    report = OutcomeReport(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
     for source in find_sources(inputs, destination, report.fail):
@@ -150,7 +150,7 @@ def _plan_all(
 
 
 def _run_all(
-    jobs: list[Job], choices: Sequence[NetworkChoice], writing: Writing, report: Report
+    jobs: list[Job], choices: Sequence[NetworkChoice], writing: Writing, report: OutcomeReport
 ) -> None:
     """Does the jobs, on as many devices as are chosen; what is done is counted whatever happens."""
     try:
@@ -168,7 +168,9 @@ def _run_all(
         raise
 
 
-def _run_in_turn(jobs: list[Job], network: Network, writing: Writing, report: Report) -> None:
+def _run_in_turn(
+    jobs: list[Job], network: LoadedNetwork, writing: Writing, report: OutcomeReport
+) -> None:
     before_px = 0
     with console.Meter(sum(job.out_px for job in jobs)) as meter:
         for job in jobs:

@@ -9,7 +9,7 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.files import Writing, check_output, write
-from ginr_cli.load_network import NetworkChoice, TorchNetwork
+from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
 from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
@@ -39,7 +39,7 @@ class _Warped(Rendering):
     writing: Writing
 
     def make(
-        self, picture: "Picture", network: TorchNetwork, progress: Callable[[int, int], None]
+        self, picture: "Picture", network: LoadedTorchNetwork, progress: Callable[[int, int], None]
     ) -> Sequence[str]:
         from ginr.pictures import losses
         from ginr.rendering.warp import warp as render
@@ -142,11 +142,11 @@ def warp(
 
     def plan(frame: Size) -> _Warped:
         if table is not None:
-            canvas, mapping = _of_table(table)
+            canvas, mapping = _map_canvas(table)
         elif corners:
-            canvas, mapping = _of_page(corners, target)
+            canvas, mapping = _page_canvas(corners, target)
         else:
-            canvas, mapping = _of_turn(frame, rotate, shifted, keep_size, target)
+            canvas, mapping = _rotated_canvas(frame, rotate, shifted, keep_size, target)
         path = output or _default_output(image)
         check_output(image, path, canvas, writing)
         return _Warped(path, canvas, mapping, writing)
@@ -185,7 +185,7 @@ def _resolved(target: "Target", size: Size) -> Size:
     return target.resolve(*size)
 
 
-def _of_turn(
+def _rotated_canvas(
     frame: Size, degrees: float, shift: list[float], keep_size: bool, target: "Target"
 ) -> Canvas:
     from ginr.geometry.maps import turned_frame, turning
@@ -196,7 +196,7 @@ def _of_turn(
     return out, turning(frame, upright, out, degrees=degrees, shift=(y, x))
 
 
-def _of_page(numbers: list[float], target: "Target") -> Canvas:
+def _page_canvas(numbers: list[float], target: "Target") -> Canvas:
     from ginr.geometry.maps import page_size, straightening
 
     corners = list(zip(numbers[::2], numbers[1::2], strict=True))
@@ -204,7 +204,7 @@ def _of_page(numbers: list[float], target: "Target") -> Canvas:
     return out, straightening(corners, out)
 
 
-def _of_table(file: Path) -> Canvas:
+def _map_canvas(file: Path) -> Canvas:
     from ginr.geometry.maps import read_map
     from ginr.geometry.size import within_limits
 

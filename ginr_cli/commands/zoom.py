@@ -10,7 +10,7 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.files import refuse_own_input
-from ginr_cli.load_network import NetworkChoice, TorchNetwork
+from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
 from ginr_cli.options import (
     CheckpointOption,
     DeviceOption,
@@ -52,7 +52,7 @@ class _Film(Rendering):
         return f", {self.n_frames} frames, x{low:.3g} to x{high:.3g}"
 
     def make(
-        self, picture: "Picture", network: TorchNetwork, progress: Callable[[int, int], None]
+        self, picture: "Picture", network: LoadedTorchNetwork, progress: Callable[[int, int], None]
     ) -> Sequence[str]:
         from ginr.pictures.film import write_film
         from ginr.rendering.zoom import render_shots

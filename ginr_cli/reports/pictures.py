@@ -10,7 +10,7 @@ from ginr_cli import console
 from ginr_cli.batch.plan import Job
 
 if TYPE_CHECKING:
-    from ginr_cli.load_network import Network
+    from ginr_cli.load_network import LoadedNetwork
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass
-class Report:
+class OutcomeReport:
     """Tells what became of each picture and keeps count."""
 
     as_json: bool
@@ -72,7 +72,7 @@ def failure_of(path: Path | str, problem: Exception) -> Outcome:
     return Outcome(str(path), "failed", error=console.describe(problem))
 
 
-def planned(
+def new_outcome(
     source: Path, output: Path, size: tuple[int, int], out_size: tuple[int, int]
 ) -> Outcome:
     """What shall become of an input; sizes are (H, W)."""
@@ -81,14 +81,14 @@ def planned(
 
 def outcome_of(job: Job) -> Outcome:
     """What shall become of a job."""
-    outcome = planned(job.source, job.output, job.size, job.out_size)
+    outcome = new_outcome(job.source, job.output, job.size, job.out_size)
     if job.view.source is None:
         return outcome
     top, left, bottom, right = job.view.source
     return replace(outcome, box=(left, top, right - left, bottom - top))
 
 
-def done(outcome: Outcome, network: "Network", start: float, notes: Sequence[str]) -> Outcome:
+def done(outcome: Outcome, network: "LoadedNetwork", start: float, notes: Sequence[str]) -> Outcome:
     """The same, now that it is made; `start` is of `time.perf_counter`."""
     return replace(
         outcome,

@@ -22,7 +22,7 @@ _FIRST = ("folder", "picture", "scale", "width", "height")
 
 
 @dataclass
-class Report:
+class ScoreReport:
     """Tells what was measured and what could not be, and keeps both."""
 
     as_json: bool

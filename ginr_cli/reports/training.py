@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console
-from ginr_cli.load_network import say_what_takes_long
+from ginr_cli.load_network import announce_compilation
 from ginr_cli.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class TrainingMeter(console.Bar):
         self.show(done, f"step {progress.step}", pace)
 
 
-class Listener:
+class SilentWatcher:
     """A process of a run that says nothing, and stops at a signal or in time; the others of several."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Listener:
             raise typer.Exit(130)
 
 
-class Session(Listener):
+class ReportingWatcher(SilentWatcher):
     """What is said of a run while it lasts."""
 
     @contextmanager
@@ -151,10 +151,10 @@ class Session(Listener):
         super().begin(pictures, progress)
         self._loading.close()
         self._n_pictures = len(pictures.training), len(pictures.held_out)
-        for line in _described(pictures, self._settings):
+        for line in _collection_lines(pictures, self._settings):
             console.say(line)
-        console.say(_intention(self._settings, progress, self._team.n))
-        say_what_takes_long(self._team.device)
+        console.say(_plan_line(self._settings, progress, self._team.n))
+        announce_compilation(self._team.device)
         if self._team.device.type == "cuda":
             console.say(_where_crops_are_cut(progress))
         self._meter = self._bars.enter_context(TrainingMeter(progress, self._settings))
@@ -236,7 +236,7 @@ def names(folders: Sequence[Path]) -> str:
     return ", ".join(console.printable(folder) for folder in folders)
 
 
-def _described(pictures: "Collection", settings: "TrainConfig") -> list[str]:
+def _collection_lines(pictures: "Collection", settings: "TrainConfig") -> list[str]:
     """What a folder holds, a line each; what is left out comes with its reason."""
     every = [*pictures.training, *([] if pictures.measures_itself else pictures.held_out)]
     megapixels = sum(image.shape[0] * image.shape[1] for image in every) / 1e6
@@ -254,7 +254,7 @@ def _described(pictures: "Collection", settings: "TrainConfig") -> list[str]:
     return lines
 
 
-def _intention(settings: "TrainConfig", progress: "Progress", n_process: int) -> str:
+def _plan_line(settings: "TrainConfig", progress: "Progress", n_process: int) -> str:
     run = console.printable(settings.run)
     length = (
         f"{settings.minutes:g} minutes" if settings.steps is None else f"{settings.steps} steps"

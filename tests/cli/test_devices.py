@@ -71,14 +71,14 @@ def untimed(record: dict[str, Any]) -> dict[str, Any]:
 def test_a_process_that_dies_costs_its_picture_only(
     run: Run, tiny_checkpoint: Path, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hand_out = workers._Share._hand_out
+    assign = workers._Share._assign
 
     def and_kill(share: workers._Share, worker: workers._Worker) -> None:
-        hand_out(share, worker)
+        assign(share, worker)
         if worker.job == 0:
             worker.process.kill()
 
-    monkeypatch.setattr(workers._Share, "_hand_out", and_kill)
+    monkeypatch.setattr(workers._Share, "_assign", and_kill)
     in_two(run, tiny_checkpoint)
     assert run.code == 1 and run.out == "out/b.png\nout/d.png\nout/e.png\n"
     words = "ginr: in/a.png: the process on cpu was ended by signal 9 while it was at work on it"
@@ -88,13 +88,13 @@ def test_a_process_that_dies_costs_its_picture_only(
 def test_nobody_left(
     run: Run, tiny_checkpoint: Path, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hand_out = workers._Share._hand_out
+    assign = workers._Share._assign
 
     def and_kill(share: workers._Share, worker: workers._Worker) -> None:
-        hand_out(share, worker)
+        assign(share, worker)
         worker.process.kill()
 
-    monkeypatch.setattr(workers._Share, "_hand_out", and_kill)
+    monkeypatch.setattr(workers._Share, "_assign", and_kill)
     in_two(run, tiny_checkpoint, "--json")
     assert (run.code, files("out")) == (1, []) and not Path("out").exists()
     assert [record["input"] for record in run.records] == [f"in/{n}.png" for n in "abcde"]

@@ -19,7 +19,7 @@ from ginr.errors import PictureError, printable
 from ginr.pictures import Picture, write_picture
 from ginr.pictures.formats import Format, check_place, check_size
 from ginr.pictures.samples import Samples
-from ginr.pictures.writer import as_held, whole_file
+from ginr.pictures.writer import as_stored, whole_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -84,7 +84,7 @@ def write_film(
 
 
 def _rgb(frame: Samples, like: Picture, format: Format) -> Samples:
-    held = as_held(frame, like, format)
+    held = as_stored(frame, like, format)
     return np.ascontiguousarray(np.broadcast_to(held, (*held.shape[:2], 3)))
 
 

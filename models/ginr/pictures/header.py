@@ -59,7 +59,7 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, mmap.mmap]]:
         with path.open("rb") as file:
             if path.stat().st_size == 0:
                 raise PictureError(f"{name} is empty (0 bytes): get a whole copy")
-            with _pillow_on_our_terms():
+            with _unlimited_pillow():
                 yield file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise PictureError(f"{name} does not exist: check the name") from error
@@ -94,7 +94,7 @@ _pillow_readers: list[int] = []  # one for each
 
 
 @contextmanager
-def _pillow_on_our_terms() -> Iterator[None]:
+def _unlimited_pillow() -> Iterator[None]:
     """Lifts Pillow's own size limit and mutes its warnings while any thread of ours reads.
 
     Both are process-wide, so they are set by the first reader in and restored by the last one out.
@@ -142,7 +142,7 @@ def _open_png(file: BinaryIO) -> OpenedFile:
     opened = OpenedFile("PNG", chunks.height, chunks.width, channels, max(8, chunks.depth))
     opened.icc, opened.xmp, opened.dpi = chunks.icc, chunks.xmp, chunks.dpi
     opened.text, opened.transparent = chunks.text, chunks.transparent
-    _take_exif(opened, chunks.exif)
+    _add_exif(opened, chunks.exif)
     _note_frames(opened, chunks.n_frames)
     if not chunks.is_plain_srgb and chunks.icc is None:
         opened.notes.append("its cICP or gamma chunk is not carried: colours are read as sRGB")
@@ -227,7 +227,7 @@ def _open_with_pillow(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile
     opened.icc, opened.xmp = info.get("icc_profile") or None, info.get("xmp") or None
     dpi = info.get("dpi")
     opened.dpi = (float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None
-    _take_exif(opened, info.get("exif"))
+    _add_exif(opened, info.get("exif"))
     _note_frames(opened, getattr(image, "n_frames", 1))
     if "APP13" in getattr(image, "app", {}):
         opened.notes.append("its IPTC block is not carried")
@@ -250,7 +250,7 @@ def _avif_bits(data: mmap.mmap) -> int:
     return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
 
 
-def _take_exif(opened: OpenedFile, exif: bytes | None) -> None:
+def _add_exif(opened: OpenedFile, exif: bytes | None) -> None:
     if not exif:
         return
     exif = exif.removeprefix(b"Exif\0\0")

@@ -60,10 +60,10 @@ def read_png_chunks(file: BinaryIO) -> PngChunks:
         data = file.read(length)
         if len(data) < length or len(file.read(4)) < 4:
             raise ValueError(f"chunk {kind.decode('ascii', 'replace')} is cut short")
-        _take_chunk(chunks, kind, data)
+        _read_chunk(chunks, kind, data)
 
 
-def _take_chunk(chunks: PngChunks, kind: bytes, data: bytes) -> None:
+def _read_chunk(chunks: PngChunks, kind: bytes, data: bytes) -> None:
     if kind == b"IHDR":
         chunks.width, chunks.height, chunks.depth, chunks.colour = struct.unpack(">IIBB", data[:10])
     elif kind == b"tRNS":
@@ -157,7 +157,7 @@ def write_png(
     failures: list[BaseException] = []  # they must not cross C code; they are raised again below
     stored = _stored_png(bands, like, height, width)
 
-    def give(size: int) -> bytes:
+    def read(size: int) -> bytes:
         nonlocal rest
         try:
             rest = rest or memoryview(next(stored, b""))
@@ -166,7 +166,7 @@ def write_png(
         piece, rest = rest[:size], rest[size:]
         return bytes(piece)
 
-    def take(data: Any) -> int:
+    def write(data: Any) -> int:
         """Writes what libvips hands over, with our chunks for its own between header and samples."""
         try:
             if b"IDAT" in head:
@@ -182,8 +182,8 @@ def write_png(
         return len(data)
 
     source, target = pyvips.SourceCustom(), pyvips.TargetCustom()
-    source.on_read(give)
-    target.on_write(take)
+    source.on_read(read)
+    target.on_write(write)
     try:
         image = pyvips.Image.pngload_source(
             source, access="sequential", fail_on="error", unlimited=True

@@ -49,7 +49,7 @@ def write_tiff(
         file.write(nested)
     for tag in (0x100, 0x101, *metadata.RESOLUTION):
         entries.pop(tag, None)
-    entries |= _described(like, height, width, order)
+    entries |= _image_entries(like, height, width, order)
     entries |= {
         273: _numbers(order, "Q" if is_big else "I", *offsets),
         278: _numbers(order, "I", n_rows),
@@ -76,7 +76,7 @@ def _write_strips(
     return offsets, sizes
 
 
-def _described(like: Picture, height: int, width: int, order: str) -> dict[int, metadata.Entry]:
+def _image_entries(like: Picture, height: int, width: int, order: str) -> dict[int, metadata.Entry]:
     """The entries that say how the samples are stored, and the picture's metadata but EXIF."""
     entries = {
         256: _numbers(order, "I", width),

@@ -188,7 +188,7 @@ def _image(picture: Picture, format: Format) -> "Image.Image":
 
     samples = picture.samples
     if picture.depth == 16 or (picture.has_alpha and not format.has_alpha):
-        samples = _by_bands(samples, lambda band: as_held(band, picture, format))
+        samples = _by_bands(samples, lambda band: as_stored(band, picture, format))
     height, width, channels = samples.shape
     mode = _MODES[channels]
     return Image.frombuffer(mode, (width, height), samples, "raw", mode, 0, 1)
@@ -204,7 +204,7 @@ def _by_bands(samples: Samples, convert: Callable[[Samples], Samples]) -> Sample
     return result
 
 
-def as_held(band: Samples, picture: Picture, format: Format) -> Samples:
+def as_stored(band: Samples, picture: Picture, format: Format) -> Samples:
     """(h, w, C) samples as a format of 8 bits holds them."""
     peak = 2**picture.depth - 1
     if picture.has_alpha and not format.has_alpha:
