@@ -1,6 +1,7 @@
-"""The commands of `ginr`: the list of commands, and the one place where an error becomes words.
+"""The commands of `ginr`, and the one place that turns an error into a message.
 
-Exit codes: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted, 143 terminated.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 --min-diversity not met, 130 interrupted, 143
+terminated.
 """
 
 import importlib.metadata
@@ -21,23 +22,17 @@ from ginr_cli.commands.train import train
 from ginr_cli.commands.upscale import upscale
 from ginr_cli.commands.warp import warp
 from ginr_cli.commands.zoom import zoom
+from ginr_cli.options import option
 from ginr_cli.signals import unwinding
 
 app = typer.Typer(
     name="ginr",
-    help="Enlarge pictures by any factor from 1 to 30, with one checkpoint for all of them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(upscale)
-app.command()(warp)
-app.command()(zoom)
-app.command()(reconstruct)
-app.command()(train)
-app.command()(evaluate)
-app.command()(inspect_lps)
-app.command()(doctor)
+for _command in (upscale, warp, zoom, reconstruct, train, evaluate, inspect_lps, doctor):
+    app.command()(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -50,26 +45,24 @@ def _print_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", is_eager=True, callback=_print_version, help="Print the version and leave."
-        ),
+        option("--version", "Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    """Enlarge pictures by any factor from 1 to 30, with one checkpoint for all of them."""
+    """Enlarge pictures by any factor from 1 to 30 with a neural network (super-resolution)."""
 
 
 def _open_streams() -> None:
-    """Where the caller has closed a stream, what goes there goes nowhere."""
+    """Send what is written to a closed stream to the null device."""
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def _report_error(error: Exception) -> int:
-    """One line for a person; returns the exit code."""
-    if (spell := getattr(error, "format_message", None)) is not None:
-        # Typer's own, whose class is not public; empty after the help that stands in for it.
+    """Print one line; returns the exit code."""
+    if (format_message := getattr(error, "format_message", None)) is not None:
+        # An error of Typer's, whose class is not public; empty when help was printed instead.
         context = getattr(error, "ctx", None)
-        if text := spell():
+        if text := format_message():
             console.error(text + (f" (see {context.command_path} --help)" if context else ""))
         return 2
     if console.debugging():
@@ -82,21 +75,19 @@ def run(arguments: Sequence[str] | None = None) -> int | str | None:
     """Run the command line; returns the exit code."""
     _open_streams()
     if isinstance(sys.stdout, TextIOWrapper):
-        # A file name that is not UTF-8 goes out as it came in.
+        # File names that are not UTF-8 are printed as the bytes they are.
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
         with unwinding():
-            code: int | str | None = (
-                app(arguments, standalone_mode=False) or 0
-            )  # None, or 130 after Ctrl+C
-    except SystemExit as leave:  # a signal, or a reader that has left
-        code = leave.code
+            code: int | str | None = app(arguments, standalone_mode=False) or 0  # 130 after Ctrl+C
+    except SystemExit as end:  # a signal, or a closed pipe
+        code = end.code
     except Exception as error:
         code = _report_error(error)
     try:
         sys.stdout.flush()
     except OSError:
-        # The reader has left, or the disk is full; Python would complain at exit once more.
+        # A closed pipe or a full disk; without this Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     return code

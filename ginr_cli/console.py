@@ -1,4 +1,4 @@
-"""Words and progress go to stderr, results to stdout, nothing else in the CLI prints."""
+"""All printing: messages and progress on stderr, results on stdout."""
 
 import json
 import math
@@ -17,44 +17,44 @@ _stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def printable(path: Path) -> str:
-    """A path as one line that any terminal can show."""
+    """A path as one line of printable characters."""
     from ginr.errors import printable as spelled
 
     return spelled(path)
 
 
 def visible(text: str) -> str:
-    """A text without what would steer the terminal, such as a name may hold."""
+    """A text with control characters escaped, as file names may contain them."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class UsageError(Exception):
-    """The command line contradicts itself or cannot be understood: exit code 2."""
+    """A wrong command line: exit code 2."""
 
 
 def say(text: str) -> None:
-    """A line for the person watching."""
-    with suppress(OSError):  # words that cannot be heard are no reason to lose a picture
+    """Print a message."""
+    with suppress(OSError):  # a closed stderr is no reason to lose a picture
         _stderr.print(text)
 
 
 def say_notes(path: Path, notes: Sequence[str], say: Callable[[str], None] = say) -> None:
-    """A line with what was converted or could not be kept of a picture, if there is any."""
+    """Print what was converted or dropped of a picture, if anything."""
     if notes:
         say(f"{printable(path)}: {'; '.join(notes)}")
 
 
 def error(text: str) -> None:
-    """A line that says what went wrong, led by the program's name as in `ginr: text`."""
+    """Print an error as `ginr: text`."""
     with suppress(OSError):
         _stderr.print("ginr:", style="bold red", end=" ")
         _stderr.print(visible(text))
 
 
 def result(text: str) -> None:
-    """A line of output, for a pipe."""
+    """Print a line of output to stdout."""
     try:
-        sys.stdout.write(text + "\n")  # typer.echo takes colours out, and names with them
+        sys.stdout.write(text + "\n")  # typer.echo would strip escape sequences from names
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -63,17 +63,17 @@ def result(text: str) -> None:
 
 
 def result_json(record: Mapping[str, object]) -> None:
-    """One JSON object on one line of output."""
+    """Print a JSON object on one line."""
     result(json.dumps(record))
 
 
 def debugging() -> bool:
-    """Whether GINR_DEBUG asks for tracebacks instead of one line per error."""
+    """Whether GINR_DEBUG is set: errors then end the program with a traceback."""
     return os.environ.get("GINR_DEBUG", "") not in ("", "0")
 
 
 def describe(problem: BaseException) -> str:
-    """An error in one line: our own words as they are, a surprise with its type."""
+    """An error in one line; unexpected ones with their type."""
     from ginr.errors import GinrError
 
     text = " ".join(str(problem).split())
@@ -86,10 +86,10 @@ def describe(problem: BaseException) -> str:
 
 
 class Bar(ExitStack):
-    """A bar with words before and behind it, until it is closed; silent unless stderr is a terminal."""
+    """A progress bar between two texts, shown on a terminal until it is closed."""
 
     def __init__(self, total: float) -> None:
-        """It is full at `total`."""
+        """The bar is full at `total`."""
         super().__init__()
         progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -97,7 +97,7 @@ class Bar(ExitStack):
             TextColumn("{task.percentage:>3.0f}% {task.fields[pace]}"),
             console=_stderr,
             transient=True,
-            # Rich would send results to stderr with the bar: only where both are the terminal.
+            # Only where both are terminals, or Rich would send results to stderr.
             redirect_stdout=sys.stdout.isatty(),
             disable=not sys.stderr.isatty(),
         )
@@ -106,7 +106,7 @@ class Bar(ExitStack):
         self._start = time.monotonic()
 
     def show(self, completed: float, description: str, pace: str = "") -> None:
-        """Fill the bar up to `completed`, with words before it and behind it."""
+        """Fill the bar up to `completed`, between `description` and `pace`."""
         name = visible(description)
         self._bar.update(self._task, completed=completed, description=name, pace=pace)
 
@@ -116,22 +116,22 @@ class Bar(ExitStack):
 
 
 class Meter(Bar):
-    """A bar over output pixels with the rate and the time left."""
+    """A bar over output pixels, with their rate and the time left."""
 
     def __init__(self, total_px: int) -> None:
-        """`total_px` output pixels are ahead, over all pictures."""
+        """`total_px` is the sum over all pictures."""
         super().__init__(total_px)
         self._total_px = total_px
         self._before_px, self._name = 0, ""
 
     def begin(self, name: str, before_px: int) -> None:
-        """The next picture starts after `before_px` output pixels of the whole run."""
+        """Start a picture, after `before_px` output pixels of the whole run."""
         self._before_px, self._name = before_px, name
         self.show(before_px, name)
 
     def advance(self, done_px: int, total_px: int) -> None:
-        """`done_px` of the present picture's pixels are there; the callback of `ginr.upscale`."""
-        # The mean over the run, not Rich's recent speed: tiles are few and come in bursts.
+        """`done_px` pixels of this picture are done: a `progress` callback of `ginr`."""
+        # The mean over the run, not Rich's recent rate: tiles are few and finish in bursts.
         done_px += self._before_px
         rate = done_px / self._seconds
         left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))

@@ -1,4 +1,4 @@
-"""Reading and writing one picture: what must not be overwritten, and when signals have to wait."""
+"""Read and write one picture: outputs are checked first, and signals wait for a file's end."""
 
 import os
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ class Writing:
     suffix: str | None = None
     """Of outputs without a given name; None keeps the input's."""
     dpi: float | None = None
-    """Resolution to state in the file; None keeps the input's."""
+    """Resolution to store; None keeps the input's."""
 
 
 def refuse_own_input(source: Path, output: Path) -> None:
-    """Raises PictureError where the output would replace the input, through a link or not."""
+    """Raises PictureError if the output is the input, also through a link."""
     from ginr.errors import PictureError
 
     if os.path.exists(output) and output.samefile(source):
         name = console.printable(output)
-        raise PictureError(f"{name} is input and output at once: choose another name")
+        raise PictureError(f"{name} is both input and output: choose another name")
 
 
 def check_output(source: Path, output: Path, size: tuple[int, int], writing: Writing) -> None:
-    """Raises PictureError where a picture of `size` (H, W) could not be written."""
+    """Raises PictureError if a picture of `size` (H, W) could not be written."""
     from ginr.pictures import check_target
 
     refuse_own_input(source, output)
@@ -42,7 +42,6 @@ def check_output(source: Path, output: Path, size: tuple[int, int], writing: Wri
 
 
 def read(source: Path) -> "Picture":
-    """The picture in a file."""
     from ginr.pictures import read_picture
 
     with deferred():
@@ -50,7 +49,6 @@ def read(source: Path) -> "Picture":
 
 
 def write(picture: "Picture", output: Path, writing: Writing) -> None:
-    """Write a picture in the format of the output's suffix."""
     from ginr.pictures import write_picture
 
     with deferred():

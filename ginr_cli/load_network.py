@@ -1,4 +1,4 @@
-"""The network that a command runs: refused early where it cannot be had, then built on its device."""
+"""The network that a command runs: checked early, then built on its device."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ginr_cli import console
-from ginr_cli.options import Precision
+from ginr_cli.options import NumberFormat
 from ginr_cli.parsing import usage
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """The network that a command line asks for."""
+    """The network that the command line asks for."""
 
     checkpoint: str
     device: str
-    precision: Precision = Precision.AUTO
+    precision: NumberFormat = NumberFormat.AUTO
     tile: int = 0
-    """Side of a tile; 0 leaves it to the library."""
+    """Side of a tile; 0 lets the library choose."""
     ensemble: bool = False
 
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A built network, how it is run, and what the reports say about it."""
+    """A network with its settings, and what reports say about it."""
 
     model: "Ginr | CpuGinr"
     checkpoint: str
@@ -42,38 +42,38 @@ class LoadedNetwork:
 
 @dataclass(frozen=True)
 class LoadedTorchNetwork(LoadedNetwork):
-    """One that may be asked for more than tiles of a regular grid."""
+    """A network that can render more than regular grids."""
 
     model: "Ginr"
 
 
 def check_network(choice: NetworkChoice) -> None:
-    """Refuses a device or a checkpoint that is not there before anything is made for outputs."""
+    """Raises an error for an unavailable device or checkpoint, before any output is created."""
     from ginr.checkpoints.checkpoint import peek
     from ginr.device import choose_device
 
-    if choice.device not in ("auto", "cpu"):  # these are always there: no need to wait for torch
+    if choice.device not in ("auto", "cpu"):  # always available: no need to load torch
         with usage("--device"):
             choose_device(choice.device)
     peek(choice.checkpoint)
 
 
 def announce_compilation(place: "Device", say: Callable[[str], None] = console.say) -> None:
-    """A line before kernels of the CPU are compiled."""
+    """Print a line if kernels have to be compiled for the CPU."""
     from ginr.kernels.available import slow_reason
 
     if place.type == "cpu" and not slow_reason(place):
         from ginr.kernels.cache import compiles
 
         if how_often := compiles():
-            say(f"compiling for this processor, {how_often}: up to a minute")
+            say(f"compiling for this processor ({how_often}): up to a minute")
 
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """Within the block nothing is collected, and what is there at its end counts as there to stay.
+    """Suspends garbage collection and exempts what is loaded from it.
 
-    Torch makes 200,000 objects; searching them for cycles time and again takes 0.7 s.
+    Torch creates 200,000 objects; searching them for cycles again and again takes 0.7 s.
     """
     gc.disable()
     try:
@@ -87,17 +87,17 @@ def _loading() -> Iterator[None]:
 def load_network(
     choice: NetworkChoice, say: Callable[[str], None] = console.say
 ) -> LoadedTorchNetwork:
-    """Builds it and says where it runs."""
+    """Build the network and print where it runs."""
     from ginr.checkpoints.checkpoint import load_checkpoint
     from ginr.device import choose_device
     from ginr.kernels.available import slow_reason
 
     loaded = load_checkpoint(choice.checkpoint)
     place, reason = choose_device(choice.device)
-    slow = slow_reason(place)  # loads what is fast
+    slow = slow_reason(place)  # imports the fast scan
     say(
         f"{loaded.name} on {place} ({reason})"
-        + (f", scanned by plain torch: {slow}" if slow else "")
+        + (f", slow scan in plain torch: {slow}" if slow else "")
     )
     announce_compilation(place, say)
     model = loaded.build(place)
@@ -113,12 +113,12 @@ def load_network(
 
 @_loading()
 def load_upscaler(choice: NetworkChoice, say: Callable[[str], None] = console.say) -> LoadedNetwork:
-    """As `load_network`, but where it can do without torch: that takes longer to load than to enlarge."""
+    """As `load_network`, without torch where possible: loading it takes longer than enlarging."""
     from ginr.checkpoints.checkpoint import load_cpu_network, needs_torch, peek
     from ginr.device import HOST, reason_for_cpu
 
     reason, header = reason_for_cpu(choice.device), peek(choice.checkpoint)
-    is_plain = not choice.ensemble and choice.precision is not Precision.BFLOAT16
+    is_plain = not choice.ensemble and choice.precision is not NumberFormat.BFLOAT16
     if not (reason and is_plain) or needs_torch(header):
         return load_network(choice, say)
     say(f"{header.name} on {HOST} ({reason})")

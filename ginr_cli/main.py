@@ -1,4 +1,4 @@
-"""The entry of `ginr`: small, so that Ctrl+C is quiet even while the commands are still loading."""
+"""The entry point of `ginr`: small, so that Ctrl+C is quiet while the commands are being imported."""
 
 import atexit
 import gc
@@ -11,16 +11,16 @@ from ginr_cli.signals import resend_lost
 
 
 class _ProcessEnd:
-    """The last thing that Python does on its way out, registered first."""
+    """Ends the process at exit: registered first, so it runs last."""
 
     code: int | None = None
-    """That of the process, where it is ours to end."""
+    """The exit code, if this program owns the process."""
 
     def __call__(self) -> None:
-        gc.freeze()  # or all of torch would be searched for cycles: 0.7 s
-        if self.code is not None:  # nor is it taken apart: 0.1 s
+        gc.freeze()  # saves searching torch's objects for cycles: 0.7 s
+        if self.code is not None:  # saves destroying them: 0.1 s
             for stream in (sys.stdout, sys.stderr):
-                with suppress(AttributeError, OSError, ValueError):  # closed, or gone
+                with suppress(AttributeError, OSError, ValueError):  # closed
                     stream.flush()
             os._exit(self.code)
 
@@ -30,7 +30,7 @@ atexit.register(_end)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; always ends in `SystemExit` with the exit code."""
+    """Run the command line; raises `SystemExit` with the exit code."""
     try:
         from ginr_cli.app import run
 
@@ -41,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def process() -> None:
-    """What `ginr` and `python -m ginr_cli` are: the command line, and the end of the process."""
+    """Run the command line and end the process: `ginr` and `python -m ginr_cli`."""
     resend_lost()
     try:
         main()
-    except SystemExit as leave:
-        if not isinstance(leave.code, str):  # Python says those
-            _end.code = leave.code or 0
+    except SystemExit as end:
+        if not isinstance(end.code, str):  # Python prints those
+            _end.code = end.code or 0
         raise

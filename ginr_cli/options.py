@@ -1,234 +1,197 @@
-"""The arguments and options of the commands, each with its help."""
+"""Options and arguments that several commands share, and those of `upscale` and `train`."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
+def option(names: str, help: str, **settings: Any) -> Any:
+    """An option, its names as in "--scale -s SCALE": the placeholder of its value comes last."""
+    parts = names.split()
+    metavar = None if parts[-1].startswith("-") else parts.pop()
+    return typer.Option(*parts, metavar=metavar, help=help, **settings)
+
+
+def argument(metavar: str, help: str, **settings: Any) -> Any:
+    """A positional argument."""
+    return typer.Argument(metavar=metavar, help=help, **settings)
+
+
 def _path(text: str) -> Path:
     if not text:
-        raise typer.BadParameter("an empty name is no path: write . for this folder")
+        raise typer.BadParameter("empty path: write . for the current folder")
     return Path(text)
 
 
-class Precision(StrEnum):
-    """The number format the network computes in."""
+class NumberFormat(StrEnum):
+    """What the network computes in."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
 
 
-CheckpointOption = Annotated[
+_SIZES = "1920x (width), x1080 (height), 1920x1080 (fit inside) or 1920x1080! (exact)."
+_DEVICES = "cpu, cuda, or cuda:1 for the second GPU. auto uses a GPU if CUDA works, else the CPU."
+
+Image = Annotated[Path, argument("IMAGE", "The picture.")]
+Scale = Annotated[
+    str | None,
+    option("--scale -s SCALE", "Scale factor from 1 to 30: 3.7, 370%, or 2x3 (width x height)."),
+]
+Size = Annotated[str | None, option("--size SIZE", f"Output size in pixels: {_SIZES}")]
+Checkpoint = Annotated[
     str,
-    typer.Option(
-        "--checkpoint",
-        "-c",
-        metavar="NAME|FILE",
-        help="small is quick, base better and about four times slower; or a .safetensors file.",
+    option(
+        "--checkpoint -c NAME|FILE",
+        "small (fast), base (better, about four times slower), or a .safetensors file.",
     ),
 ]
-DeviceOption = Annotated[
+Device = Annotated[str, option("--device DEVICE", _DEVICES)]
+Devices = Annotated[
     str,
-    typer.Option(
-        "--device",
-        metavar="DEVICE",
-        help="cpu, cuda or cuda:1 (the second GPU); auto takes CUDA where it works, else the CPU.",
+    option(
+        "--device DEVICE[,DEVICE]",
+        f"{_DEVICES} Several devices, as in cuda:0,cuda:1, share the pictures.",
     ),
 ]
-DevicesOption = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="DEVICE[,DEVICE]",
-        help="cpu, cuda or cuda:1 (the second GPU); auto takes CUDA where it works, else the CPU. "
-        "Of several, cuda:0,cuda:1, each takes the next picture of a folder.",
-    ),
+Precision = Annotated[
+    NumberFormat,
+    option("--precision", "Number format of the network. auto picks the faster one."),
 ]
-PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="auto takes what is faster on the device.")
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON on stdout, one object per line.")
-]
-PathsArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="INPUT",
-        help="Pictures and folders. Of exactly two paths the second is the output, as with cp.",
-    ),
-]
-OutputOption = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE|FOLDER",
-        help="Where to write; a suffix picks the format. Left out: photo_x2.png beside photo.png.",
-    ),
-]
-ScaleOption = Annotated[
-    str | None,
-    typer.Option(
-        "--scale",
-        "-s",
-        metavar="SCALE",
-        help="3.7, 370%, or 2x3 for width x height; from 1 to 30. 2 unless a size is given.",
-    ),
-]
-SizeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--size",
-        metavar="SIZE",
-        help="Pixels: 1920x (width), x1080 (height), 1920x1080 (fits inside), 1920x1080! (exact).",
-    ),
-]
-PrintOption = Annotated[
-    str | None,
-    typer.Option(
-        "--print",
-        metavar="PAPER",
-        help="30x20cm, 300x200mm or 12x8in: fits the picture inside at --dpi (300 unless given).",
-    ),
-]
-DpiOption = Annotated[
-    float | None,
-    typer.Option(
-        "--dpi", min=1, max=65535, help="Resolution written into the file; the input's if left out."
-    ),
-]
-BoxOption = Annotated[
-    str | None,
-    typer.Option(
-        "--box",
-        metavar="X,Y,W,H",
-        help="Only this part, the same pixels as in the whole: 100,50,640,480 (input pixels), "
-        "25%,25%,50%,50% or 0.25,0.25,0.5,0.5. --size and --print are then those of the part.",
-    ),
-]
-TileOption = Annotated[
+Tile = Annotated[
     int,
-    typer.Option(
-        "--tile", min=0, help="Side of a tile in input pixels; 0 fits it to the free memory."
-    ),
+    option("--tile PIXELS", "Side of a tile in input pixels; 0 fits it to the free memory.", min=0),
 ]
-EnsembleOption = Annotated[
-    bool,
-    typer.Option(
-        "--ensemble",
-        help="Look at the picture four times, mirrored, and take the mean: better, four times slower.",
-    ),
+Ensemble = Annotated[
+    bool, option("--ensemble", "Average over four mirrored copies: better, four times slower.")
 ]
-FormatOption = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        metavar="SUFFIX",
-        help="Format of outputs that are not named: png, jpg, webp, tif ... The input's if left out.",
-    ),
-]
-QualityOption = Annotated[
+Quality = Annotated[
     int | None,
-    typer.Option(
-        "--quality",
-        "-q",
+    option(
+        "--quality -q NUMBER",
+        "Quality for JPEG (default 95), AVIF (default 90) and WebP (lossless by default).",
         min=1,
         max=100,
-        help="For JPEG (95 if left out), AVIF (90) and WebP (lossless if left out).",
     ),
 ]
-FoldersArgument = Annotated[
+Overwrite = Annotated[bool, option("--overwrite", "Replace existing files.")]
+Json = Annotated[bool, option("--json", "Print JSON to stdout, one object per line.")]
+
+# upscale
+Paths = Annotated[
+    list[str],
+    argument(
+        "INPUT",
+        "Pictures and folders. With exactly two paths, the second is the output, as with cp.",
+    ),
+]
+Output = Annotated[
+    str | None,
+    option(
+        "--output -o FILE|FOLDER",
+        "Where to write; a file's suffix sets its format. Default: photo_x2.png next to photo.png.",
+    ),
+]
+Paper = Annotated[
+    str | None,
+    option(
+        "--print PAPER",
+        "Print size, 30x20cm, 300x200mm or 12x8in: fit the picture inside at --dpi (default 300).",
+    ),
+]
+Dpi = Annotated[
+    float | None,
+    option("--dpi DPI", "Resolution to store in the file. Default: the input's.", min=1, max=65535),
+]
+Box = Annotated[
+    str | None,
+    option(
+        "--box X,Y,W,H",
+        "Enlarge only this part: 100,50,640,480 (input pixels), 25%,25%,50%,50% or "
+        "0.25,0.25,0.5,0.5. The result is that part of the whole enlargement, pixel for pixel. "
+        "--size and --print apply to the part.",
+    ),
+]
+Suffix = Annotated[
+    str | None,
+    option(
+        "--format SUFFIX",
+        "Format of outputs without a given file name: png, jpg, webp, tif, ... "
+        "Default: the input's.",
+    ),
+]
+
+# train
+Folders = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="FOLDER...",
-        parser=_path,
-        help="Pictures to learn from, those in subfolders included.",
-    ),
+    argument("FOLDER", "Folders of training pictures, subfolders included.", parser=_path),
 ]
-RunOption = Annotated[
+Run = Annotated[
     Path | None,
-    typer.Option(
-        "--run",
-        metavar="DIR",
+    option(
+        "--run DIR",
+        "Folder of the run: its checkpoint, and what is needed to resume it. "
+        "Default: a new folder, runs/DATE_TIME.",
         parser=_path,
-        help="Where the run is kept: its checkpoint, and how to go on. "
-        "Left out: runs/DATE_TIME, a new one.",
     ),
 ]
-PresetOption = Annotated[
+Preset = Annotated[
     str | None,
-    typer.Option(
-        "--preset", metavar="NAME", help="The network's configuration; small if left out."
-    ),
+    option("--preset NAME", "Network configuration: small (default), base or reconstruct."),
 ]
-MinutesOption = Annotated[
+Minutes = Annotated[
     float | None,
-    typer.Option(
-        "--minutes",
-        help="Length of the run, over all the times it goes on. 60 unless --steps is given.",
+    option(
+        "--minutes MINUTES",
+        "Training time of the whole run, resumed or not. Default: 60, unless --steps is given.",
     ),
 ]
-StepsOption = Annotated[int | None, typer.Option("--steps", help="Its length in steps instead.")]
-StopAfterOption = Annotated[
+Steps = Annotated[int | None, option("--steps N", "Length of the run in steps instead.")]
+StopAfter = Annotated[
     float | None,
-    typer.Option(
-        "--stop-after",
-        metavar="MINUTES",
-        help="Save and leave so long after the start of this call, reading the pictures included; "
-        "the same command goes on. For a machine that is lent for a time.",
+    option(
+        "--stop-after MINUTES",
+        "Save and exit after this time, reading the pictures included. "
+        "The same command resumes the run.",
     ),
 ]
-BatchOption = Annotated[
-    int | None, typer.Option("--batch", help="Crops per step. Left out: 8, for the preset base 32.")
+Batch = Annotated[
+    int | None, option("--batch N", "Crops per step. Default: 8; with preset base, 32.")
 ]
-CropOption = Annotated[
+Crop = Annotated[
     int | None,
-    typer.Option(
-        "--crop",
-        help="Side of a crop in input pixels. Left out: 32, for the presets base 48, reconstruct 64.",
+    option(
+        "--crop PIXELS",
+        "Side of a crop in input pixels. Default: 32; with preset base, 48; reconstruct, 64.",
     ),
 ]
-RateOption = Annotated[
+Rate = Annotated[
     float | None,
-    typer.Option(
-        "--rate",
-        help="Learning rate at its peak. Left out: 3e-3 for the preset small, 2e-3 for base "
-        "and reconstruct.",
+    option(
+        "--rate RATE",
+        "Peak learning rate. Default: 3e-3; with presets base and reconstruct, 2e-3.",
     ),
 ]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", help="Another seed, other crops and weights: 0.")
-]
-InitOption = Annotated[
+Seed = Annotated[int | None, option("--seed N", "Random seed (default 0).")]
+Init = Annotated[
     str | None,
-    typer.Option(
-        "--init",
-        metavar="NAME|FILE",
-        help="Start from the weights of a checkpoint like this one. The usual rate learns another "
-        "kind of picture or LR soonest; a tenth of it forgets least.",
+    option(
+        "--init NAME|FILE",
+        "Start from the weights of a checkpoint with the same configuration. The default rate "
+        "adapts fastest to another kind of picture; a tenth of it forgets least.",
     ),
 ]
-ConfigOption = Annotated[
+Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="Settings as TOML, such as config.toml of another run."
-    ),
+    option("--config FILE", "TOML file of settings, such as the config.toml of another run."),
 ]
-SetOption = Annotated[
+Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="One setting more, over the file's; --show-config lists them all. May be repeated.",
-    ),
+    option("--set KEY=VALUE", "Change one setting (see --show-config). May be repeated."),
 ]
-ShowConfigOption = Annotated[
-    bool,
-    typer.Option(
-        "--show-config", help="Print all settings as they would be, with their meaning, and leave."
-    ),
+ShowConfig = Annotated[
+    bool, option("--show-config", "Print all settings with their meaning, and exit.")
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]

@@ -1,4 +1,4 @@
-"""Values of options: text into sizes and numbers; wrong usage is a `UsageError`."""
+"""Parse the values of options; raises `UsageError`."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def usage(option: str = "") -> Iterator[None]:
-    """Within the block a `GinrError` is wrong usage of the option."""
+    """Turn a `GinrError` raised in the block into a `UsageError` about the option."""
     from ginr.errors import GinrError
 
     try:
@@ -23,14 +23,14 @@ def usage(option: str = "") -> Iterator[None]:
 
 
 def only_one(options: Mapping[str, object]) -> None:
-    """Refuses more than one of the options, None being those that are not given."""
+    """Raises `UsageError` if more than one of the options is given (not None)."""
     names = [name for name, value in options.items() if value is not None]
     if len(names) > 1:
-        raise UsageError(f"{' and '.join(names)} together: give one of them")
+        raise UsageError(f"{' and '.join(names)} cannot be combined: give only one")
 
 
 def parse_target(scale: str | None, size: str | None, default: str = "1") -> "Target":
-    """The output's size from --scale or --size; `default` is the scale without either."""
+    """The output's size by --scale or --size; the scale `default` without either."""
     from ginr.geometry.size import parse_scale, parse_size
 
     only_one({"--scale": scale, "--size": size})
@@ -43,11 +43,11 @@ def parse_target(scale: str | None, size: str | None, default: str = "1") -> "Ta
 
 
 def parse_numbers(option: str, text: str, count: int, example: str) -> list[float]:
-    """So many finite numbers with commas or spaces between them."""
+    """`count` finite numbers, separated by commas or spaces."""
     try:
         numbers = [float(part) for part in text.replace(",", " ").split()]
     except ValueError:
         numbers = []
     if len(numbers) != count or not all(map(math.isfinite, numbers)):
-        raise UsageError(f"{option} {text!r} is not {count} numbers: write {example}")
+        raise UsageError(f"{option} {text!r}: expected {count} numbers, as in {example}")
     return numbers

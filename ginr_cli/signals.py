@@ -1,4 +1,4 @@
-"""Signals: those that end the program unwind it first, and a training run stops between two steps."""
+"""Signals: those that end the program clean up first; a training run stops between two steps."""
 
 import _thread
 import os
@@ -17,15 +17,15 @@ _TERMINATING = tuple(
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """Within the block SIGTERM and a closed terminal leave by `SystemExit`, so that no half file stays."""
+    """Within the block SIGTERM and SIGHUP raise `SystemExit`, so that no partial file stays."""
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    # What is ignored, as under nohup, stays ignored.
+    # Ignored signals, as under nohup, stay ignored.
     default = [number for number in _TERMINATING if signal.getsignal(number) is signal.SIG_DFL]
     for number in default:
-        signal.signal(number, leave)
+        signal.signal(number, end)
     try:
         yield
     finally:
@@ -34,10 +34,10 @@ def unwinding() -> Iterator[None]:
 
 
 def resend_lost() -> None:
-    """From now on a signal whose exception Python drops is sent again, a moment later.
+    """From now on, send a signal again if Python drops its exception.
 
-    Python lets nothing through from a weak reference's callback, of which every import has one, or from
-    `__del__`: it prints what was raised there and goes on.
+    Python prints and ignores exceptions raised in `__del__` or in a weak reference's callback,
+    which every import has.
     """
     usual = sys.unraisablehook
     send = partial(os.kill, os.getpid()) if os.name == "posix" else _thread.interrupt_main
@@ -51,7 +51,7 @@ def resend_lost() -> None:
             number = next((n for n in _TERMINATING if n == dropped.code - 128), None)
         if number is None:
             usual(problem)
-        else:  # at once it would be dropped at the same place
+        else:  # sent at once, it would be dropped again
             again = threading.Timer(0.01, send, [number])
             again.daemon = True
             again.start()
@@ -61,9 +61,9 @@ def resend_lost() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Within the block a first signal waits for its end, a second one does not.
+    """Delays a first signal until the end of the block; a second one takes effect at once.
 
-    For libvips at work: an exception raised while it calls back into Python is printed and lost.
+    libvips calls back into Python, where an exception would be printed and lost.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_TERMINATING)}
     handlers = {number: handler for number, handler in before.items() if callable(handler)}
@@ -87,7 +87,7 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def ignoring_sigint() -> Iterator[None]:
-    """Within the block Ctrl+C is ignored, also by processes started in it, for as long as they run."""
+    """Ignores Ctrl+C within the block; processes started in it ignore it for good."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -96,19 +96,13 @@ def ignoring_sigint() -> Iterator[None]:
 
 
 class StopRequest:
-    """Whether Ctrl+C or SIGTERM came; the second one is answered at once, as outside of the block."""
+    """Whether Ctrl+C or SIGTERM has arrived."""
 
-    def __init__(self) -> None:
-        """Nothing is asked yet."""
-        self.is_made = False
-
-    def __call__(self) -> bool:
-        """Whether to stop."""
-        return self.is_made
+    is_made = False
 
     @contextmanager
     def listening(self, *, patient: bool = False) -> Iterator[None]:
-        """Within the block the first signal only makes the request; if `patient`, so do all."""
+        """Within the block the first signal only makes the request; if `patient`, all of them do."""
         signals = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.getsignal(number) for number in signals}
         before = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}

@@ -1,4 +1,4 @@
-"""Commands that render one picture into one file: load, show progress, report."""
+"""Run a command that renders one picture into one output: load, show progress, report."""
 
 import time
 from abc import ABC, abstractmethod
@@ -21,27 +21,21 @@ Size = tuple[int, int]
 """H, W."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rendering(ABC):
     """What a command makes of a picture."""
 
     output: Path
     size: Size
-
-    @property
-    def n_frames(self) -> int:
-        return 1
-
-    @property
-    def words(self) -> str:
-        """Follows the sizes where they are announced."""
-        return ""
+    n_frames: int = 1
+    words: str = ""
+    """Follows the sizes where they are announced."""
 
     @abstractmethod
     def make(
         self, picture: "Picture", network: LoadedTorchNetwork, progress: Callable[[int, int], None]
     ) -> Sequence[str]:
-        """Renders and writes; returns what the output cannot keep of the picture."""
+        """Render and write the picture; returns what the output cannot hold of it."""
 
 
 def probe_size(image: Path) -> Size:
@@ -55,9 +49,9 @@ def probe_size(image: Path) -> Size:
 def render_one(
     image: Path, choice: NetworkChoice, as_json: bool, plan: Callable[[Size], Rendering]
 ) -> None:
-    """Do and report what `plan` makes of the picture's size (H, W); exit code 1 if that fails.
+    """Make and report the rendering that `plan` returns for the picture's size; exit code 1 if it fails.
 
-    `plan` refuses what could not be written in the end, before the network is loaded.
+    `plan` raises an error for an output that could not be written, before the network is loaded.
     """
     check_network(choice)
     report = OutcomeReport(as_json)

@@ -1,4 +1,4 @@
-"""Several devices at one list of pictures: a process each, and the next picture to whoever is free."""
+"""Enlarge pictures on several devices: one process each, and the next picture to a free one."""
 
 import multiprocessing
 from collections import deque
@@ -15,13 +15,13 @@ from ginr_cli.reports.pictures import Outcome, OutcomeReport, failure_of
 from ginr_cli.signals import deferred, ignoring_sigint, unwinding
 
 _PATIENCE_S = 10.0
-"""How long a file that is being finished may take before its process is asked once more."""
+"""Time for finishing a file before its process is asked to end again."""
 
 
 def share_out(
     jobs: Sequence[Job], choices: Sequence[NetworkChoice], writing: Writing, report: OutcomeReport
 ) -> None:
-    """Does the jobs on all the choices' devices, and reports them in their order, as one would."""
+    """Do the jobs on the devices of all choices; reports them in order."""
     choices = choices[: len(jobs)]
     with console.Meter(sum(job.out_px for job in jobs)) as meter:
         share, workers = _Share(jobs, report, meter), list[_Worker]()
@@ -32,7 +32,7 @@ def share_out(
             while present and not share.is_done:
                 ready = wait(list(present))
                 for pipe in [pipe for pipe in present if pipe in ready]:
-                    with deferred():  # what is made is reported
+                    with deferred():  # finished pictures are reported
                         if not share.receive(present[pipe]):
                             del present[pipe]
             share.fail_waiting()
@@ -47,13 +47,13 @@ def share_out(
 
 
 class _Worker:
-    """A process with a device of its own, as the one that hands out the jobs sees it."""
+    """A process with its own device, seen from the main process."""
 
     def __init__(self, choice: NetworkChoice, n_worker: int, writing: Writing) -> None:
         spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
         self.device, self.is_ready = choice.device, False
         self.job: int | None = None
-        """The number of the job at hand."""
+        """Number of the current job."""
         self.pipe, theirs = spawn.Pipe()
         self.process = spawn.Process(
             target=_serve, args=(theirs, choice, n_worker, writing), daemon=True
@@ -62,14 +62,15 @@ class _Worker:
         theirs.close()  # so that the pipe ends with the process
 
     def end(self) -> str:
-        """How the process came to its end, which it has."""
+        """How the process, which has ended, did so."""
         self.process.join()
         code = self.process.exitcode or 0
-        return f"ended with code {code}" if code >= 0 else f"was ended by signal {-code}"
+        how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
+        return f"the process on {self.device} {how}"
 
 
 class _Share:
-    """The jobs, who has which, and what has become of them."""
+    """The jobs, their workers and their outcomes."""
 
     def __init__(self, jobs: Sequence[Job], report: OutcomeReport, meter: console.Meter) -> None:
         self._jobs, self._report, self._meter = jobs, report, meter
@@ -83,7 +84,7 @@ class _Share:
         return len(self._outcomes) == len(self._jobs)
 
     def receive(self, worker: _Worker) -> bool:
-        """What a worker has to say, answered with its next job; whether it is still there."""
+        """Handle a message of a worker and assign its next job; False if the worker has ended."""
         try:
             message = worker.pipe.recv()
         except (EOFError, OSError):
@@ -94,7 +95,7 @@ class _Share:
                 console.say(message)
             case int():
                 self._show_progress(worker, message)
-            case Exception():  # it has no network, and neither will the others
+            case Exception():  # loading the network failed, as it will for the others
                 raise message
             case Outcome() | None:
                 worker.is_ready = True
@@ -103,17 +104,19 @@ class _Share:
         return True
 
     def fail_waiting(self) -> None:
-        """The jobs for which no worker is left."""
+        """Report the jobs that are left without a worker as failed."""
         from ginr.errors import GinrError
 
         for number in self._waiting:
             source = self._jobs[number].source
-            problem = GinrError(f"{console.printable(source)}: no process is left to make it")
+            problem = GinrError(
+                f"{console.printable(source)}: not enlarged, all processes have ended"
+            )
             self._outcomes[number] = failure_of(source, problem)
         self._report_ready()
 
     def report_rest(self, workers: Sequence[_Worker]) -> None:
-        """After an early end: reports what was made, whatever is missing before it."""
+        """After an early end: report finished pictures, also those after unfinished ones."""
         for worker in workers:
             with suppress(EOFError, OSError):
                 while worker.pipe.poll():
@@ -128,7 +131,7 @@ class _Share:
         worker.job = self._waiting.popleft()
         job = self._jobs[worker.job]
         announce(job)
-        with suppress(OSError):  # it is gone: its pipe says so next
+        with suppress(OSError):  # it has ended: its pipe says so next
             worker.pipe.send(job)
 
     def _show_progress(self, worker: _Worker, done_px: int) -> None:
@@ -148,16 +151,15 @@ class _Share:
         self._report_ready()
 
     def _fail_job_of(self, worker: _Worker) -> None:
-        """A process has ended by itself: what it had at hand is not made."""
+        """Report the job of a worker that has ended as failed."""
         from ginr.errors import GinrError
 
-        ended = f"the process on {worker.device} {worker.end()}"
         if not worker.is_ready:
-            raise GinrError(f"{ended} before its first picture: leave this device out")
+            raise GinrError(f"{worker.end()} before its first picture: leave this device out")
         if worker.job is None:
             return
         source = self._jobs[worker.job].source
-        problem = GinrError(f"{console.printable(source)}: {ended} while it was at work on it")
+        problem = GinrError(f"{console.printable(source)}: {worker.end()} during this picture")
         if console.debugging():
             raise problem
         self._finish(worker, failure_of(source, problem))
@@ -169,14 +171,14 @@ class _Share:
 
 
 def _terminate(workers: Sequence[_Worker]) -> None:
-    """End the processes as SIGTERM ends one: a file that is being finished is, unless asked twice."""
+    """Send SIGTERM to the processes, which first finish a file; again if that fails."""
     for worker in workers:
         worker.process.terminate()
     try:
         while any(worker.process.is_alive() for worker in workers):
             for worker in workers:
                 worker.process.join(_PATIENCE_S)
-                worker.process.terminate()  # again: the first one may have come to nothing
+                worker.process.terminate()  # again: the first one may have been lost
     except BaseException:
         for worker in workers:
             worker.process.terminate()
@@ -186,8 +188,8 @@ def _terminate(workers: Sequence[_Worker]) -> None:
 def _serve(
     pipe: "Connection[object, Job]", choice: NetworkChoice, n_worker: int, writing: Writing
 ) -> None:
-    """A worker's process: says words (str), pixels done (int), outcomes, and None when it is ready."""
-    with suppress(EOFError, ConnectionError):  # nobody hands out jobs any more
+    """Run a worker; sends messages (str), pixels done (int), outcomes, and None when ready."""
+    with suppress(EOFError, ConnectionError):  # the main process has ended
         try:
             from ginr.kernels.threads import limit_threads, thread_count
 

@@ -1,4 +1,4 @@
-"""One picture of `ginr upscale`: announced, read, enlarged and written."""
+"""Read, enlarge and write one picture of `ginr upscale`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,24 +17,19 @@ if TYPE_CHECKING:
 
 
 def announce(job: Job) -> None:
-    """Says what becomes of what, and when that will take most of the memory."""
-    (height, width), (out_height, out_width) = job.size, job.out_size
-    source, output = console.printable(job.source), console.printable(job.output)
-    console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}")
-    _warn_of_memory(job)
-
-
-def _warn_of_memory(job: Job) -> None:
-    """Says so when the output takes over half of the free memory, for a format that needs it whole."""
+    """Print input, output and sizes; warn if the output needs much memory."""
     import psutil
 
     from ginr.pictures import memory_needed
 
+    (height, width), (out_height, out_width) = job.size, job.out_size
+    source, output = console.printable(job.source), console.printable(job.output)
+    console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}")
     needed, free = memory_needed(job.output, *job.out_size), psutil.virtual_memory().available
     if needed > free / 2:
         console.say(
-            f"{console.printable(job.output)} will take about {needed / 2**30:.1f} GiB of the "
-            f"{free / 2**30:.1f} GiB that are free: .png and .tif are written as they are made"
+            f"warning: {output} needs about {needed / 2**30:.1f} GiB of the {free / 2**30:.1f} GiB "
+            "of free memory: .png and .tif need far less"
         )
 
 
@@ -47,7 +42,7 @@ def enlarge(
     say: Callable[[str], None],
     progress: Callable[[int, int], None],
 ) -> Outcome:
-    """Reads, enlarges and writes the picture; from its last row on, signals wait in `until_reported`."""
+    """Read, enlarge and write a picture; after its last row, signals wait for `until_reported`."""
     from ginr.pictures import at_dpi, losses, write_bands
     from ginr.rendering.upscale import upscale_bands
 

@@ -1,4 +1,4 @@
-"""Which pictures are read and which are written, settled from names and headers before any work."""
+"""Which pictures to read and which to write, from names and headers, before any work."""
 
 import os
 import re
@@ -14,13 +14,13 @@ from ginr_cli.files import Writing, refuse_own_input
 if TYPE_CHECKING:
     from ginr.geometry.view import View, ViewRule
 
-# What `ViewRule.label` puts behind a stem: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.
+# A stem with a label of `ViewRule.label`: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.
 _LABELLED = re.compile(r"(.+)_(?:x[\d.]+(?:x[\d.]+)?|\d+x\d+)(?:_box\d+,\d+,\d+,\d+)?")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to read; `folder` is the input folder it was found in, if any."""
+    """A picture to read, and the input folder it was found in, if any."""
 
     path: Path
     folder: Path | None = None
@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to enlarge; sizes are (height, width). `done`: the output is there already."""
+    """A picture to enlarge; sizes are (H, W). `done`: the output exists already."""
 
     source: Path
     output: Path
@@ -38,7 +38,7 @@ class Job:
 
     @property
     def out_size(self) -> tuple[int, int]:
-        """Of the output, which may be a part of the whole render."""
+        """H, W of the output, which may be a part of the whole render."""
         return self.view.size
 
     @property
@@ -49,21 +49,21 @@ class Job:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where outputs go: `path` is a file, a folder, or None for beside each input."""
+    """Where outputs go: a file, a folder, or None for next to each input."""
 
     path: Path | None
     is_folder: bool = False
     made: list[Path] = field(default_factory=list)
-    """Folders that were made for outputs."""
+    """Folders created for outputs."""
 
     def make(self, folder: Path) -> None:
-        """Make a folder for outputs, and those above it. Raises OSError."""
+        """Create a folder for outputs, and its parents. Raises OSError."""
         missing = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         self.made.extend(reversed(missing))
 
     def tidy(self) -> None:
-        """Take away what was made and stayed empty."""
+        """Remove created folders that are still empty."""
         for folder in reversed(self.made):
             with suppress(OSError):
                 folder.rmdir()
@@ -72,16 +72,16 @@ class Destination:
 def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Destination]:
     """The inputs, and where the outputs go.
 
-    As with `cp`, the second of exactly two paths is the output when `output` is None, and a
-    trailing slash means a folder. Raises `UsageError` where a file and a folder cannot be told
-    apart or several pictures would go into one file.
+    As with `cp`, the second of exactly two paths is the output if `output` is None, and a
+    trailing slash means a folder. Raises `UsageError` if the output could be a file or a folder,
+    or if several pictures would go into one file.
     """
     from ginr.pictures import WRITABLE
 
     if output is None and len(paths) == 2:
         paths, output = paths[:1], paths[1]
     if "" in (*paths, output):
-        raise UsageError("an empty name is no path: write . for this folder")
+        raise UsageError("empty path: write . for the current folder")
     inputs = [Path(path) for path in paths]
     if output is None:
         return inputs, Destination(None)
@@ -90,9 +90,7 @@ def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Desti
     if os.path.isdir(path) or slash:
         return inputs, Destination(path, is_folder=True)
     if several and (os.path.exists(path) or path.suffix.lower() in WRITABLE):
-        raise UsageError(
-            f"{path} is one file and the inputs are several: write {path}/ or a folder"
-        )
+        raise UsageError(f"{path} is a single file, but there are several inputs: give a folder")
     if not several and not path.suffix:
         raise UsageError(
             f"{path} has no suffix: write {path}.png for a picture, {path}/ for a folder"
@@ -103,10 +101,10 @@ def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Desti
 def find_sources(
     inputs: list[Path], destination: Destination, fail: Callable[[Path, Exception], None]
 ) -> Iterator[Source]:
-    """Every picture named or lying in a named folder, each once, folders in the order of names.
+    """Every given picture and every picture in a given folder, each once, folders sorted by name.
 
-    Hidden files, the output folder and, when outputs go beside the inputs, outputs of earlier runs
-    (photo_x2.png beside photo.png) are left out. `fail` hears of folders that are empty or closed.
+    Skips hidden files, the output folder and, if outputs go next to the inputs, outputs of
+    earlier runs (photo_x2.png next to photo.png). Calls `fail` for unreadable and empty folders.
     """
     from ginr.errors import PictureError
     from ginr.pictures import READABLE
@@ -120,7 +118,7 @@ def find_sources(
 
     seen: set[str] = set()
     for given in inputs:
-        if not os.path.isdir(given):  # where Path.is_dir may raise
+        if not os.path.isdir(given):  # Path.is_dir may raise
             found = [Source(given)]
         else:
             n_failed = 0
@@ -129,9 +127,7 @@ def find_sources(
                 known = ", ".join(sorted(READABLE))
                 fail(
                     given,
-                    PictureError(
-                        f"{printable(given)} holds no pictures: put some of {known} there"
-                    ),
+                    PictureError(f"{printable(given)} contains no pictures; supported are {known}"),
                 )
         for source in found:
             place = os.path.abspath(source.path)
@@ -145,8 +141,8 @@ def plan(
 ) -> Job:
     """The job for one picture, from its header.
 
-    An output that exists is an error unless it may be overwritten; in a batch it counts as done when it has
-    the size asked for. Raises `GinrError` for a picture that cannot be read, enlarged or written.
+    In a batch, an existing output of the requested size counts as done. Raises `GinrError` for a
+    picture that cannot be read, enlarged or written.
     """
     from ginr.errors import PictureError
     from ginr.pictures import check_target, probe_picture
@@ -162,7 +158,7 @@ def plan(
         if (there.height, there.width) == view.size:
             return Job(source.path, output, size, view, done=True)
         raise PictureError(
-            f"{name} exists with {there.width}x{there.height} pixels instead of "
+            f"{name} already exists with {there.width}x{there.height} pixels, not "
             f"{view.size[1]}x{view.size[0]}: add --overwrite to replace it"
         )
     if destination.is_folder:
@@ -192,8 +188,8 @@ def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], N
     for place, folders, files in os.walk(folder, onerror=refused):
         here = Path(place)
         for name in sorted(folders):
-            if (here / name).is_symlink():  # it may lead back here
-                say(f"{printable(here / name)}: a link to a folder, not followed")
+            if (here / name).is_symlink():  # may lead back here
+                say(f"{printable(here / name)}: symbolic link to a folder, not followed")
         folders[:] = sorted(
             name
             for name in folders
@@ -213,7 +209,7 @@ def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], N
                 found.append(here / name)
     if n_earlier:
         outputs = "1 output" if n_earlier == 1 else f"{n_earlier} outputs"
-        say(f"{printable(folder)}: {outputs} of earlier runs left out")
+        say(f"{printable(folder)}: skipped {outputs} of earlier runs")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`ginr doctor`: what this installation can do, and why it cannot do the rest."""
+"""`ginr doctor`: what works in this installation, and why the rest does not."""
 
 import platform
 import shutil
@@ -6,14 +6,13 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-from ginr_cli import console
-from ginr_cli.options import JsonOption
+from ginr_cli import console, options
 
 Section = dict[str, str]
 
 
-def doctor(as_json: JsonOption = False) -> None:
-    """Show versions, devices, scan backends, checkpoints and picture formats, with reasons."""
+def doctor(as_json: options.Json = False) -> None:
+    """Show versions, devices, checkpoints and formats, and why something is missing."""
     examinations = {
         "versions": _versions,
         "devices": _devices,
@@ -37,7 +36,7 @@ def doctor(as_json: JsonOption = False) -> None:
 def _examined(examine: Callable[[], Section]) -> Section:
     try:
         return examine()
-    except Exception as problem:  # a broken part is what people come here to find
+    except Exception as problem:  # a broken part is what people look for here
         return {"broken": console.describe(problem)}
 
 
@@ -66,14 +65,14 @@ def _devices() -> Section:
 
 
 def _cuda_problem() -> str:
-    """Why a torch that is built with CUDA finds no device, in the driver's words."""
+    """Why a CUDA build of torch finds no device, as the driver says."""
     import torch
 
     try:
         torch.cuda.init()
     except Exception as problem:
         return console.describe(problem)
-    return "no device was found"
+    return "no device found"
 
 
 def _backends() -> Section:
@@ -84,13 +83,13 @@ def _backends() -> Section:
 
 
 def _to_install() -> Section:
-    """What would make this machine faster, and is not there."""
+    """Missing packages that would make this machine faster."""
     import torch
 
     from ginr.kernels.available import missing
 
     if not torch.version.cuda and shutil.which("nvidia-smi"):
-        return {"torch": "this one is built without CUDA: choose another at https://pytorch.org"}
+        return {"torch": "built without CUDA: choose another build at https://pytorch.org"}
     wanted = {"mamba_ssm": "mamba-ssm>=2.2.4", "causal_conv1d": "causal-conv1d>=1.5"}
     return {
         name: f'pip install --no-build-isolation "{package}"'
@@ -109,7 +108,7 @@ def _checkpoints() -> Section:
             rows[name] = f"{peek(path).n_parameter:,} parameters, {path}"
         except CheckpointError as problem:
             rows[name] = console.describe(problem)
-    return rows or {"none": "reinstall ginr: its weights are missing"}
+    return rows or {"none": "the shipped weights are missing: reinstall ginr"}
 
 
 def _formats() -> Section:
@@ -119,7 +118,7 @@ def _formats() -> Section:
 
 
 def _numba_cache() -> Section:
-    """Where compiled kernels are kept: without such a place each start compiles for seconds."""
+    """Where compiled kernels are cached; without a cache every start compiles them anew."""
     from ginr.kernels.mixer import mix
 
-    return {"folder": mix.folder or "none can be written to: set NUMBA_CACHE_DIR"}
+    return {"folder": mix.folder or "no writable folder: set NUMBA_CACHE_DIR"}

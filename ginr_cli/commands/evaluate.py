@@ -1,4 +1,4 @@
-"""`ginr evaluate`: a checkpoint held against bicubic on folders of pictures."""
+"""`ginr evaluate`: a checkpoint compared with bicubic interpolation on folders of pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ginr_cli import console
+from ginr_cli import console, options
 from ginr_cli.batch.plan import Destination, find_sources
 from ginr_cli.files import read
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
-from ginr_cli.options import DeviceOption, EnsembleOption, JsonOption, OverwriteOption, TileOption
+from ginr_cli.options import argument, option
 from ginr_cli.parsing import usage
 from ginr_cli.reports.scores import Row, ScoreReport, check_csv
 
@@ -22,53 +22,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """A picture to measure; `folder` is the path it was found through."""
+    """A picture to measure; `folder` is the path it was given by."""
 
     folder: str
     path: Path
     out_px: int
-    """Output pixels over all scales, roughly: the unit of progress."""
+    """Approximate output pixels over all scales: the unit of progress."""
 
 
 def evaluate(
     checkpoint: Annotated[
-        str,
-        typer.Argument(metavar="NAME|FILE", help="A shipped checkpoint or a .safetensors file."),
+        str, argument("NAME|FILE", "A shipped checkpoint (small, base) or a .safetensors file.")
     ],
     folders: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FOLDER", help="High-resolution pictures; a mean is taken of each folder."
-        ),
+        argument("FOLDER", "Folders of high-resolution pictures; means are per folder."),
     ],
     scales: Annotated[
-        str, typer.Option("--scales", metavar="SCALES", help="From 1 to 30, with commas between.")
+        str, option("--scales SCALES", "Scale factors from 1 to 30, separated by commas.")
     ] = "2,3,3.7,4,6,8",
     csv_file: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="Also write a row per picture and scale here."),
+        Path | None, option("--csv FILE", "Also write a row per picture and scale to this file.")
     ] = None,
-    device: DeviceOption = "auto",
-    tile: TileOption = 0,
-    ensemble: EnsembleOption = False,
+    device: options.Device = "auto",
+    tile: options.Tile = 0,
+    ensemble: options.Ensemble = False,
     limit: Annotated[
-        int | None,
-        typer.Option("--limit", min=1, help="Only the first so many pictures of each folder."),
+        int | None, option("--limit N", "Use only the first N pictures of each folder.", min=1)
     ] = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Shrink pictures, enlarge them again, and measure the result beside bicubic.
+    """Shrink pictures, enlarge them again, and compare the result with bicubic interpolation.
 
-    PSNR on Y and RGB and SSIM on Y, per picture and as means.
-    A picture that cannot be read does not stop the others; the exit code is then 1.
+    Reports PSNR on Y and RGB and SSIM on Y, per picture and as means. Pictures that cannot be
+    read are skipped; the exit code is then 1.
     """
     from ginr.checkpoints.checkpoint import peek
     from ginr.measuring.benchmark import PROTOCOL
 
     factors = _factors(scales)
     choice = NetworkChoice(checkpoint, device, tile=tile, ensemble=ensemble)
-    check_network(choice)  # a wrong name is told at once, not after torch
+    check_network(choice)  # before torch is loaded
     name = peek(checkpoint).name
     if csv_file is not None:
         check_csv(csv_file, overwrite)
@@ -93,7 +88,7 @@ def evaluate(
 
 
 def _factors(text: str) -> list[float]:
-    """The scales asked for, each once, in their order."""
+    """The scales in their order, without repetitions."""
     from ginr.geometry.size import parse_scale
 
     factors = []
@@ -101,7 +96,7 @@ def _factors(text: str) -> list[float]:
         with usage("--scales"):
             scale = parse_scale(part)
         if scale.x != scale.y:
-            raise console.UsageError(f"--scales: {part!r} is two scales: one serves both axes")
+            raise console.UsageError(f"--scales: {part!r} has two factors: give one for both axes")
         factors.append(scale.x)
     return list(dict.fromkeys(factors))
 
@@ -109,11 +104,11 @@ def _factors(text: str) -> list[float]:
 def _find(
     folder: Path, factors: Sequence[float], limit: int | None, report: ScoreReport
 ) -> list[Task]:
-    """The pictures of a folder whose headers can be read; the others are reported."""
+    """The pictures of a folder whose headers can be read; reports the others as failed."""
     from ginr.measuring.benchmark import LANCZOS_FROM
     from ginr.pictures import probe_picture
 
-    # A render of the whole picture per scale, and one of LR x4 where Lanczos goes on.
+    # A render of the whole picture per scale, and one of LR x4 for the comparison with Lanczos.
     share = sum(1 + (LANCZOS_FROM / s) ** 2 * (s > LANCZOS_FROM) for s in factors)
     tasks = []
     for source in islice(find_sources([folder], Destination(None), report.fail), limit):
@@ -129,7 +124,7 @@ def _find(
 
 @dataclass
 class Renderer:
-    """The network as `ginr.measuring.benchmark` calls it, moving the bar along."""
+    """The network as `ginr.measuring.benchmark` calls it, with a progress bar."""
 
     network: LoadedNetwork
     meter: console.Meter
@@ -168,7 +163,7 @@ def _measure_all(
     done_px = 0
     with console.Meter(sum(task.out_px for task in tasks)) as meter:
         for number, task in enumerate(tasks, 1):
-            if report.as_json:  # without it the lines of the table tell how far it is
+            if report.as_json:  # without --json the table shows the progress
                 console.say(f"{number} of {len(tasks)}: {console.printable(task.path)}")
             render = Renderer(network, meter, task.path.name, done_px)
             done_px += task.out_px

@@ -1,4 +1,4 @@
-"""`ginr inspect-lps`: the position tokens of checkpoints, alone and on a picture, in numbers and drawn."""
+"""`ginr inspect-lps`: statistics and plots of the position tokens of checkpoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ginr_cli import console
-from ginr_cli.options import JsonOption, OverwriteOption
+from ginr_cli import console, options
+from ginr_cli.options import argument, option
 from ginr_cli.reports.lp_table import (
     history_lines,
     lp_rows,
@@ -31,10 +31,10 @@ UNMET = 3
 
 @dataclass
 class Subject:
-    """A checkpoint that was named, and what is known of it."""
+    """A checkpoint on the command line, and what was measured."""
 
     name: str
-    """As it was given."""
+    """As given."""
     checkpoint: "Checkpoint"
     report: "LpReport"
     history: "Sequence[LpMoment]" = ()
@@ -44,50 +44,48 @@ class Subject:
 def inspect_lps(
     checkpoints: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME|FILE|RUN]...",
-            help="Shipped checkpoints, .safetensors files, or run folders of ginr train, "
-            "whose LPs are also shown over time. Left out: small.",
+        argument(
+            "NAME|FILE|RUN",
+            "Shipped checkpoints, .safetensors files, or run folders of ginr train, whose history "
+            "is shown too. Default: small.",
             show_default=False,
         ),
     ] = None,
     image: Annotated[
         Path | None,
-        typer.Option(
-            "--image",
-            metavar="PICTURE",
-            help="Also encode the middle of this picture: what its LPs hold, which pixels "
-            "change without one of them, and which pixels one of them sees.",
+        option(
+            "--image PICTURE",
+            "Also encode the centre of this picture: show what its LPs hold, which pixels change "
+            "without one of them, and which pixels one depends on.",
         ),
     ] = None,
     plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw all of it into this picture."),
+        Path | None, option("--plot FILE", "Draw all results into this picture.")
     ] = None,
     min_diversity: Annotated[
         float | None,
-        typer.Option(
-            "--min-diversity",
+        option(
+            "--min-diversity NUMBER",
+            "Exit with code 3 if the diversity of a checkpoint is lower.",
             min=0.0,
             max=1.0,
-            help="Exit with code 3 if the diversity of one of them is lower.",
         ),
     ] = None,
     with_similarity: Annotated[
-        bool, typer.Option("--similarity", help="With --json: the similarity matrix as well.")
+        bool, option("--similarity", "With --json: include the similarity matrix.")
     ] = False,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Show what the position tokens (LPs) of checkpoints are like.
+    """Show statistics of the learnable position tokens (LPs) of checkpoints.
 
-    Diversity is 1 - the mean cosine similarity of all pairs. The effective rank is the number
-    of dimensions they fill. An exit code of 3 says that --min-diversity is not met.
+    Diversity is 1 minus the mean cosine similarity of all pairs of LPs. The effective rank is
+    the number of dimensions they span.
     """
     from ginr.pictures import check_target, read_picture
 
     if with_similarity and not as_json:
-        raise console.UsageError("--similarity goes with --json")
+        raise console.UsageError("--similarity needs --json")
     if plot is not None:
         check_target(plot, 1, 1, overwrite=overwrite)
     picture = None if image is None else read_picture(image)
@@ -107,7 +105,7 @@ def inspect_lps(
 
 
 def _subject(name: str) -> Subject:
-    """A checkpoint by its name, its file or the folder of its run."""
+    """Load a checkpoint by its name, its file or the folder of its run."""
     from ginr.checkpoints.checkpoint import load_checkpoint
     from ginr.errors import CheckpointError
     from ginr.lps.history import lp_history
@@ -122,12 +120,12 @@ def _subject(name: str) -> Subject:
             folder = console.printable(Path(name))
             raise CheckpointError(f"{folder}: no checkpoint yet: wait for the run's first save")
     checkpoint = load_checkpoint(file)
-    checkpoint.build()  # sound in itself: what follows trusts the shapes
+    checkpoint.build()  # checks the shapes, which the reports rely on
     return Subject(name, checkpoint, lp_report(checkpoint), history)
 
 
 def _measure(subjects: Sequence[Subject], picture: "Picture", name: str) -> None:
-    """The picture's reports, with a bar."""
+    """Measure each checkpoint on the picture, with a bar."""
     from ginr.lps.response import picture_report
 
     with console.Bar(len(subjects)) as bar:
@@ -180,22 +178,21 @@ def _draw(subjects: Sequence[Subject], plot: Path, overwrite: bool) -> None:
     page = draw(sections)
     with deferred():
         write_picture(page, plot, overwrite=overwrite)
-    console.say(f"drawn into {console.printable(plot)}")
+    console.say(f"plot written to {console.printable(plot)}")
 
 
 def _falls_short(subject: Subject, min_diversity: float | None) -> bool:
-    """Say what is wrong with the LPs of a checkpoint; whether they miss what was asked for."""
+    """Whether the LPs of a checkpoint are below `min_diversity`; warns if they are too similar."""
     from ginr.lps.report import HEALTHY_DIVERSITY
 
     report, name = subject.report, console.visible(subject.name)
     if min_diversity is not None and report.diversity < min_diversity:
-        console.say(f"{name}: a diversity of {report.diversity:.4f} is below {min_diversity:g}")
+        console.say(f"{name}: diversity {report.diversity:.4f} is below {min_diversity:g}")
         return True
     if not report.is_healthy:
         possible = min(report.n_lp, report.width)
         console.say(
-            f"warning: {name}: a diversity of {report.diversity:.4f} (at {HEALTHY_DIVERSITY} or "
-            f"below, LPs point much the same way) and an effective rank of "
-            f"{report.effective_rank:.1f} of {possible}"
+            f"warning: {name}: LPs are too similar: diversity {report.diversity:.4f} (healthy: "
+            f"above {HEALTHY_DIVERSITY}), effective rank {report.effective_rank:.1f} of {possible}"
         )
     return False

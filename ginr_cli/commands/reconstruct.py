@@ -5,19 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from ginr_cli import console
+from ginr_cli import console, options
 from ginr_cli.files import Writing, check_output, read, write
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_network, load_network
-from ginr_cli.options import (
-    DeviceOption,
-    JsonOption,
-    OverwriteOption,
-    Precision,
-    PrecisionOption,
-    QualityOption,
-)
+from ginr_cli.options import argument, option
 from ginr_cli.parsing import parse_target
 from ginr_cli.reports.reconstruction import Reconstruction, reconstruction_of
 from ginr_cli.signals import deferred
@@ -28,81 +19,64 @@ if TYPE_CHECKING:
     from ginr.pictures import Picture
     from ginr.rendering.picture_field import PictureField
 
-DEFAULT = "reconstruct"
-
 
 def reconstruct(
-    source: Annotated[
-        Path, typer.Argument(metavar="IMAGE|FIELD", help="A picture, or a field that was saved.")
-    ],
+    source: Annotated[Path, argument("IMAGE|FIELD", "A picture, or a saved field (.safetensors).")],
     output: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[OUTPUT]",
-            help="Where to write the picture; its suffix picks the format. Left out: only measured.",
+        argument(
+            "OUTPUT",
+            "Where to write the picture; the suffix sets the format. Without it, the result is "
+            "only measured.",
         ),
     ] = None,
     save_field: Annotated[
         Path | None,
-        typer.Option(
-            "--save-field",
-            metavar="FILE.safetensors",
-            help="Keep the field: this command renders it again, at any size, without the picture.",
+        option(
+            "--save-field FILE.safetensors",
+            "Save the field. This command renders it later, at any size, without the picture.",
         ),
     ] = None,
     quantize: Annotated[
         int | None,
-        typer.Option(
-            "--quantize", metavar="8", min=8, max=8, help="8 bits per number instead of 16."
-        ),
+        option("--quantize 8", "Keep 8 bits per number instead of 16.", min=8, max=8),
     ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option("--scale", "-s", metavar="SCALE", help="Render larger: 3.7, 370% or 2x3."),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            "--size",
-            metavar="SIZE",
-            help="Render larger: 1920x, x1080, 1920x1080 (fits inside) or 1920x1080! (exact).",
-        ),
-    ] = None,
+    scale: options.Scale = None,
+    size: options.Size = None,
     checkpoint: Annotated[
         str | None,
-        typer.Option(
-            "--checkpoint",
-            "-c",
-            metavar="NAME|FILE",
-            help="reconstruct unless given; of a saved field the one that made it.",
+        option(
+            "--checkpoint -c NAME|FILE",
+            "A shipped checkpoint or a .safetensors file. Default: reconstruct; for a saved field, "
+            "the one that made it.",
         ),
     ] = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.AUTO,
-    quality: QualityOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    device: options.Device = "auto",
+    precision: options.Precision = options.NumberFormat.AUTO,
+    quality: options.Quality = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Turn a picture into LP features and back, and tell bits per pixel, PSNR and SSIM.
+    """Encode a picture as LP features and decode it; report bits per pixel, PSNR and SSIM.
 
-    With a super-resolution checkpoint the field is added to the picture's own pixels, which then
-    count as bits, too.
+    LPs are the network's learnable position tokens. A super-resolution checkpoint adds its field
+    to the picture's own pixels, which then count as bits too.
     """
     from ginr.rendering.field_file import is_field
 
     target, writing = parse_target(scale, size), Writing(quality, overwrite)
     if not is_field(source):
-        choice = NetworkChoice(checkpoint or DEFAULT, device, precision)
+        choice = NetworkChoice(checkpoint or "reconstruct", device, precision)
         record = _from_picture(
             source, output, save_field, quantize is not None, choice, target, writing
         )
     elif save_field is not None or quantize is not None:
         raise console.UsageError(
-            f"{source} is a saved field already: leave out --save-field and --quantize"
+            f"{source} is already a saved field: leave out --save-field and --quantize"
         )
     elif output is None:
         raise console.UsageError(
-            f"{source} is a saved field: name a picture to write, such as {source.stem}.png"
+            f"{source} is a saved field: name an output picture, such as {source.stem}.png"
         )
     else:
         record = _from_field(source, output, checkpoint, device, target, writing)
@@ -207,7 +181,7 @@ def _render(
 
 
 def _check_field(path: Path, overwrite: bool) -> None:
-    """Refuses a place where no field can be saved."""
+    """Raises `UsageError` or `PictureError` where no field can be saved."""
     from ginr.pictures.formats import check_place
     from ginr.rendering.field_file import is_field
 

@@ -1,4 +1,4 @@
-"""`ginr train`: a checkpoint from folders of pictures."""
+"""`ginr train`: train a checkpoint on folders of pictures."""
 
 import os
 import time
@@ -7,24 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ginr_cli import console
-from ginr_cli.options import (
-    BatchOption,
-    ConfigOption,
-    CropOption,
-    FoldersArgument,
-    InitOption,
-    JsonOption,
-    MinutesOption,
-    PresetOption,
-    RateOption,
-    RunOption,
-    SeedOption,
-    SetOption,
-    ShowConfigOption,
-    StepsOption,
-    StopAfterOption,
-)
+from ginr_cli import console, options
 from ginr_cli.parsing import only_one, usage
 from ginr_cli.reports.training import ReportingWatcher, SilentWatcher
 
@@ -34,43 +17,35 @@ if TYPE_CHECKING:
 
 
 def train(
-    folders: FoldersArgument = None,
-    run: RunOption = None,
-    preset: PresetOption = None,
-    minutes: MinutesOption = None,
-    steps: StepsOption = None,
-    stop_after: StopAfterOption = None,
-    batch: BatchOption = None,
-    crop: CropOption = None,
-    rate: RateOption = None,
-    seed: SeedOption = None,
-    init: InitOption = None,
-    config: ConfigOption = None,
-    pairs: SetOption = None,
-    show_config: ShowConfigOption = False,
-    as_json: JsonOption = False,
+    folders: options.Folders = None,
+    run: options.Run = None,
+    preset: options.Preset = None,
+    minutes: options.Minutes = None,
+    steps: options.Steps = None,
+    stop_after: options.StopAfter = None,
+    batch: options.Batch = None,
+    crop: options.Crop = None,
+    rate: options.Rate = None,
+    seed: options.Seed = None,
+    init: options.Init = None,
+    config: options.Config = None,
+    pairs: options.Set = None,
+    show_config: options.ShowConfig = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train a network on folders of pictures.
 
-    The run is saved every few minutes, and measured on pictures held out.
-    Ctrl+C saves it as well; the same command goes on with it.
+    Every few minutes the run is saved and validated on held-out pictures. Ctrl+C saves it and
+    exits; the same command resumes it.
     """
     began = time.monotonic()
     only_one({"--minutes": minutes, "--steps": steps})
     if stop_after is not None and not stop_after > 0:
         raise console.UsageError(f"--stop-after is {stop_after}: give a number above 0")
     flags = {
-        "folders": folders,
-        "run": run,
-        "preset": preset,
-        "minutes": minutes,
-        "steps": steps,
-        "batch": batch,
-        "crop": crop,
-        "rate": rate,
-        "seed": seed,
-        "init": init,
-    }
+        "folders": folders, "run": run, "preset": preset, "minutes": minutes, "steps": steps,
+        "batch": batch, "crop": crop, "rate": rate, "seed": seed, "init": init,
+    }  # fmt: skip
     given = {key: value for key, value in flags.items() if value not in (None, [])}
     network, settings = _resolved(config, pairs or [], given)
     if show_config:
@@ -92,12 +67,12 @@ def train(
 def _resolved(
     file: Path | None, pairs: list[str], flags: Mapping[str, object]
 ) -> tuple["GinrConfig", "TrainConfig"]:
-    """The settings of a run; nothing but the file of settings is read."""
+    """The settings of a run, from defaults, the file, --set and the other options."""
     from ginr.training.settings import Layer, read_pair, read_toml, resolve
 
     with usage():
         dated = Path("runs", f"{datetime.now():%Y-%m-%d_%H%M%S}")
-        alone = os.environ.get("WORLD_SIZE", "1") == "1"  # several processes would not agree on it
+        alone = os.environ.get("WORLD_SIZE", "1") == "1"  # the clocks of several processes differ
         layers = [Layer("default", {"run": dated} if alone else {})]
         if file is not None:
             layers.append(read_toml(file))

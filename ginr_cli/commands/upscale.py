@@ -1,4 +1,4 @@
-"""`ginr upscale`: pictures, folders of pictures, larger."""
+"""`ginr upscale`: enlarge pictures and folders of pictures."""
 
 import os
 from collections.abc import Sequence
@@ -8,31 +8,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ginr_cli import console
+from ginr_cli import console, options
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Destination, Job, find_sources, plan, split_paths
 from ginr_cli.console import printable
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
-from ginr_cli.options import (
-    BoxOption,
-    CheckpointOption,
-    DevicesOption,
-    DpiOption,
-    EnsembleOption,
-    FormatOption,
-    JsonOption,
-    OutputOption,
-    OverwriteOption,
-    PathsArgument,
-    Precision,
-    PrecisionOption,
-    PrintOption,
-    QualityOption,
-    ScaleOption,
-    SizeOption,
-    TileOption,
-)
 from ginr_cli.parsing import only_one, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
 
@@ -42,27 +23,27 @@ if TYPE_CHECKING:
 
 
 def upscale(
-    paths: PathsArgument,
-    output: OutputOption = None,
-    scale: ScaleOption = None,
-    size: SizeOption = None,
-    paper: PrintOption = None,
-    dpi: DpiOption = None,
-    box: BoxOption = None,
-    checkpoint: CheckpointOption = "small",
-    device: DevicesOption = "auto",
-    precision: PrecisionOption = Precision.AUTO,
-    tile: TileOption = 0,
-    ensemble: EnsembleOption = False,
-    picture_format: FormatOption = None,
-    quality: QualityOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
+    paths: options.Paths,
+    output: options.Output = None,
+    scale: options.Scale = None,
+    size: options.Size = None,
+    paper: options.Paper = None,
+    dpi: options.Dpi = None,
+    box: options.Box = None,
+    checkpoint: options.Checkpoint = "small",
+    device: options.Devices = "auto",
+    precision: options.Precision = options.NumberFormat.AUTO,
+    tile: options.Tile = 0,
+    ensemble: options.Ensemble = False,
+    picture_format: options.Suffix = None,
+    quality: options.Quality = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Enlarge pictures and whole folders, to any scale or size.
+    """Enlarge pictures and folders of pictures to any scale or size.
 
-    In folders, subfolders are kept and pictures that are done are skipped.
-    A picture that fails does not stop the others; the exit code is then 1.
+    The scale is 2 unless a scale or size is given. Folders keep their structure; outputs that
+    already exist are skipped. If a picture fails, the others are still done; the exit code is 1.
     """
     if paper is not None:
         dpi = dpi or 300.0
@@ -70,7 +51,7 @@ def upscale(
     choices = [
         NetworkChoice(checkpoint, name, precision, tile, ensemble) for name in device.split(",")
     ]
-    for choice in choices:  # a wrong one is told at once, not after torch
+    for choice in choices:  # before torch is loaded
         check_network(choice)
     writing = Writing(quality, overwrite, _suffix(picture_format), dpi)
     inputs, destination = split_paths(paths, output)
@@ -90,7 +71,7 @@ def upscale(
 def _wanted(
     scale: str | None, size: str | None, paper: str | None, dpi: float | None, box: str | None
 ) -> "ViewRule":
-    """How large and what part, from the options; `dpi` is that of the paper, if there is any."""
+    """The size and part to render; `dpi` is needed with `paper` only."""
     from ginr.geometry.size import parse_print
     from ginr.geometry.view import ViewRule, parse_box
 
@@ -122,11 +103,13 @@ def _plan_all(
     writing: Writing,
     as_json: bool,
 ) -> tuple[list[Job], OutcomeReport]:
-    """The jobs ahead; what cannot be done, or is done already, is reported here."""
+    """The jobs to do; reports those that cannot be done or are done already."""
     from ginr.errors import PictureError
 
     if writing.suffix and destination.path and not destination.is_folder:
-        raise console.UsageError(f"--format and the file {destination.path} together: give one")
+        raise console.UsageError(
+            f"--format cannot be combined with the file name {destination.path}: give only one"
+        )
     report = OutcomeReport(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
@@ -136,7 +119,7 @@ def _plan_all(
             if other := taken.get(job.output):
                 raise PictureError(
                     f"{printable(source.path)} would overwrite the output of {printable(other)}, "
-                    f"{printable(job.output)}: enlarge it on its own"
+                    f"{printable(job.output)}: enlarge it separately"
                 )
         except Exception as problem:
             report.fail(source.path, problem)
@@ -152,7 +135,7 @@ def _plan_all(
 def _run_all(
     jobs: list[Job], choices: Sequence[NetworkChoice], writing: Writing, report: OutcomeReport
 ) -> None:
-    """Does the jobs, on as many devices as are chosen; what is done is counted whatever happens."""
+    """Do the jobs on the chosen devices; sums up what was done, interrupted or not."""
     try:
         if len(choices) > 1 and len(jobs) > 1:
             from ginr_cli.batch.devices import share_out
@@ -160,7 +143,7 @@ def _run_all(
             share_out(jobs, choices, writing, report)
         else:
             if len(choices) > 1:
-                console.say(f"one picture takes one device: {choices[0].device}")
+                console.say(f"one picture uses one device: {choices[0].device}")
             _run_in_turn(jobs, load_upscaler(choices[0]), writing, report)
     except (KeyboardInterrupt, SystemExit) as end:
         console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")

@@ -1,26 +1,14 @@
-"""`ginr warp`: a picture turned, moved, straightened or mapped in one step, enlarged on the way."""
+"""`ginr warp`: rotate, shift, rectify or remap a picture, and enlarge it, in one resampling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from ginr_cli import console
+from ginr_cli import console, options
 from ginr_cli.files import Writing, check_output, write
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
-from ginr_cli.options import (
-    CheckpointOption,
-    DeviceOption,
-    EnsembleOption,
-    JsonOption,
-    OverwriteOption,
-    Precision,
-    PrecisionOption,
-    QualityOption,
-    TileOption,
-)
+from ginr_cli.options import argument, option
 from ginr_cli.parsing import only_one, parse_numbers, parse_target
 from ginr_cli.single import Rendering, Size, render_one
 
@@ -30,10 +18,85 @@ if TYPE_CHECKING:
     from ginr.pictures import Picture
 
 Canvas = tuple[Size, "Map"]
-"""The output's size, and where its pixels lie in the input."""
+"""The output's size, and where in the input its pixels lie."""
 
 
-@dataclass(frozen=True)
+def warp(
+    image: options.Image,
+    output: Annotated[
+        Path | None,
+        argument(
+            "OUTPUT",
+            "Where to write; the suffix sets the format. "
+            "Default: photo_warped.png next to photo.png.",
+        ),
+    ] = None,
+    rotate: Annotated[
+        float, option("--rotate DEGREES", "Rotate counter-clockwise about the centre.")
+    ] = 0.0,
+    shift: Annotated[
+        str | None,
+        option("--shift DX,DY", "Then shift right and down, in input pixels (fractions allowed)."),
+    ] = None,
+    keep_size: Annotated[
+        bool, option("--keep-size", "Crop the rotated picture to its original frame.")
+    ] = False,
+    perspective: Annotated[
+        str | None,
+        option(
+            "--perspective X,Y,X,Y,X,Y,X,Y",
+            "Corners of a photographed page or facade in input pixels: top left, top right, "
+            "bottom right, bottom left. They become the corners of the output.",
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        option(
+            "--map FILE.npy",
+            "Float array (height, width, 2): for each output pixel, its x and y in the input. "
+            "0,0 is the centre of the first pixel, as in OpenCV's remap.",
+        ),
+    ] = None,
+    scale: options.Scale = None,
+    size: options.Size = None,
+    checkpoint: options.Checkpoint = "small",
+    device: options.Device = "auto",
+    precision: options.Precision = options.NumberFormat.AUTO,
+    tile: options.Tile = 0,
+    ensemble: options.Ensemble = False,
+    quality: options.Quality = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Rotate, shift, rectify or remap a picture and enlarge it, in one resampling.
+
+    --rotate, --shift and --scale are applied in this order. --perspective can be combined with
+    --scale or --size only, --map with none of these. Areas outside the picture become
+    transparent, or white in formats without transparency.
+    """
+    shifted = parse_numbers("--shift", shift or "0,0", 2, "0.5,-2")
+    corners = perspective and parse_numbers("--perspective", perspective, 8, "9,5,90,3,95,70,2,66")
+    is_turned = bool(rotate) or shift is not None or keep_size
+    _check_together(bool(corners), table is not None, is_turned, scale, size)
+    if not -1e6 < rotate < 1e6:
+        raise console.UsageError(f"--rotate {rotate} is not an angle in degrees")
+    target, writing = parse_target(scale, size), Writing(quality, overwrite)
+
+    def plan(frame: Size) -> _Warped:
+        if table is not None:
+            canvas, mapping = _map_canvas(table)
+        elif corners:
+            canvas, mapping = _page_canvas(corners, target)
+        else:
+            canvas, mapping = _rotated_canvas(frame, rotate, shifted, keep_size, target)
+        path = output or _default_output(image)
+        check_output(image, path, canvas, writing)
+        return _Warped(output=path, size=canvas, mapping=mapping, writing=writing)
+
+    render_one(image, NetworkChoice(checkpoint, device, precision, tile, ensemble), as_json, plan)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Warped(Rendering):
     mapping: "Map"
     writing: Writing
@@ -59,121 +122,18 @@ class _Warped(Rendering):
         return losses(result, self.output)
 
 
-def warp(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")],
-    output: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[OUTPUT]",
-            help="Where to write; its suffix picks the format. "
-            "Left out: photo_warped.png beside photo.png.",
-        ),
-    ] = None,
-    rotate: Annotated[
-        float,
-        typer.Option("--rotate", metavar="DEGREES", help="Counter-clockwise, about the centre."),
-    ] = 0.0,
-    shift: Annotated[
-        str | None,
-        typer.Option(
-            "--shift",
-            metavar="DX,DY",
-            help="To the right and down, in input pixels and parts of them; after the turn.",
-        ),
-    ] = None,
-    keep_size: Annotated[
-        bool,
-        typer.Option(
-            "--keep-size", help="With --rotate: cut to the picture's own frame, corners are lost."
-        ),
-    ] = False,
-    perspective: Annotated[
-        str | None,
-        typer.Option(
-            "--perspective",
-            metavar="X,Y,X,Y,X,Y,X,Y",
-            help="The corners of a photographed page or front: top left, top right, bottom right, "
-            "bottom left, in input pixels. They become the corners of the output.",
-        ),
-    ] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            "--map",
-            metavar="FILE.npy",
-            help="Floats (height, width, 2): x and y of each output pixel in input pixels, the first "
-            "pixel's centre being 0,0, as for OpenCV's remap.",
-        ),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            "--scale", "-s", metavar="SCALE", help="3.7, 370%, or 2x3 for width x height; 1 to 30."
-        ),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            "--size",
-            metavar="SIZE",
-            help="Pixels of the output: 1920x, x1080, 1920x1080 (fits inside), 1920x1080! (exact).",
-        ),
-    ] = None,
-    checkpoint: CheckpointOption = "small",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.AUTO,
-    tile: TileOption = 0,
-    ensemble: EnsembleOption = False,
-    quality: QualityOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Turn, move, straighten or map a picture, and enlarge it, in one resampling.
-
-    --rotate, --shift and --scale go together, in this order; --perspective and --map stand alone,
-    --perspective with a scale if you like. What falls outside the picture is transparent, or white
-    where the format holds no transparency.
-    """
-    shifted = parse_numbers("--shift", shift or "0,0", 2, "0.5,-2")
-    corners = perspective and parse_numbers("--perspective", perspective, 8, "9,5,90,3,95,70,2,66")
-    _check_together(bool(corners), table is not None, rotate, shift, keep_size, scale, size)
-    target = parse_target(scale, size)
-    writing = Writing(quality, overwrite)
-
-    def plan(frame: Size) -> _Warped:
-        if table is not None:
-            canvas, mapping = _map_canvas(table)
-        elif corners:
-            canvas, mapping = _page_canvas(corners, target)
-        else:
-            canvas, mapping = _rotated_canvas(frame, rotate, shifted, keep_size, target)
-        path = output or _default_output(image)
-        check_output(image, path, canvas, writing)
-        return _Warped(path, canvas, mapping, writing)
-
-    render_one(image, NetworkChoice(checkpoint, device, precision, tile, ensemble), as_json, plan)
-
-
 def _check_together(
-    is_page: bool,
-    is_map: bool,
-    rotate: float,
-    shift: str | None,
-    keep_size: bool,
-    scale: str | None,
-    size: str | None,
+    is_page: bool, is_map: bool, is_turned: bool, scale: str | None, size: str | None
 ) -> None:
     only_one({"--scale": scale, "--size": size})
-    turned = bool(rotate) or shift is not None or keep_size
-    if is_page + is_map + turned > 1 or (is_map and (scale or size) is not None):
+    is_sized = (scale or size) is not None
+    if is_page + is_map + is_turned > 1 or (is_map and is_sized):
         raise console.UsageError(
-            "--map goes with none of --rotate, --shift, --keep-size, --perspective, --scale and "
-            "--size, and --perspective with none of the first three"
+            "--map cannot be combined with --rotate, --shift, --keep-size, --perspective, --scale "
+            "or --size, nor --perspective with the first three"
         )
-    if not (is_page or is_map or turned or scale or size):
+    if not (is_page or is_map or is_turned or is_sized):
         raise console.UsageError("nothing to do: give --rotate, --shift, --perspective or --map")
-    if not -1e6 < rotate < 1e6:
-        raise console.UsageError(f"--rotate {rotate} is no angle in degrees")
 
 
 def _resolved(target: "Target", size: Size) -> Size:

@@ -1,4 +1,4 @@
-"""`ginr zoom`: a film that moves from the whole picture, or a part of it, into another part."""
+"""`ginr zoom`: a video that zooms from the whole picture, or a part of it, into another part."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,21 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from ginr_cli import console
+from ginr_cli import console, options
 from ginr_cli.files import refuse_own_input
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
-from ginr_cli.options import (
-    CheckpointOption,
-    DeviceOption,
-    EnsembleOption,
-    JsonOption,
-    OverwriteOption,
-    Precision,
-    PrecisionOption,
-    TileOption,
-)
+from ginr_cli.options import option
 from ginr_cli.parsing import usage
 from ginr_cli.single import Rendering, Size, render_one
 
@@ -31,25 +20,79 @@ if TYPE_CHECKING:
     from ginr.rendering.zoom import Shot
 
 SIDE = 1280
-"""Longer side of a film whose size is not given."""
-LONGEST = 100_000
-"""Frames of a film: an hour at 28 a second."""
+"""Longer side of a video without --size."""
+MAX_FRAMES = 100_000
+"""An hour at 28 frames per second."""
 
 
-@dataclass(frozen=True)
+def zoom(
+    image: options.Image,
+    output: Annotated[
+        Path,
+        option(
+            "--output -o FILE|FOLDER",
+            "A .mp4, .webp or .gif file; a name without suffix is a folder for PNG frames. "
+            "MP4 needs FFmpeg: pip install imageio-ffmpeg.",
+        ),
+    ],
+    to: Annotated[
+        str,
+        option(
+            "--to X,Y,W,H",
+            "Where the zoom ends: a box in input pixels, or in percent as in 25%,25%,50%,50%.",
+        ),
+    ],
+    start: Annotated[
+        str | None, option("--from X,Y,W,H", "Where it starts. Default: the whole picture.")
+    ] = None,
+    seconds: Annotated[float, option("--seconds SECONDS", "Length of the video.")] = 6.0,
+    fps: Annotated[float, option("--fps NUMBER", "Frames per second, up to 240.")] = 30.0,
+    size: Annotated[
+        str | None,
+        option(
+            "--size WxH",
+            f"Size of the video in pixels; boxes are extended to its aspect ratio. Default: {SIDE} "
+            "on the longer side, in the aspect ratio of --to.",
+        ),
+    ] = None,
+    checkpoint: options.Checkpoint = "small",
+    device: options.Device = "auto",
+    precision: options.Precision = options.NumberFormat.AUTO,
+    tile: options.Tile = 0,
+    ensemble: options.Ensemble = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make a video that zooms smoothly into a part of a picture.
+
+    Every frame is rendered at its own scale, up to x30. The zoom starts and ends slowly. Frames
+    that shrink the picture average its detail, so that nothing flickers.
+    """
+    first, last = _box("--from", start or "0%,0%,100%,100%"), _box("--to", to)
+    wanted = None if size is None else _size(size)
+    n_frames = _n_frames(seconds, fps)
+
+    def plan(whole: Size) -> _Film:
+        from ginr.pictures.film import check_film
+
+        boxes = first.resolve(*whole), last.resolve(*whole)
+        shots, frame = _shots(boxes, whole, wanted, n_frames)
+        refuse_own_input(image, output)
+        check_film(output, *frame, n_frames, overwrite=overwrite)
+        low, high = (frame[1] / shot.width for shot in (shots[0], shots[-1]))
+        return _Film(
+            output=output, size=frame, n_frames=n_frames, shots=shots, fps=fps, overwrite=overwrite,
+            words=f", {n_frames} frames, x{low:.3g} to x{high:.3g}",
+        )  # fmt: skip
+
+    render_one(image, NetworkChoice(checkpoint, device, precision, tile, ensemble), as_json, plan)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Film(Rendering):
     shots: "list[Shot]"
     fps: float
     overwrite: bool
-
-    @property
-    def n_frames(self) -> int:
-        return len(self.shots)
-
-    @property
-    def words(self) -> str:
-        low, high = (self.size[1] / shot.width for shot in (self.shots[0], self.shots[-1]))
-        return f", {self.n_frames} frames, x{low:.3g} to x{high:.3g}"
 
     def make(
         self, picture: "Picture", network: LoadedTorchNetwork, progress: Callable[[int, int], None]
@@ -71,71 +114,6 @@ class _Film(Rendering):
         return ()
 
 
-def zoom(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|FOLDER",
-            help="A .mp4, .webp or .gif; a name without a suffix is a folder for PNG frames. "
-            'MP4 needs FFmpeg: pip install "ginr[video]".',
-        ),
-    ],
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            metavar="X,Y,W,H",
-            help="Where it ends: a box in input pixels, or of percentages as in 25%,25%,50%,50%.",
-        ),
-    ],
-    start: Annotated[
-        str | None,
-        typer.Option("--from", metavar="X,Y,W,H", help="Where it starts; the whole picture."),
-    ] = None,
-    seconds: Annotated[float, typer.Option("--seconds", help="How long it takes.")] = 6.0,
-    fps: Annotated[float, typer.Option("--fps", help="Frames per second, up to 240.")] = 30.0,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            "--size",
-            metavar="WxH",
-            help=f"Of the film, in pixels; {SIDE} on the longer side, in the shape of --to, if left "
-            "out. The boxes grow to its shape.",
-        ),
-    ] = None,
-    checkpoint: CheckpointOption = "small",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.AUTO,
-    tile: TileOption = 0,
-    ensemble: EnsembleOption = False,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Film a smooth zoom from a picture into a part of it, every frame at its own true scale.
-
-    The scale changes evenly, slower at both ends. Where a frame enlarges the picture it is rendered
-    from the field, up to x30; where it shrinks it, detail is averaged, so that nothing flickers.
-    """
-    first, last = _box("--from", start or "0%,0%,100%,100%"), _box("--to", to)
-    wanted = None if size is None else _size(size)
-    n_frames = _n_frames(seconds, fps)
-
-    def plan(whole: Size) -> _Film:
-        from ginr.pictures.film import check_film
-
-        shots, frame = _shots(
-            (first.resolve(*whole), last.resolve(*whole)), whole, wanted, n_frames
-        )
-        refuse_own_input(image, output)
-        check_film(output, *frame, n_frames, overwrite=overwrite)
-        return _Film(output, frame, shots, fps, overwrite)
-
-    render_one(image, NetworkChoice(checkpoint, device, precision, tile, ensemble), as_json, plan)
-
-
 def _box(option: str, text: str) -> "BoxRule":
     from ginr.geometry.view import parse_box
 
@@ -149,16 +127,16 @@ def _size(text: str) -> Size:
     with usage("--size"):
         rule = parse_size(text)
     if rule.width is None or rule.height is None:
-        raise console.UsageError(f"--size {text!r}: a film needs both sides, as in 1280x720")
+        raise console.UsageError(f"--size {text!r}: a video needs both sides, as in 1280x720")
     return rule.height, rule.width
 
 
 def _n_frames(seconds: float, fps: float) -> int:
     if not 0 < fps <= 240:
-        raise console.UsageError(f"--fps {fps:g}: give more than 0 and up to 240")
-    if not (math.isfinite(seconds) and 2 <= round(seconds * fps) <= LONGEST):
+        raise console.UsageError(f"--fps {fps:g}: must be above 0 and at most 240")
+    if not (math.isfinite(seconds) and 2 <= round(seconds * fps) <= MAX_FRAMES):
         raise console.UsageError(
-            f"--seconds {seconds:g} at {fps:g} frames a second: give 2 to {LONGEST} frames"
+            f"--seconds {seconds:g} at {fps:g} frames per second: must make 2 to {MAX_FRAMES} frames"
         )
     return round(seconds * fps)
 
@@ -177,7 +155,7 @@ def _shots(
 
 
 def _shape_of(height: int, width: int) -> Size:
-    """The size of a film in the shape of a box: even sides, and no more than the scale allows."""
+    """Size of a video in the aspect ratio of a box: even sides, within the largest scale."""
     from ginr.geometry.size import MAX_SCALE
 
     longer = min(SIDE, MAX_SCALE * max(height, width))

@@ -1,4 +1,4 @@
-"""What `ginr inspect-lps` prints: a table with a column per checkpoint, small maps, a run's history."""
+"""The output of `ginr inspect-lps`: a table with a column per checkpoint, maps, a run's history."""
 
 import sys
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 LABEL = 24
 """Width of the first column."""
 MOST_TOKENS = 16
-"""Tokens along the side of a window that is drawn with letters."""
+"""Largest side of a window in tokens that is printed."""
 MOST_MOMENTS = 8
-"""Lines of a run's history."""
+"""Most lines of a run's history."""
 SPARK = 48
-"""Letters of its curve, at the most."""
+"""Most characters of its curve."""
 
 Row = tuple[str, str]
 
 
 def table(names: Sequence[str], columns: Sequence[Sequence[Row]]) -> list[str]:
-    """Lines with the rows of all columns, side by side; a row that one lacks is left blank."""
+    """Lines with the rows of all columns side by side; missing cells are blank."""
     labels = list(dict.fromkeys(label for rows in columns for label, _ in rows))
     named = [dict(rows) for rows in columns]
     widths = [
@@ -41,7 +41,7 @@ def table(names: Sequence[str], columns: Sequence[Sequence[Row]]) -> list[str]:
 
 
 def lp_rows(report: "LpReport") -> list[Row]:
-    """A checkpoint's LPs."""
+    """The rows on a checkpoint's LPs."""
     off = report.diversity_off_diagonal
     rows = [
         ("LPs", f"{report.n_lp} of width {report.width}"),
@@ -52,17 +52,17 @@ def lp_rows(report: "LpReport") -> list[Row]:
         ("effective rank", f"{report.effective_rank:.1f} of {min(report.n_lp, report.width)}"),
     ]
     if (explained := report.explained) is not None:
-        told = f"{explained.row_and_column:.0%} ({explained.by_chance:.0%} by chance)"
-        rows.append(("row and column explain", told))
+        share = f"{explained.row_and_column:.0%} of the variance"
+        rows.append(("row and column explain", f"{share} ({explained.by_chance:.0%} by chance)"))
     for k, pair in enumerate(report.nearest):
         one, other = (_place(report.places[n]) for n in (pair.first, pair.second))
-        label = "most similar, at x, y" if k == 0 else " " * k  # each its own, and none is seen
+        label = "most similar, at x, y" if k == 0 else " " * k  # distinct blank labels
         rows.append((label, f"{pair.similarity:.3f}  {one} and {other}"))
     return rows
 
 
 def picture_rows(report: "PictureReport") -> list[Row]:
-    """The encoded LPs of a picture."""
+    """The rows on the encoded LPs of a picture."""
     top, left, bottom, right = report.box
     least, mean, most = report.window_diversity
     worth = report.equal_lps_db
@@ -74,17 +74,17 @@ def picture_rows(report: "PictureReport") -> list[Row]:
         ("  in one window", f"{least:.2f} to {most:.2f}, mean {mean:.2f}"),
         ("  effective rank", f"{report.effective_rank:.1f}"),
         ("  variance in windows", f"{report.within_windows:.0%}"),
-        ("changed without an LP", _reach(report.effect)),
-        ("seen by an LP", _reach(report.sight)),
-        ("all LPs made equal", "-" if worth is None else f"{worth:+.3f} dB at x2"),
+        ("effect of one LP", _reach(report.effect)),
+        ("receptive field", _reach(report.sight)),
+        ("if all were equal", "-" if worth is None else f"{worth:+.3f} dB at x2"),
     ]
 
 
 def window_map(name: str, report: "LpReport") -> list[str]:
-    """How many LPs stand at each token of a window, and beside it how long they are on the mean."""
+    """Maps of a window: the number of LPs at each token, and their mean norm."""
     side = report.token_side
     if side > MOST_TOKENS:
-        return [f"{name}: a window of {side}x{side} tokens is drawn by --plot"]
+        return [f"{name}: a window of {side}x{side} tokens is too large to print: use --plot"]
     pitch = report.window / side
     norms: dict[tuple[int, int], list[float]] = {}
     for (y, x), norm in zip(report.places, report.norms, strict=True):
@@ -95,7 +95,7 @@ def window_map(name: str, report: "LpReport") -> list[str]:
     digits = 1 + max(len(str(count)) for count in counts.values())
     shades = _letters(" ░▒▓█", " .:*#")
     high = max(means.values()) or 1.0
-    lines = [f"{name}: LPs at each token of the window, and their mean norm, up to {high:.2f}"]
+    lines = [f"{name}: LPs at each token of the window, and their mean norm (up to {high:.2f})"]
     for y in range(side):
         left = "".join(f"{counts.get((y, x), '.'):>{digits}}" for x in range(side))
         levels = [means.get((y, x), 0.0) / high * (len(shades) - 1) for x in range(side)]
@@ -105,7 +105,7 @@ def window_map(name: str, report: "LpReport") -> list[str]:
 
 
 def history_lines(name: str, history: Sequence["LpMoment"]) -> list[str]:
-    """A run's LPs by step: some lines, evenly chosen, and a curve."""
+    """A run's LPs over time: evenly chosen steps, and a curve."""
     lines = [f"{name}:    step  minutes  diversity  effective rank"]
     n = min(MOST_MOMENTS, len(history))
     chosen = [history[round(k * (len(history) - 1) / max(n - 1, 1))] for k in range(n)]
@@ -125,7 +125,7 @@ def history_lines(name: str, history: Sequence["LpMoment"]) -> list[str]:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Values as a line of letters from low to high, each the mean of its stretch."""
+    """Values as a line of characters from low to high, each the mean of a section."""
     n = min(SPARK, len(values))
     cuts = [round(k * len(values) / n) for k in range(n + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
@@ -136,7 +136,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def record(report: object) -> dict[str, object]:
-    """A report as JSON holds it: without the arrays that only a picture shows."""
+    """A report for JSON, without its arrays."""
     import numpy as np
 
     def plain(value: object) -> object:
@@ -148,7 +148,7 @@ def record(report: object) -> dict[str, object]:
 
 
 def _letters(good: str, plain: str) -> str:
-    """The good ones where stdout can hold them."""
+    """`good` if stdout can encode it, else `plain`."""
     try:
         good.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

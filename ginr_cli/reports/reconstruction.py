@@ -1,4 +1,4 @@
-"""What became of a picture that was turned into LP features and back: bits, likeness, as text or JSON."""
+"""The result of `ginr reconstruct`: bits, quality and files, as text or JSON."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What came of it, as `--json` prints it; None where it was not asked for or cannot be known."""
+    """The result as `--json` prints it; None where not requested or not known."""
 
     input: str
     checkpoint: str
@@ -24,10 +24,10 @@ class Reconstruction:
     bits_per_number: int
     feature_bits_per_pixel: float
     base_bits_per_pixel: float
-    """Of the picture's own samples that the field is added to; 0 where it stands alone."""
+    """Of the picture's own samples, if the field is added to them, else 0."""
     bits_per_pixel: float
     compression: float
-    """How many times fewer bits than 24 per pixel."""
+    """24 bits per pixel, divided by `bits_per_pixel`."""
     input_bytes: int
     output: str | None = None
     output_width: int | None = None
@@ -35,42 +35,32 @@ class Reconstruction:
     field: str | None = None
     field_bytes: int | None = None
     psnr_rgb_db: float | None = None
-    """Infinity, for a picture that came out exactly, is null too."""
+    """In JSON null if infinite, for an exact result."""
     psnr_y_db: float | None = None
     ssim_y: float | None = None
     seconds: float | None = None
-    """Encoding and rendering."""
+    """For encoding and rendering."""
 
     def as_json(self) -> dict[str, object]:
-        """The fields by name; JSON knows no infinity: null stands for it."""
+        """The fields by name, with null for infinity."""
         return {k: None if v == math.inf else v for k, v in asdict(self).items()}
 
     def lines(self) -> list[str]:
         """A table of two columns."""
+        lps = f"{self.feature_bits_per_pixel:.3f} bits per pixel"
         rows = [
             ("checkpoint", self.checkpoint),
             ("picture", f"{self.width}x{self.height} pixels"),
             (
                 "LP features",
-                f"{self.feature_numbers:,} numbers of {self.bits_per_number} bits, "
-                f"{self.feature_bits_per_pixel:.3f} bits per pixel",
+                f"{self.feature_numbers:,} numbers of {self.bits_per_number} bits, {lps}",
             ),
         ]
         if self.base_bits_per_pixel:
-            rows.append(
-                (
-                    "base",
-                    f"the picture's own pixels, {self.base_bits_per_pixel:.3f} bits per pixel: "
-                    "this checkpoint's field is added to them",
-                )
-            )
-        rows.append(
-            (
-                "together",
-                f"{self.bits_per_pixel:.3f} bits per pixel, 24-bit pixels divided by "
-                f"{self.compression:.2f}",
-            )
-        )
+            base = f"{self.base_bits_per_pixel:.3f} bits per pixel"
+            rows.append(("base", f"the picture's own pixels, {base}: the field is added to them"))
+        total = f"{self.bits_per_pixel:.3f} bits per pixel ({self.compression:.2f}:1)"
+        rows.append(("total", total))
         return [f"{name:<12} {text}" for name, text in rows + self._files() + self._scores()]
 
     def _files(self) -> list[tuple[str, str]]:
@@ -102,7 +92,7 @@ def reconstruction_of(
     out_size: tuple[int, int],
     saved: Path | None,
 ) -> Reconstruction:
-    """What the field and the files tell; `out_size` is (H, W) of the output, if there is one."""
+    """The result without scores and time; `out_size` is H, W of the output, if there is one."""
     n_px = field.size[0] * field.size[1]
     total = (field.feature_bits + field.base_bits) / n_px
     return Reconstruction(

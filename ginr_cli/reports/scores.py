@@ -1,4 +1,4 @@
-"""What `ginr evaluate` finds: lines and means of a table, one JSON object, a CSV file."""
+"""The results of `ginr evaluate`: a table with means, a JSON object, a CSV file."""
 
 import csv
 import math
@@ -18,22 +18,22 @@ Row = dict[str, object]
 
 _HEADER = " scale  PSNR-Y bicubic   gain x4+Lanczos  PSNR-RGB bicubic  SSIM-Y bicubic  "
 _FIRST = ("folder", "picture", "scale", "width", "height")
-"""The columns that say what a row of numbers is of."""
+"""The columns that come before the numbers."""
 
 
 @dataclass
 class ScoreReport:
-    """Tells what was measured and what could not be, and keeps both."""
+    """Prints and collects scores and failures."""
 
     as_json: bool
     scores: "list[tuple[str, Score]]" = field(default_factory=list)
-    """With the folder of each."""
+    """Each with its folder."""
     too_small: list[Row] = field(default_factory=list)
     failed: list[Row] = field(default_factory=list)
     notes: list[Row] = field(default_factory=list)
 
     def add(self, folder: str, score: "Score") -> None:
-        """A picture is measured at a scale."""
+        """Add a picture's score at a scale."""
         if not self.as_json:
             if not self.scores:
                 console.result(_HEADER + "picture")
@@ -41,25 +41,25 @@ class ScoreReport:
         self.scores.append((folder, score))
 
     def note(self, path: Path, notes: Sequence[str]) -> None:
-        """What a picture is measured without."""
+        """Note what a picture is measured without."""
         if notes:
             console.say_notes(path, notes)
             self.notes.append({"picture": str(path), "notes": list(notes)})
 
     def leave_out(self, folder: str, path: Path, scale: float, problem: Exception) -> None:
-        """A picture is too small for a scale; the other scales count."""
-        console.say(f"{console.printable(path)}: {problem}; left out of its mean")
+        """Note that a picture is too small for a scale."""
+        console.say(f"{console.printable(path)}: {problem}; not in the mean")
         self.too_small.append({"folder": folder, "picture": str(path), "scale": scale})
 
     def fail(self, path: Path, problem: Exception) -> None:
-        """A picture or folder could not be used; with GINR_DEBUG set, that ends the run."""
+        """Report an unusable picture or folder; raises the problem if GINR_DEBUG is set."""
         if console.debugging():
             raise problem
         console.error(console.describe(problem))
         self.failed.append({"input": str(path), "error": console.describe(problem)})
 
     def conclude(self, facts: Row) -> None:
-        """The means as a table, or one JSON object with `facts`, the means and everything else."""
+        """Print the means as a table, or everything as one JSON object that starts with `facts`."""
         means = self._means()
         if self.as_json:
             console.result_json(
@@ -79,7 +79,7 @@ class ScoreReport:
         console.say(self._count())
 
     def write_csv(self, path: Path, overwrite: bool) -> None:
-        """A row per picture and scale, all of them or no file; raises `GinrError`."""
+        """Write a row per picture and scale, all or nothing; raises `GinrError`."""
         from ginr.errors import GinrError
         from ginr.measuring.benchmark import Score
 
@@ -87,7 +87,7 @@ class ScoreReport:
         target = Path(os.path.realpath(path))  # a link stays a link
         temporary = target.with_name(f".ginr-{secrets.token_hex(8)}.part")
         try:
-            # A name that is not UTF-8 goes out as it came in.
+            # File names that are not UTF-8 are written as the bytes they are.
             with temporary.open("x", newline="", encoding="utf-8", errors="surrogateescape") as f:
                 writer = csv.DictWriter(f, list(columns))
                 writer.writeheader()
@@ -102,7 +102,7 @@ class ScoreReport:
             temporary.unlink(missing_ok=True)
 
     def _means(self) -> "list[tuple[str, Mean]]":
-        """One per folder and scale, over the pictures whose PSNR is finite."""
+        """The mean per folder and scale, over pictures with finite PSNR."""
         from ginr.measuring.benchmark import mean
 
         groups: dict[tuple[str, float], list[Score]] = {}
@@ -112,13 +112,13 @@ class ScoreReport:
         for (folder, scale), scores in groups.items():
             if exact := [score.picture for score in scores if score.is_exact]:
                 names = ", ".join(console.printable(Path(name)) for name in exact)
-                console.say(f"x{scale:g}: no finite PSNR, left out of the mean: {names}")
+                console.say(f"x{scale:g}: infinite PSNR, not in the mean: {names}")
             if finite := [score for score in scores if not score.is_exact]:
                 means.append((folder, mean(finite)))
         return means
 
     def _rows(self) -> list[Row]:
-        """A flat record per picture and scale, what it is of first."""
+        """A flat record per picture and scale."""
         rows = []
         for folder, score in self.scores:
             values: Row = {"folder": folder, **asdict(score)}
@@ -129,23 +129,25 @@ class ScoreReport:
     def _count(self) -> str:
         parts = [f"{len({score.picture for _, score in self.scores})} measured"]
         if self.too_small:
-            parts.append(f"{len({row['picture'] for row in self.too_small})} too small for a scale")
+            parts.append(
+                f"{len({row['picture'] for row in self.too_small})} too small for some scale"
+            )
         if self.failed:
             parts.append(f"{len(self.failed)} failed")
         return ", ".join(parts)
 
 
 def check_csv(path: Path, overwrite: bool) -> None:
-    """Refuses a place where no table can be put: `UsageError` or `GinrError`."""
+    """Raises `UsageError` or `GinrError` if no table can be written here."""
     from ginr.pictures.formats import check_place
 
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise console.UsageError(f"--csv: {console.printable(path)} is not an ordinary file")
+        raise console.UsageError(f"--csv: {console.printable(path)} is not a regular file")
     check_place(path, overwrite)
 
 
 def _line(scale: float, quality: "Quality") -> str:
-    """The numbers of a line of the table, under `_HEADER`."""
+    """A line of the table, for the columns of `_HEADER`."""
     by_lanczos = quality.psnr_y_x4_lanczos
     return (
         f"{f'x{scale:g}':>6} {quality.psnr_y:7.2f} {quality.psnr_y_bicubic:7.2f} "
@@ -156,13 +158,14 @@ def _line(scale: float, quality: "Quality") -> str:
 
 
 def _extent(folder: str, mean: "Mean") -> str:
-    """What a mean is of, and the picture that gains least."""
-    worst = f"worst gain {mean.worst_gain_y:+.2f}: {console.printable(Path(mean.worst_picture))}"
-    return f"{mean.pictures} in {console.printable(Path(folder))}, {worst}"
+    """What a mean is taken over, and the picture with the lowest gain."""
+    worst = f"lowest gain {mean.worst_gain_y:+.2f}: {console.printable(Path(mean.worst_picture))}"
+    n_picture = "1 picture" if mean.pictures == 1 else f"{mean.pictures} pictures"
+    return f"{n_picture} in {console.printable(Path(folder))}, {worst}"
 
 
 def _finite(row: Mapping[str, object]) -> Row:
-    """JSON knows no infinity: null stands for it."""
+    """The row with null for infinity and NaN, which JSON lacks."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in row.items()

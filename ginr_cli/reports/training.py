@@ -1,4 +1,4 @@
-"""A training run as the terminal shows it: what is there, how it goes, what came of it."""
+"""What a training run prints: its data, its progress and its result."""
 
 import math
 import time
@@ -24,17 +24,16 @@ if TYPE_CHECKING:
     from ginr.training.progress import Progress
 
 _MOST_NAMED = 10
-"""Files left out that are named one by one."""
+"""Skipped files that are listed."""
 
 _FIRST_STEPS = 20
-"""Steps after which the length of a run is told."""
+"""Steps after which the remaining time is estimated."""
 
 
 class TrainingMeter(console.Bar):
-    """A bar over a training run: loss, PSNR, what the LPs are like, steps per second, time left."""
+    """A bar over a training run, with loss, PSNR, LP statistics, speed and time left."""
 
     def __init__(self, progress: "Progress", settings: "TrainConfig") -> None:
-        """The run goes on from `progress`."""
         super().__init__(1.0)
         self._settings = settings
         self._n_step = progress.step
@@ -44,20 +43,20 @@ class TrainingMeter(console.Bar):
 
     @property
     def loss(self) -> str:
-        """The mean loss of the last 100 steps, in words; empty before the first."""
+        """The mean loss of the last 100 steps; empty before the first."""
         if not self._losses:
             return ""
         mean = fmean(self._losses)
-        # Of the squared error a number of 8-bit levels would say nothing.
+        # A squared error is no number of 8-bit levels.
         return f"loss {mean:.2e}" if self._settings.loss == "mse" else f"loss {255 * mean:.2f}/255"
 
     @property
     def n_step(self) -> int:
-        """Steps since it was made."""
+        """Steps since the bar was created."""
         return self._n_step - self._before[0]
 
     def seconds_left(self, done: float) -> float:
-        """Until the end of a run of which a fraction `done` is over, at the pace so far."""
+        """Until the end of the run, when a fraction `done` is over, at the mean speed so far."""
         return self._seconds * (1 - done) / max(done - self._before[1], 1e-9)
 
     @property
@@ -66,7 +65,6 @@ class TrainingMeter(console.Bar):
         return self.n_step / self._seconds
 
     def advance(self, progress: "Progress") -> None:
-        """One more step."""
         self._losses.append(progress.loss)
         self._psnr.append(progress.psnr)
         self._n_step = progress.step
@@ -81,56 +79,56 @@ class TrainingMeter(console.Bar):
 
 
 class SilentWatcher:
-    """A process of a run that says nothing, and stops at a signal or in time; the others of several."""
+    """A `ginr.training.progress.Watcher` that prints nothing and stops the run at a signal or deadline."""
 
     def __init__(
         self, settings: "TrainConfig", team: "ProcessGroup", deadline: float | None
     ) -> None:
-        """A run with `settings`, stopped when the monotonic clock says `deadline`, if it is given."""
+        """`deadline` is a time of the monotonic clock."""
         self._settings, self._team, self._deadline = settings, team, deadline
         self._request = StopRequest()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within the block Ctrl+C and SIGTERM ask the run to stop."""
-        # A launcher repeats a signal that its processes have had already.
+        """Within the block Ctrl+C and SIGTERM stop the run between two steps."""
+        # A launcher repeats a signal that its processes have already received.
         with self._request.listening(patient=self._team.n > 1):
             yield
 
     def loading(self, n_file: int, n_files: int) -> None:
-        """`n_file` of the folders' files are read."""
+        """Called after each file that is read."""
         if self._request.is_made:
             raise KeyboardInterrupt
 
     def begin(self, pictures: "Collection", progress: "Progress") -> None:
-        """The first step is next."""
+        """Called before the first step."""
         self._progress = progress
 
     def stepped(self, progress: "Progress") -> None:
-        """A step is done."""
+        """Called after each step."""
 
     def saved(self, progress: "Progress", scores: "Scores") -> None:
-        """The run is saved."""
+        """Called after each save."""
 
     def stop(self) -> bool:
-        """Whether Ctrl+C or SIGTERM came, or time is up."""
+        """Whether Ctrl+C or SIGTERM arrived, or the deadline has passed."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
         return late or self._request.is_made
 
     def sum_up(self, path: Path, as_json: bool) -> None:
-        """Exit code 130 if the run was stopped before its end, and not in time."""
+        """Raises `typer.Exit(130)` if the run was interrupted before its end."""
         planned = self._deadline is not None and not self._request.is_made
         if self._progress.done(self._settings) < 1 and not planned:
             raise typer.Exit(130)
 
 
 class ReportingWatcher(SilentWatcher):
-    """What is said of a run while it lasts."""
+    """The watcher of the main process, which prints the progress."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within the block Ctrl+C and SIGTERM ask the run to stop, and bars are shown."""
-        console.say(f"reading the pictures in {names(self._settings.folders)}")
+        """As above, showing progress bars."""
+        console.say(f"reading pictures from {names(self._settings.folders)}")
         self._scores: Scores | None = None
         self._has_warned = False
         try:
@@ -138,16 +136,14 @@ class ReportingWatcher(SilentWatcher):
                 self._loading = self._bars.enter_context(console.Bar(1.0))
                 yield
         except (KeyboardInterrupt, SystemExit):
-            console.say("interrupted: what was saved before stays as it is")
+            console.say("interrupted: earlier saves of the run are unchanged")
             raise
 
     def loading(self, n_file: int, n_files: int) -> None:
-        """`n_file` of the folders' files are read."""
         super().loading(n_file, n_files)
         self._loading.show(n_file / n_files, f"file {n_file + 1} of {n_files}")
 
     def begin(self, pictures: "Collection", progress: "Progress") -> None:
-        """Say what is there and what will be done."""
         super().begin(pictures, progress)
         self._loading.close()
         self._n_pictures = len(pictures.training), len(pictures.held_out)
@@ -160,10 +156,10 @@ class ReportingWatcher(SilentWatcher):
         self._meter = self._bars.enter_context(TrainingMeter(progress, self._settings))
 
     def stepped(self, progress: "Progress") -> None:
-        """Move the bar; say once how long it will take, and once that the LPs are alike.
+        """Update the bar; print once the remaining time, and once a warning if the LPs are similar.
 
-        Alike is a low diversity, or a low effective rank: the LPs of a network with content are
-        centred, and centred vectors have a mean cosine similarity near 0 even if all lie on one line.
+        Similar means a low diversity or a low effective rank: the LPs of a network with content
+        are centred, and centred vectors have a diversity near 1 even if they lie on one line.
         """
         from ginr.lps.report import HEALTHY_DIVERSITY, HEALTHY_RANK
 
@@ -173,36 +169,33 @@ class ReportingWatcher(SilentWatcher):
             left = timedelta(seconds=math.ceil(seconds))
             console.say(
                 f"{1000 / self._meter.rate:.0f} ms per step: about "
-                f"{seconds * self._meter.rate:.0f} more steps in {left}"
+                f"{seconds * self._meter.rate:.0f} more steps, {left} left"
             )
-        alike = progress.diversity <= HEALTHY_DIVERSITY
-        if (alike or progress.rank < HEALTHY_RANK * progress.most_rank) and not self._has_warned:
+        is_low = progress.diversity <= HEALTHY_DIVERSITY
+        if (is_low or progress.rank < HEALTHY_RANK * progress.most_rank) and not self._has_warned:
             self._has_warned = True
             console.say(
-                f"warning: the LPs have a diversity of {progress.diversity:.2f} and an effective rank of "
-                f"{progress.rank:.1f} of {progress.most_rank} at step {progress.step}: "
-                "they have become much alike"
+                f"warning: step {progress.step}: the LPs have become too similar: diversity "
+                f"{progress.diversity:.2f}, effective rank {progress.rank:.1f} of {progress.most_rank}"
             )
 
     def saved(self, progress: "Progress", scores: "Scores") -> None:
-        """The run is saved and has new scores."""
         self._scores = scores
         words = [self._meter.loss] if self._meter.loss else []
         words += [f"{scores.psnr['x1']:.2f} dB at x1"] if "x1" in scores.psnr else []
         gains = ", ".join(f"{gain:+.2f} dB at {scale}" for scale, gain in scores.gain.items())
-        words += [f"over bicubic {gains}"] if gains else []
+        words += [f"gain over bicubic {gains}"] if gains else []
         console.say(f"step {progress.step}: {', '.join(words)}")
 
     def stop(self) -> bool:
-        """Whether Ctrl+C or SIGTERM came, or time is up."""
         stops = super().stop()
         if stops:
-            again = ", once more leaves at once" if self._team.n == 1 else ""
-            console.say(f"stopping: the run is saved and measured{again}")
+            again = " (again to quit at once)" if self._team.n == 1 else ""
+            console.say(f"stopping: saving and validating the run{again}")
         return stops
 
     def sum_up(self, path: Path, as_json: bool) -> None:
-        """The checkpoint's path; exit code 130 if the run was stopped before its end."""
+        """Print the result, then as above."""
         progress = self._progress
         finished = progress.done(self._settings) >= 1
         if as_json:
@@ -224,33 +217,33 @@ class ReportingWatcher(SilentWatcher):
         else:
             console.result(str(path))
         if self._meter.n_step:
-            console.say(f"{progress.waiting:.1%} of the time was spent waiting for data")
+            console.say(f"{progress.waiting:.1%} of the time spent waiting for data")
         if not finished:
-            same = f"the same command with --run {console.printable(self._settings.run)}"
-            console.say(f"stopped after step {progress.step}: {same} goes on from there")
+            run = console.printable(self._settings.run)
+            console.say(f"stopped after step {progress.step}: repeat with --run {run} to resume")
         super().sum_up(path, as_json)
 
 
 def names(folders: Sequence[Path]) -> str:
-    """Folders as a list in one line."""
+    """Folders in one line."""
     return ", ".join(console.printable(folder) for folder in folders)
 
 
 def _collection_lines(pictures: "Collection", settings: "TrainConfig") -> list[str]:
-    """What a folder holds, a line each; what is left out comes with its reason."""
+    """Lines on the pictures, and on the files that are skipped and why."""
     every = [*pictures.training, *([] if pictures.measures_itself else pictures.held_out)]
     megapixels = sum(image.shape[0] * image.shape[1] for image in every) / 1e6
-    lines = [f"left out: {reason}" for _, reason in pictures.unreadable[:_MOST_NAMED]]
+    lines = [f"skipped: {reason}" for _, reason in pictures.unreadable[:_MOST_NAMED]]
     if (n_more := len(pictures.unreadable) - _MOST_NAMED) > 0:
-        lines.append(f"left out: {n_more} more that cannot be read")
+        lines.append(f"skipped: {n_more} more unreadable files")
     if pictures.too_small:
         first, n_others = console.printable(pictures.too_small[0]), len(pictures.too_small) - 1
         others = f" and {n_others} more" if n_others else ""
-        lines.append(f"left out: {first}{others}, too small for crops of {settings.crop} pixels")
+        lines.append(f"skipped: {first}{others}: smaller than a crop of {settings.crop} pixels")
     if pictures.measures_itself:
-        return [*lines, f"1 picture, {megapixels:.1f} megapixels: it is also measured with"]
+        return [*lines, f"1 picture, {megapixels:.1f} megapixels, also used for validation"]
     n_aside = len(pictures.held_out)
-    lines.append(f"{len(every)} pictures, {megapixels:.1f} megapixels: {n_aside} held out")
+    lines.append(f"{len(every)} pictures, {megapixels:.1f} megapixels, {n_aside} for validation")
     return lines
 
 
@@ -259,21 +252,21 @@ def _plan_line(settings: "TrainConfig", progress: "Progress", n_process: int) ->
     length = (
         f"{settings.minutes:g} minutes" if settings.steps is None else f"{settings.steps} steps"
     )
-    so_far = f"{progress.step} steps and {progress.seconds / 60:.1f} minutes"
+    so_far = f"step {progress.step} ({progress.seconds / 60:.1f} minutes)"
     if progress.done(settings) >= 1:
-        return f"{run} is finished after {so_far}: a longer run goes on with it"
-    crops = f"{settings.batch} crops of {settings.crop}x{settings.crop} pixels per step"
+        return f"{run} is complete at {so_far}: give more --minutes or --steps to continue"
+    crops = f"crops per step: {settings.batch} of {settings.crop}x{settings.crop} pixels"
     if n_process > 1:
         crops += f" in {n_process} processes"
     if progress.step:
-        return f"going on in {run} after {so_far}, up to {length}, with {crops}"
-    return f"training for {length} with {crops}, kept in {run}"
+        return f"resuming {run} at {so_far}, until {length}; {crops}"
+    return f"training {run} for {length}; {crops}"
 
 
 def _where_crops_are_cut(progress: "Progress") -> str:
     if progress.cuts_on_device:
-        return "the pictures are in the GPU's memory: crops are cut there"
+        return "crops are cut on the GPU, which holds the pictures"
     return (
-        "crops are cut on the CPU: the GPU does degradation = clean alone, "
-        "of pictures that take less than half of its free memory"
+        "crops are cut on the CPU: the GPU can do it for degradation = clean only, and for "
+        "pictures that fit into half of its free memory"
     )

@@ -81,7 +81,7 @@ def test_a_process_that_dies_costs_its_picture_only(
     monkeypatch.setattr(workers._Share, "_assign", and_kill)
     in_two(run, tiny_checkpoint)
     assert run.code == 1 and run.out == "out/b.png\nout/d.png\nout/e.png\n"
-    words = "ginr: in/a.png: the process on cpu was ended by signal 9 while it was at work on it"
+    words = "ginr: in/a.png: the process on cpu was killed by signal 9 during this picture"
     assert words in run.err and run.err.endswith("3 done, 2 failed\n")
 
 
@@ -98,7 +98,7 @@ def test_nobody_left(
     in_two(run, tiny_checkpoint, "--json")
     assert (run.code, files("out")) == (1, []) and not Path("out").exists()
     assert [record["input"] for record in run.records] == [f"in/{n}.png" for n in "abcde"]
-    assert "ginr: in/e.png: no process is left to make it" in run.err
+    assert "ginr: in/e.png: not enlarged, all processes have ended" in run.err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
@@ -142,7 +142,7 @@ def test_one_picture_takes_one_device(run: Run, core: Core) -> None:
     picture("a.png")
     run("upscale", "a.png", *TWO, "--json")
     assert (run.code, run.records[0]["device"]) == (0, "cpu"), run.err
-    assert "one picture takes one device: cpu\n" in run.err
+    assert "one picture uses one device: cpu\n" in run.err
 
 
 def test_a_network_that_cannot_be_had(run: Run) -> None:

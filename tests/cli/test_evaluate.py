@@ -75,11 +75,11 @@ def test_the_table_has_a_line_per_picture_and_scale(run: Run, core: Core, album:
         for scale in ("x2", "x3.7")
     ]
     assert lines[0][0] == lines[8][0] == "scale" and lines[7] == []
-    assert [(line[0], line[9:12]) for line in lines[9:]] == [
-        ("x2", ["2", "in", "album,"]),
-        ("x3.7", ["2", "in", "album,"]),
-        ("x2", ["1", "in", "album/sub,"]),
-        ("x3.7", ["1", "in", "album/sub,"]),
+    assert [(line[0], line[9:13]) for line in lines[9:]] == [
+        ("x2", ["2", "pictures", "in", "album,"]),
+        ("x3.7", ["2", "pictures", "in", "album,"]),
+        ("x2", ["1", "picture", "in", "album/sub,"]),
+        ("x3.7", ["1", "picture", "in", "album/sub,"]),
     ]
     assert {len(line) for line in lines[1:7]} == {10}
     assert float(lines[9][1]) == pytest.approx(
@@ -110,7 +110,7 @@ def test_a_csv_file_that_exists_stays_unless_told(run: Run, core: Core, album: P
     assert Path("link.csv").is_symlink()
     if os.path.exists(os.devnull):
         run("evaluate", "small", album, "--csv", os.devnull, "--overwrite")
-        assert run.code == 2 and "is not an ordinary file" in run.err
+        assert run.code == 2 and "is not a regular file" in run.err
 
 
 def test_pictures_too_small_for_a_scale_are_named(
@@ -120,7 +120,7 @@ def test_pictures_too_small_for_a_scale_are_named(
     (record,) = run("evaluate", "small", album, "--scales", "2,8", "--json").records
     assert run.code == 0
     assert "album/tiny.png: 20x20 pixels are too few to measure x8" in run.err
-    assert "3 measured, 1 too small for a scale\n" in run.err
+    assert "3 measured, 1 too small for some scale\n" in run.err
     assert record["too_small"] == [{"folder": "album", "picture": "album/tiny.png", "scale": 8}]
     assert [mean["pictures"] for mean in record["means"]] == [3, 2]
     run("evaluate", "small", "album/tiny.png", "--scales", "8")
@@ -130,7 +130,7 @@ def test_pictures_too_small_for_a_scale_are_named(
 def test_a_flat_picture_has_no_place_in_a_mean(run: Run, core: Core, album: Path) -> None:
     Image.new("L", (40, 40), 7).save("album/flat.png")
     (record,) = run("evaluate", "small", album, "--scales", "2", "--json", "--csv", "o.csv").records
-    assert run.code == 0 and "x2: no finite PSNR, left out of the mean: album/flat.png" in run.err
+    assert run.code == 0 and "x2: infinite PSNR, not in the mean: album/flat.png" in run.err
     assert record["means"][0]["pictures"] == 2 and math.isfinite(record["means"][0]["psnr_y"])
     (row,) = [row for row in record["pictures"] if row["picture"] == "album/flat.png"]
     assert row["psnr_y"] is row["psnr_y_bicubic"] is None and row["gain_y"] == 0
@@ -174,7 +174,7 @@ def test_limit_and_tile(run: Run, core: Core, album: Path) -> None:
         *((["small", "album", "--scales", text], "--scales") for text in ("0", "0.5", "nan", "a")),
         (["small", "album", "--scales", "2,31"], "scale '31' is too large"),
         (["small", "album", "--scales", "2,,3"], "scale ''"),
-        (["small", "album", "--scales", "2x3"], "'2x3' is two scales"),
+        (["small", "album", "--scales", "2x3"], "'2x3' has two factors"),
         (["small", "album", "--device", "cuda:7"], "--device: device 'cuda:7'"),
         (["small", "album", "--limit", "0"], "--limit"),
         (["small"], "FOLDER"),

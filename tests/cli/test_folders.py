@@ -34,7 +34,7 @@ def test_an_output_of_another_size_is_not_taken_for_done(run: Run, core: Core) -
     picture("in/a.png")
     run("upscale", "in", "out", "--scale", "2")
     run("upscale", "in", "out", "--scale", "3")
-    assert run.code == 1 and "out/a.png exists with 12x8 pixels instead of 18x12" in run.err
+    assert run.code == 1 and "out/a.png already exists with 12x8 pixels, not 18x12: add --overwrite" in run.err
     assert run("upscale", "in", "out", "--scale", "3", "--overwrite").code == 0
     assert size("out/a.png") == (18, 12)
 
@@ -46,7 +46,7 @@ def test_outputs_beside_inputs_are_not_inputs(run: Run, core: Core) -> None:
         before = len(core.calls)
         assert run("upscale", "in", "--scale", scale).code == 0
         assert len(core.calls) - before == expected
-    assert "in: 2 outputs of earlier runs left out" in run.err
+    assert "in: skipped 2 outputs of earlier runs" in run.err
     assert files("in") == [
         "photo.png",
         "photo_x2.png",
@@ -98,7 +98,7 @@ def test_links(run: Run, core: Core) -> None:
     Path("in/up").symlink_to("..")
     run("upscale", "in", "./in/a.png", "-o", "out")
     assert run.code == 1 and files("out") == ["a.png", "b.png"]
-    assert "in/up: a link to a folder, not followed" in run.err
+    assert "in/up: symbolic link to a folder, not followed" in run.err
     assert "ginr: in/gone.png does not exist" in run.err
     Path("kept.png").symlink_to("out/new.png")
     assert run("upscale", "in/a.png", "kept.png").code == 0

@@ -59,7 +59,7 @@ def test_a_table_with_a_column_per_checkpoint(run: Run, tiny_checkpoint: Path, s
         line.split() == ["diversity", f"{record['diversity']:.4f}", "0.0000"] for line in both
     )
     assert not any(line.endswith(" ") for line in both)
-    assert "warning: same.safetensors: a diversity of 0.0000" in run.err
+    assert "warning: same.safetensors: LPs are too similar: diversity 0.0000" in run.err
     assert "tiny.safetensors" not in run.err
 
 
@@ -67,13 +67,13 @@ def test_the_similarity_matrix_on_demand(run: Run, same: str) -> None:
     (record,) = run("inspect-lps", same, "--json", "--similarity").records
     assert np.array(record["similarity"]) == pytest.approx(np.ones((64, 64)))
     run("inspect-lps", same, "--similarity")
-    assert run.code == 2 and "--similarity goes with --json" in run.err
+    assert run.code == 2 and "--similarity needs --json" in run.err
 
 
 def test_a_diversity_that_is_asked_for(run: Run, tiny_checkpoint: Path, same: str) -> None:
     assert run("inspect-lps", tiny_checkpoint, "--min-diversity", "0.5").code == 0
     assert run("inspect-lps", tiny_checkpoint, same, "--min-diversity", "0.5").code == 3
-    assert run.err == "same.safetensors: a diversity of 0.0000 is below 0.5\n"
+    assert run.err == "same.safetensors: diversity 0.0000 is below 0.5\n"
     assert run("inspect-lps", same, "--min-diversity", "2").code == 2
 
 
@@ -108,7 +108,7 @@ def test_a_picture_is_measured_and_drawn(
     Image.effect_noise((40, 30), 60).save("photo.png")
     arguments = ["inspect-lps", tiny_checkpoint, "--image", "photo.png"]
     (record,) = run(*arguments, "--json", "--plot", "report.png").records
-    assert run.code == 0 and run.err == "drawn into report.png\n"
+    assert run.code == 0 and run.err == "plot written to report.png\n"
     picture = record["picture"]
     assert (picture["picture"], picture["box"]) == ("photo.png", [0, 0, 30, 40])
     assert picture["n_encoded"] == 1200 and picture["effect"]["n_lp"] == 4
@@ -120,7 +120,7 @@ def test_a_picture_is_measured_and_drawn(
     run(*arguments, "--plot", "report.png")
     assert run.code == 1 and run.out == "" and "report.png already exists" in run.err
     assert Path("report.png").read_bytes() == before
-    assert "changed without an LP   90% within " in run(*arguments).out
+    assert "effect of one LP        90% within " in run(*arguments).out
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_slow_scan_is_said_once(run: Run, core: Core, monkeypatch: pytest.Monk
     picture("in/a.png")
     picture("in/b.png")
     run("upscale", "in", "out", "--device", "cuda")
-    words = "small on cuda (no CUDA device), scanned by plain torch: import mamba_ssm failed: why"
+    words = "small on cuda (no CUDA device), slow scan in plain torch: import mamba_ssm failed: why"
     assert run.code == 0 and run.err.count("plain torch") == run.err.count(words) == 1
 
 
@@ -145,9 +145,9 @@ def test_a_format_that_needs_much_memory_is_named(
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2e8))
     run("upscale", "a.png", "-s", "2", "b.webp")
     assert run.code == 0 and (
-        "b.webp will take about 0.1 GiB of the 0.2 GiB that are free: .png and .tif" in run.err
+        "warning: b.webp needs about 0.1 GiB of the 0.2 GiB of free memory: .png and .tif" in run.err
     )
-    assert "free" not in run("upscale", "a.png", "-s", "2", "b.tif").err
+    assert "memory" not in run("upscale", "a.png", "-s", "2", "b.tif").err
 
 
 def test_what_the_output_loses_is_said(run: Run, core: Core) -> None:
@@ -172,7 +172,7 @@ def test_existing_outputs_stay_unless_told(run: Run, core: Core) -> None:
 def test_the_input_is_never_the_output(run: Run, core: Core) -> None:
     picture("a.png")
     run("upscale", "a.png", "-o", "a.png", "--overwrite")
-    assert run.code == 1 and "a.png is input and output at once" in run.err
+    assert run.code == 1 and "a.png is both input and output" in run.err
     assert size("a.png") == (6, 4)
 
 

@@ -21,9 +21,9 @@ from .support import Core, Run, files, picture, png
         (["a.png", "--scale", "1e9"], "scale '1e9' is too large: ginr enlarges, from 1 to 30"),
         (["a.png", "--scale", "0.5"], "scale '0.5' would shrink"),
         (["a.png", "--size", "0x"], "size '0x'"),
-        (["a.png", "--scale", "2", "--size", "9x"], "--scale and --size together"),
-        (["a.png", "--print", "9x9cm", "--size", "9x"], "--size and --print together: give one"),
-        (["a.png", "--print", "9x9cm", "--scale", "2"], "--scale and --print together: give one"),
+        (["a.png", "--scale", "2", "--size", "9x"], "--scale and --size cannot be combined: give only one"),
+        (["a.png", "--print", "9x9cm", "--size", "9x"], "--size and --print cannot be combined"),
+        (["a.png", "--print", "9x9cm", "--scale", "2"], "--scale and --print cannot be combined"),
         (["a.png", "--print", "9cm"], "print '9cm' is not a size on paper: write 30x20cm"),
         (["a.png", "--print", "9x9"], "print '9x9' is not a size on paper"),
         (["a.png", "--print", "0x9cm"], "print '0x9cm' is not a size on paper"),
@@ -32,10 +32,10 @@ from .support import Core, Run, files, picture, png
         (["a.png", "--box", "1,1,2"], "box '1,1,2' is not four numbers: write 100,50,640,480"),
         (["a.png", "--box", "1,1,2,0"], "box '1,1,2,0' is empty"),
         (["a.png", "--format", "exe"], "--format exe cannot be written: use one of"),
-        (["a.png", "b.png", "--format", "jpg"], "--format and the file b.png together"),
+        (["a.png", "b.png", "--format", "jpg"], "--format cannot be combined with the file name b.png"),
         (["a.png", "out"], "out has no suffix: write out.png for a picture, out/ for a folder"),
-        (["a.png", "folder", "-o", "b.png"], "b.png is one file and the inputs are several"),
-        (["folder", "b.png"], "b.png is one file and the inputs are several"),
+        (["a.png", "folder", "-o", "b.png"], "b.png is a single file, but there are several inputs"),
+        (["folder", "b.png"], "b.png is a single file, but there are several inputs"),
         (["a.png", "--tile", "-1"], "--tile"),
         (["a.png", "-o", "new/", "--device", "cuda:7"], "--device: device 'cuda:7': 1 CUDA"),
         (["a.png", "--quality", "0"], "--quality"),
@@ -43,8 +43,8 @@ from .support import Core, Run, files, picture, png
         (["a.png", "--tile", "x"], "ginr: Invalid value for '--tile': "),
         (["a.png", "--tiles", "9"], "ginr: No such option: --tiles"),
         (["a.png", "--scale", ""], "scale '' is not a number"),
-        ([""], "an empty name is no path: write . for this folder"),
-        (["a.png", "-o", ""], "an empty name is no path: write . for this folder"),
+        ([""], "empty path: write . for the current folder"),
+        (["a.png", "-o", ""], "empty path: write . for the current folder"),
         ([], "ginr: Missing argument 'INPUT'"),
     ],
 )
@@ -127,7 +127,7 @@ def test_an_empty_folder(run: Run, core: Core) -> None:
     Path("folder").mkdir()
     Path("folder/notes.txt").write_text("not a picture")
     run("upscale", "folder", "-o", "out")
-    assert run.code == 1 and "ginr: folder holds no pictures" in run.err
+    assert run.code == 1 and "ginr: folder contains no pictures" in run.err
     assert not Path("out").exists()
 
 

@@ -52,7 +52,7 @@ def test_what_is_ignored_stays_ignored() -> None:
         with unwinding(), deferred(), request.listening():
             send(signal.SIGHUP)
             send(signal.SIGINT)
-        assert not request()
+        assert not request.is_made
 
 
 def test_a_deferred_signal_waits_for_the_end_of_the_block() -> None:
@@ -81,9 +81,9 @@ def test_a_second_signal_does_not_wait() -> None:
 def test_a_stop_request_is_made_once() -> None:
     request = StopRequest()
     with pytest.raises(KeyboardInterrupt), request.listening():
-        assert not request()
+        assert not request.is_made
         send(signal.SIGINT)
-        assert request()
+        assert request.is_made
         send(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 

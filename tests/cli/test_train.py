@@ -48,11 +48,11 @@ def test_a_run_from_end_to_end(run: Run, photos: Path) -> None:
     run("train", photos, *TINY, "--steps", "2")
     assert (run.code, run.out) == (0, "run/model.safetensors\n")
     first, second, third, *_, last, waiting = run.err.splitlines()
-    assert first == "reading the pictures in photos"
-    assert second == "3 pictures, 0.0 megapixels: 1 held out"
-    assert third == "training for 2 steps with 1 crops of 16x16 pixels per step, kept in run"
-    assert waiting.endswith("% of the time was spent waiting for data")
-    assert last.startswith("step 2: loss ") and "/255, over bicubic " in last
+    assert first == "reading pictures from photos"
+    assert second == "3 pictures, 0.0 megapixels, 1 for validation"
+    assert third == "training run for 2 steps; crops per step: 1 of 16x16 pixels"
+    assert waiting.endswith("% of the time spent waiting for data")
+    assert last.startswith("step 2: loss ") and "/255, gain over bicubic " in last
     assert " dB at x2, " in last and last.endswith(" dB at x4")
     assert files("run") == [
         "config.toml",
@@ -86,24 +86,24 @@ def test_json_is_one_object(run: Run, photos: Path) -> None:
 def test_the_same_command_goes_on_or_leaves_a_finished_run_alone(run: Run, photos: Path) -> None:
     run("train", photos, *TINY, "--steps", "1")
     run("train", photos, *TINY, "--steps", "3")
-    assert run.code == 0 and "\ngoing on in run after 1 steps and 0.0 minutes, up to 3" in run.err
+    assert run.code == 0 and "\nresuming run at step 1 (0.0 minutes), until 3 steps" in run.err
     before = load_checkpoint("run/model.safetensors")
     run("train", photos, *TINY, "--steps", "3")
-    assert run.code == 0 and "\nrun is finished after 3 steps and 0.0 minutes: a longer" in run.err
-    assert "step 3: over bicubic" in run.err
+    assert run.code == 0 and "\nrun is complete at step 3 (0.0 minutes): give more" in run.err
+    assert "step 3: gain over bicubic" in run.err
     assert load_checkpoint("run/model.safetensors").facts == before.facts
 
 
 def test_the_length_of_a_run_is_told_after_its_first_steps(run: Run, photos: Path) -> None:
     run("train", photos, *TINY, "--steps", "21")
-    assert re.search(r"\n\d+ ms per step: about 1 more steps in 0:00:01\n", run.err)
+    assert re.search(r"\n\d+ ms per step: about 1 more steps, 0:00:01 left\n", run.err)
 
 
 @pytest.mark.parametrize(
     ("spread", "found"),
     [
-        (0.0, r"a diversity of 0\.00 and an effective rank of 1\.0 of 16 at step 1:"),
-        (0.5, r"a diversity of 0\.[1-4]\d and an effective rank of \d+\.\d of 16 at step 1:"),
+        (0.0, r"diversity 0\.00, effective rank 1\.0 of 16\n"),
+        (0.5, r"diversity 0\.[1-4]\d, effective rank \d+\.\d of 16\n"),
     ],
 )
 def test_lps_that_are_alike_are_warned_of_once(
@@ -116,7 +116,7 @@ def test_lps_that_are_alike_are_warned_of_once(
     arguments = [*TINY, "--steps", "3", "--set", "network.content=none"]
     run("train", photos, *arguments, "--init", "alike.safetensors")
     assert run.code == 0
-    assert len(re.findall(f"warning: the LPs have {found}", run.err)) == 1
+    assert len(re.findall(f"warning: step 1: the LPs have become too similar: {found}", run.err)) == 1
 
 
 def test_a_run_in_calls_of_limited_time_ends_at_rate_zero(run: Run, photos: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_call_may_end_before_its_first_step(run: Run, photos: Path) -> None:
 def test_a_single_picture_is_also_measured_with(run: Run, photos: Path) -> None:
     run("train", photos / "deep", *TINY, "--steps", "1", "--json")
     assert run.code == 0
-    assert "\n1 picture, 0.0 megapixels: it is also measured with\n" in run.err
+    assert "\n1 picture, 0.0 megapixels, also used for validation\n" in run.err
     assert (run.records[0]["n_training"], run.records[0]["n_held_out"]) == (1, 1)
 
 
@@ -157,9 +157,9 @@ def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
         Image.new("RGB", (50, 15)).save(photos / name)
     run("train", photos, *TINY, "--steps", "1")
     assert run.code == 0
-    assert run.err.count("left out: photos/broken") == 10
-    assert "\nleft out: 2 more that cannot be read\n" in run.err
-    assert "\nleft out: photos/e\\n.png and 1 more, too small for crops of 16 pixels\n" in run.err
+    assert run.err.count("skipped: photos/broken") == 10
+    assert "\nskipped: 2 more unreadable files\n" in run.err
+    assert "\nskipped: photos/e\\n.png and 1 more: smaller than a crop of 16 pixels\n" in run.err
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
         (["photos", "--minutes", "-1"], 2, "minutes is -1.0"),
         (["photos", "--minutes", "nan"], 2, "minutes is nan"),
         (["photos", "--minutes", "abc"], 2, "--minutes"),
-        (["photos", "--minutes", "1", "--steps", "1"], 2, "--minutes and --steps together"),
+        (["photos", "--minutes", "1", "--steps", "1"], 2, "--minutes and --steps cannot be combined"),
         (["photos", "--stop-after", "nan"], 2, "--stop-after is nan: give a number above 0"),
         (["photos", "--steps", "0"], 2, "steps is 0: give 1 or more"),
         (["photos", "--batch", "0"], 2, "batch is 0: give 1 or more"),
@@ -288,14 +288,14 @@ def test_a_signal_saves_the_run_and_the_same_command_goes_on(
     ) as process:
         assert process.stderr and process.stdout
         said = ""
-        while "kept in run" not in said:
+        while "training run for" not in said:
             said = process.stderr.readline()
             assert said, "it ended"
         process.send_signal(number)
         out, err = process.stdout.read(), process.stderr.read()
     assert (process.returncode, out) == (130, "run/model.safetensors\n")
-    assert "stopping: the run is saved and measured" in err and "Traceback" not in err
-    assert "the same command with --run run goes on from there" in err
+    assert "stopping: saving and validating the run" in err and "Traceback" not in err
+    assert "repeat with --run run to resume" in err
     steps = load_checkpoint("run/model.safetensors").facts["steps"]
     assert 0 <= steps < 100_000
     run("train", photos, *TINY, "--steps", str(steps + 1), "--json")
