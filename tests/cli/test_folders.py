@@ -34,7 +34,10 @@ def test_an_output_of_another_size_is_not_taken_for_done(run: Run, core: Core) -
     picture("in/a.png")
     run("upscale", "in", "out", "--scale", "2")
     run("upscale", "in", "out", "--scale", "3")
-    assert run.code == 1 and "out/a.png already exists with 12x8 pixels, not 18x12: add --overwrite" in run.err
+    assert (
+        run.code == 1
+        and "out/a.png already exists with 12x8 pixels, not 18x12: add --overwrite" in run.err
+    )
     assert run("upscale", "in", "out", "--scale", "3", "--overwrite").code == 0
     assert size("out/a.png") == (18, 12)
 

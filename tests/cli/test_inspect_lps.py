@@ -133,8 +133,8 @@ def test_a_picture_is_measured_and_drawn(
         (["unsaved"], 1, "unsaved: no checkpoint yet: wait for the run's first save"),
         (["tiny.safetensors", "--image", "notes.txt"], 1, "notes.txt"),
         (["tiny.safetensors", "--image", "missing.png"], 1, "missing.png"),
-        (["tiny.safetensors", "--plot", "page.txt"], 1, "page.txt has '.txt', which is no output"),
-        (["tiny.safetensors", "--plot", "nowhere/page.png"], 1, "there is no folder nowhere"),
+        (["tiny.safetensors", "--plot", "page.txt"], 1, "page.txt: '.txt' is not an output format"),
+        (["tiny.safetensors", "--plot", "nowhere/page.png"], 1, "folder nowhere does not exist"),
     ],
 )
 def test_refusals(

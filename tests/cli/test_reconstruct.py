@@ -134,7 +134,7 @@ def test_what_exists_is_kept(run: Run, photo: Path) -> None:
         (["p.png", "--scale", "0.5"], 2, "ginr enlarges"),
         (["p.png", "--quantize", "4"], 2, "8"),
         (["p.png", "--save-field", "f.npz"], 2, "name a .safetensors file"),
-        (["p.png", "--save-field", "none/f.safetensors"], 1, "there is no folder"),
+        (["p.png", "--save-field", "none/f.safetensors"], 1, "folder none does not exist"),
         (["p.png", "p.png"], 1, "both input and output"),
         (["p.png", "o.xyz"], 1, ".xyz"),
         (["none.png"], 1, "none.png"),

@@ -21,7 +21,10 @@ from .support import Core, Run, files, picture, png
         (["a.png", "--scale", "1e9"], "scale '1e9' is too large: ginr enlarges, from 1 to 30"),
         (["a.png", "--scale", "0.5"], "scale '0.5' would shrink"),
         (["a.png", "--size", "0x"], "size '0x'"),
-        (["a.png", "--scale", "2", "--size", "9x"], "--scale and --size cannot be combined: give only one"),
+        (
+            ["a.png", "--scale", "2", "--size", "9x"],
+            "--scale and --size cannot be combined: give only one",
+        ),
         (["a.png", "--print", "9x9cm", "--size", "9x"], "--size and --print cannot be combined"),
         (["a.png", "--print", "9x9cm", "--scale", "2"], "--scale and --print cannot be combined"),
         (["a.png", "--print", "9cm"], "print '9cm' is not a size on paper: write 30x20cm"),
@@ -32,9 +35,15 @@ from .support import Core, Run, files, picture, png
         (["a.png", "--box", "1,1,2"], "box '1,1,2' is not four numbers: write 100,50,640,480"),
         (["a.png", "--box", "1,1,2,0"], "box '1,1,2,0' is empty"),
         (["a.png", "--format", "exe"], "--format exe cannot be written: use one of"),
-        (["a.png", "b.png", "--format", "jpg"], "--format cannot be combined with the file name b.png"),
+        (
+            ["a.png", "b.png", "--format", "jpg"],
+            "--format cannot be combined with the file name b.png",
+        ),
         (["a.png", "out"], "out has no suffix: write out.png for a picture, out/ for a folder"),
-        (["a.png", "folder", "-o", "b.png"], "b.png is a single file, but there are several inputs"),
+        (
+            ["a.png", "folder", "-o", "b.png"],
+            "b.png is a single file, but there are several inputs",
+        ),
         (["folder", "b.png"], "b.png is a single file, but there are several inputs"),
         (["a.png", "--tile", "-1"], "--tile"),
         (["a.png", "-o", "new/", "--device", "cuda:7"], "--device: device 'cuda:7': 1 CUDA"),
@@ -107,7 +116,7 @@ def test_places_that_are_no_files(run: Run, core: Core) -> None:
         (["pipe.png"], "pipe.png is not a regular file"),
         (["a.png/b.png"], "a.png/b.png cannot be opened (Not a directory): check the name"),
         ([long], f"{long} cannot be opened (File name too long): check the name"),
-        (["a.png", long], f"{long} cannot be a file (File name too long): change the name"),
+        (["a.png", long], f"{long} is not a valid name (File name too long): change it"),
         (["a.png", "pipe.png", "--overwrite"], "pipe.png is not a regular file: choose another"),
     ):
         run("upscale", *arguments)
@@ -134,9 +143,9 @@ def test_an_empty_folder(run: Run, core: Core) -> None:
 def test_an_unknown_suffix_and_a_missing_folder(run: Run, core: Core) -> None:
     picture("a.png")
     run("upscale", "a.png", "b.xyz")
-    assert run.code == 1 and "b.xyz has '.xyz'" in run.err
+    assert run.code == 1 and "b.xyz: '.xyz' is not" in run.err
     run("upscale", "a.png", "no/b.png")
-    assert run.code == 1 and "there is no folder no" in run.err
+    assert run.code == 1 and "folder no does not exist" in run.err
     assert core.calls == []
 
 
@@ -146,7 +155,7 @@ def test_a_read_only_folder(run: Run, core: Core, here: Path) -> None:
     Path("locked").chmod(0o555)
     run("upscale", "locked/a.png")
     Path("locked").chmod(0o755)
-    assert run.code == 1 and "may not be written" in run.err and core.calls == []
+    assert run.code == 1 and "is not writable" in run.err and core.calls == []
 
 
 def test_a_checkpoint_that_is_none(run: Run, core: Core) -> None:

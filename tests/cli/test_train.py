@@ -116,7 +116,9 @@ def test_lps_that_are_alike_are_warned_of_once(
     arguments = [*TINY, "--steps", "3", "--set", "network.content=none"]
     run("train", photos, *arguments, "--init", "alike.safetensors")
     assert run.code == 0
-    assert len(re.findall(f"warning: step 1: the LPs have become too similar: {found}", run.err)) == 1
+    assert (
+        len(re.findall(f"warning: step 1: the LPs have become too similar: {found}", run.err)) == 1
+    )
 
 
 def test_a_run_in_calls_of_limited_time_ends_at_rate_zero(run: Run, photos: Path) -> None:
@@ -169,7 +171,11 @@ def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
         (["photos", "--minutes", "-1"], 2, "minutes is -1.0"),
         (["photos", "--minutes", "nan"], 2, "minutes is nan"),
         (["photos", "--minutes", "abc"], 2, "--minutes"),
-        (["photos", "--minutes", "1", "--steps", "1"], 2, "--minutes and --steps cannot be combined"),
+        (
+            ["photos", "--minutes", "1", "--steps", "1"],
+            2,
+            "--minutes and --steps cannot be combined",
+        ),
         (["photos", "--stop-after", "nan"], 2, "--stop-after is nan: give a number above 0"),
         (["photos", "--steps", "0"], 2, "steps is 0: give 1 or more"),
         (["photos", "--batch", "0"], 2, "batch is 0: give 1 or more"),

@@ -66,7 +66,10 @@ def test_canvases(
         (["--perspective", PAGE, "--rotate", "3"], "--map cannot be combined with"),
         (["--map", "m.npy", "--scale", "2"], "--map cannot be combined with"),
         (["--map", "m.npy", "--keep-size"], "--map cannot be combined with"),
-        (["--rotate", "3", "--scale", "2", "--size", "9x"], "--scale and --size cannot be combined"),
+        (
+            ["--rotate", "3", "--scale", "2", "--size", "9x"],
+            "--scale and --size cannot be combined",
+        ),
         (["--rotate", "3", "--scale", "0"], "scale '0' is not a positive number"),
         (["--rotate", "3", "--device", "cuda:7"], "--device: device 'cuda:7'"),
     ],
@@ -83,8 +86,8 @@ def test_wrong_usage(run: Run, asked: list[dict[str, Any]], options: list[str], 
     [
         (["missing.png", "--rotate", "3"], "missing.png does not exist"),
         (["a.png", "a.png", "--rotate", "3", "--overwrite"], "a.png is both input and output"),
-        (["a.png", "b.xyz", "--rotate", "3"], "b.xyz has '.xyz', which is no output format"),
-        (["a.png", "no/b.png", "--rotate", "3"], "there is no folder no"),
+        (["a.png", "b.xyz", "--rotate", "3"], "b.xyz: '.xyz' is not an output format"),
+        (["a.png", "no/b.png", "--rotate", "3"], "folder no does not exist"),
         (["a.png", "--map", "missing.npy"], "missing.npy cannot be read"),
         (["a.png", "--map", "a.png"], "a.png is no array of numbers"),
         (["a.png", "--perspective", "1,1 1,1 6,4 0,3"], "no convex quadrilateral"),
@@ -114,7 +117,7 @@ def test_a_format_without_alpha_is_told_of(run: Run, asked: list[dict[str, Any]]
     picture("a.jpg")
     run("warp", "a.jpg", "--rotate", "3", "--json")
     (record,) = run.records
-    assert record["notes"] == ["alpha (composited on white)"]
+    assert record["notes"] == ["JPEG has no transparency: placed on white"]
     assert (record["output"], record["checkpoint"]) == ("a_warped.jpg", "small")
     assert read_picture(Path("a_warped.jpg")).samples.mean() > 185
 

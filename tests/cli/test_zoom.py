@@ -79,9 +79,9 @@ def test_wrong_usage(run: Run, shot: list[dict[str, Any]], options: list[str], w
     [
         (["missing.png", "-o", "film"], "missing.png does not exist"),
         (["a.png", "-o", "a.png"], "a.png is both input and output"),
-        (["a.png", "-o", "film.avi"], "film.avi has '.avi', which is no film"),
-        (["a.png", "-o", "no/film.gif"], "there is no folder no"),
-        (["a.png", "-o", "film.mp4", "--size", "31x17"], "31x17 has odd sides: MP4"),
+        (["a.png", "-o", "film.avi"], "film.avi: '.avi' is not a video format"),
+        (["a.png", "-o", "no/film.gif"], "folder no does not exist"),
+        (["a.png", "-o", "film.mp4", "--size", "31x17"], "MP4 needs even sides, not 31x17"),
         (["a.png", "-o", "film", "--to", "100,80,40,30"], "reaches outside the picture"),
         (["a.png", "-o", "film", "--size", "4000x3000"], "would be enlarged x33.33"),
     ],

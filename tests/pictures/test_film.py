@@ -48,7 +48,7 @@ def test_animations(tmp_path: Path, name: str, channels: int, dtype: type, toler
         assert film.info["duration"] == 50
         held = np.asarray(film.convert("RGB")).astype(float)
     level = frames[3][..., :1].astype(float) * 255 / np.iinfo(dtype).max
-    if channels == 4:  # composited on white
+    if channels == 4:  # placed on white
         level = 255 - (255 - level) * level / 255
     assert np.abs(held - level).mean() < tolerance / 4 and [p.name for p in tmp_path.iterdir()] == [
         name
@@ -87,10 +87,10 @@ def test_a_folder_keeps_what_a_picture_keeps(tmp_path: Path) -> None:
     picture = read_picture(path / "frame_00002.png")
     np.testing.assert_array_equal(picture.samples, frames[1])
     assert picture.text == (("note", "kept"),)
-    with pytest.raises(PictureError, match="film holds frames already"):
+    with pytest.raises(PictureError, match="film already contains frames"):
         check_film(path, 36, 48, 3, overwrite=False)
     (path / "mine.txt").touch()
-    with pytest.raises(PictureError, match=r"film holds mine.txt too"):
+    with pytest.raises(PictureError, match=r"film contains other files, such as mine.txt"):
         check_film(path, 36, 48, 3, overwrite=True)
 
 
@@ -108,14 +108,14 @@ def test_what_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.Mon
         (
             "a.avi",
             (36, 48),
-            "a.avi has '.avi', which is no film: use .mp4, .gif, .webp, or a folder",
+            "a.avi: '.avi' is not a video format: use .mp4, .gif, .webp, or a folder",
         ),
-        ("a.mp4", (35, 48), "a.mp4: 48x35 has odd sides: MP4 takes even ones"),
+        ("a.mp4", (35, 48), "a.mp4: MP4 needs even sides, not 48x35"),
         ("a.webp", (20_000, 8), "a.webp: 8x20000 is too large for WEBP"),
-        ("a.webp", (9000, 9000), "a.webp: 90 frames of 9000x9000 take 20.4 GiB of memory at once"),
+        ("a.webp", (9000, 9000), "a.webp: 90 frames of 9000x9000 need 20.4 GiB of memory"),
         ("there.gif", (36, 48), "there.gif already exists"),
-        ("no/a.gif", (36, 48), "there is no folder"),
-        ("no/film", (36, 48), "there is no folder"),
+        ("no/a.gif", (36, 48), "does not exist: create it first"),
+        ("no/film", (36, 48), "does not exist: create it first"),
     ):
         with pytest.raises(PictureError, match=words):
             check_film(tmp_path / name, *size, 90, overwrite=False)

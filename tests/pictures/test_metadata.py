@@ -33,7 +33,7 @@ def test_metadata_is_carried(tmp_path, suffix, depth, order):
     samples = random_samples(30, 40, 3, depth)
     picture = Picture(samples, SRGB, exif_block(order=order), XMP, (300.0, 150.0))
     lost = losses(picture, path)
-    assert ("resolution (dpi)" in lost) == (suffix in (".webp", ".avif"))
+    assert any("resolution (dpi)" in phrase for phrase in lost) == (suffix in (".webp", ".avif"))
     write_picture(picture, path)
     again = read_picture(path)
     assert again.icc == SRGB
@@ -68,12 +68,12 @@ def test_libvips_reads_what_is_written(tmp_path, suffix):
 def test_bmp_says_what_it_leaves_out(tmp_path):
     picture = Picture(random_samples(4, 4, 4, 16), SRGB, exif_block(), XMP, text=(("a", "b"),))
     assert losses(picture, tmp_path / "a.bmp") == [
-        "alpha (composited on white)",
-        "16-bit samples (rounded to 8 bit)",
-        "ICC profile",
-        "EXIF",
-        "XMP",
-        "1 PNG text chunk(s)",
+        "BMP has no transparency: placed on white",
+        "BMP has 8 bits per sample: rounded from 16",
+        "ICC profile dropped: BMP has no metadata",
+        "EXIF dropped: BMP has no metadata",
+        "XMP dropped: BMP has no metadata",
+        "1 PNG text chunk(s) dropped",
     ]
     write_picture(picture, tmp_path / "a.bmp")
 
@@ -81,7 +81,7 @@ def test_bmp_says_what_it_leaves_out(tmp_path):
 def test_blocks_too_large_for_jpeg_are_lost_and_said(tmp_path):
     picture = Picture(random_samples(4, 4, 3), xmp=XMP + b" " * 70_000)
     (phrase,) = losses(picture, tmp_path / "a.jpg")
-    assert phrase.startswith("XMP (") and "JPEG holds 64 KB" in phrase
+    assert phrase.startswith("XMP dropped: ") and "JPEG holds 64 KB" in phrase
     write_picture(picture, tmp_path / "a.jpg")
     assert read_picture(tmp_path / "a.jpg").xmp is None
     write_picture(picture, tmp_path / "a.png")
@@ -102,7 +102,7 @@ def test_a_grey_profile_does_not_go_where_grey_becomes_rgb(tmp_path):
     picture = Picture(random_samples(4, 4, 1), icc=PROFILE_OF_GREY)
     assert losses(picture, tmp_path / "a.png") == []
     assert losses(picture, tmp_path / "a.webp") == [
-        "ICC profile (a grey profile, and WEBP stores RGB)"
+        "ICC profile dropped: WEBP stores RGB, and this is a grey profile"
     ]
     write_picture(picture, tmp_path / "a.webp")
     assert read_picture(tmp_path / "a.webp").icc is None
@@ -148,7 +148,7 @@ def test_a_damaged_exif_block_is_left_out_and_said(tmp_path, damage):
     picture = read_picture(path)
     np.testing.assert_array_equal(picture.samples, samples)
     assert picture.exif is None
-    assert picture.notes == (("its EXIF block is damaged and left out",) if damage else ())
+    assert picture.notes == (("damaged EXIF block dropped",) if damage else ())
 
 
 def test_a_resolution_within_exif_is_no_loss(tmp_path):
@@ -158,7 +158,7 @@ def test_a_resolution_within_exif_is_no_loss(tmp_path):
     with_dpi = Picture(samples, exif=exif.tobytes()[6:], dpi=(300.0, 300.0))
     assert losses(with_dpi, tmp_path / "a.webp") == []
     damaged = Picture(samples, exif=b"garbage!", dpi=(300.0, 300.0))
-    assert losses(damaged, tmp_path / "a.webp") == ["resolution (dpi)"]
+    assert losses(damaged, tmp_path / "a.webp") == ["resolution (dpi) dropped: WEBP has none"]
 
 
 def test_png_text_is_carried(tmp_path):
@@ -174,7 +174,7 @@ def test_an_incredible_resolution_is_left_out_and_said(tmp_path):
     wild = png_chunk(b"pHYs", struct.pack(">IIB", 2**32 - 1, 1, 1))
     (tmp_path / "a.png").write_bytes(png_file(random_samples(4, 4, 1), 0, 8, wild))
     picture = read_picture(tmp_path / "a.png")
-    assert picture.dpi is None and "not credible" in " ".join(picture.notes)
+    assert picture.dpi is None and "implausible" in " ".join(picture.notes)
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
@@ -184,7 +184,7 @@ def test_damaged_16_bit_samples_are_refused(tmp_path, suffix):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(PictureError, match="damaged or cut short"):
+    with pytest.raises(PictureError, match="damaged or incomplete"):
         read_picture(path)
 
 

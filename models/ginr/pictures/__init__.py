@@ -1,8 +1,8 @@
-"""Pictures: files to samples and back, with alpha, depth, orientation and metadata kept.
+"""Pictures: files to samples and back, keeping alpha, depth, orientation and metadata.
 
 Samples are integers with straight alpha; the network sees `Picture.pixels`, float32 in [0, 1] with
-the colour premultiplied, and `quantize` is the way back. Every loss is said: in `Picture.notes`
-when reading, by `losses` before writing. This module does not load torch.
+premultiplied colour, and `quantize` converts back. All losses are reported: in `Picture.notes`
+when reading, by `losses` before writing.
 """
 
 import struct
@@ -36,16 +36,16 @@ __all__ = [
 
 
 def at_dpi(picture: Picture, dpi: float) -> Picture:
-    """The same picture, stating a resolution of `dpi` dots per inch, in its EXIF block too."""
+    """The same picture with a resolution of `dpi` dots per inch, also in its EXIF block."""
     exif = picture.exif
     if exif is not None:
-        with suppress(ValueError, LookupError, struct.error):  # writing says that it is damaged
+        with suppress(ValueError, LookupError, struct.error):  # writing reports that it is damaged
             exif = exif_at_dpi(exif, dpi)
     return replace(picture, dpi=(dpi, dpi), exif=exif)
 
 
 def codecs() -> dict[str, str]:
-    """What each format can do here, and by which library's version."""
+    """What each format supports here, and the library versions."""
     import PIL
     from PIL import features
 
@@ -60,12 +60,12 @@ def codecs() -> dict[str, str]:
     table = {}
     for format in FORMATS:
         if not WRITABLE.intersection(format.suffixes):
-            table[format.name] = "not in this Pillow"
+            table[format.name] = "not supported by this Pillow"
             continue
         library = libraries.get(format.name)
         version = features.version(library) if library is not None else None
         abilities = "read, write, 8 and 16 bit" if format.has_depth_16 else "read, write, 8 bit"
         by = [pillow + (f" with {library} {version}" if version else "")] * (format.name != "TIFF")
         table[format.name] = f"{abilities} ({', '.join(by + [vips] * format.has_depth_16)})"
-    table["GIF"] = f"read the first frame, 8 bit ({pillow})"
+    table["GIF"] = f"read (first frame), 8 bit ({pillow})"
     return table

@@ -1,4 +1,4 @@
-"""Frames into films: MP4 by FFmpeg, GIF and WebP by Pillow, or a folder of numbered PNG pictures."""
+"""Write frames as a video: MP4 by FFmpeg, GIF and WebP by Pillow, or a folder of PNG files."""
 
 import contextlib
 import os
@@ -30,16 +30,16 @@ _FORMATS = {
     ".webp": Format("WEBP", (".webp",), 16_383, has_alpha=False, has_metadata=False),
 }
 _FRAME = re.compile(r"frame_\d+\.png")
-MAX_HELD = 4 << 30  # bytes of frames that Pillow may have to hold for a WebP
+MAX_HELD = 4 << 30  # bytes of frames: Pillow holds all of a WebP
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a film of this name is a folder of pictures: it has no suffix, or is a folder."""
+    """Whether frames go into a folder: the path has no suffix, or is a folder."""
     return not path.suffix or path.is_dir()
 
 
 def check_film(path: Path, height: int, width: int, n_frames: int, *, overwrite: bool) -> None:
-    """Raises PictureError when a film could not be written to the path, before any work."""
+    """Raises PictureError if a video could not be written to the path."""
     name = printable(path)
     if is_folder(path):
         _check_folder(path, overwrite)
@@ -48,17 +48,19 @@ def check_film(path: Path, height: int, width: int, n_frames: int, *, overwrite:
     if format is None:
         known = ", ".join(_FORMATS)
         raise PictureError(
-            f"{name} has {path.suffix!r}, which is no film: use {known}, or a folder for PNG frames"
+            f"{name}: {path.suffix!r} is not a video format: use {known}, or a folder for PNG frames"
         )
     check_size(name, format, height, width, 0, "use a smaller size")
     if format.name == "MP4":
         if height % 2 or width % 2:
-            raise PictureError(f"{name}: {width}x{height} has odd sides: MP4 takes even ones")
+            raise PictureError(
+                f"{name}: MP4 needs even sides, not {width}x{height}: choose another size"
+            )
         _ffmpeg()
     if format.name == "WEBP" and (n_bytes := height * width * 3 * n_frames) > MAX_HELD:
         raise PictureError(
-            f"{name}: {n_frames} frames of {width}x{height} take {n_bytes / 2**30:.1f} GiB of memory "
-            "at once: use .mp4, a smaller size or fewer frames"
+            f"{name}: {n_frames} frames of {width}x{height} need {n_bytes / 2**30:.1f} GiB of "
+            "memory: use .mp4, a smaller size or fewer frames"
         )
     check_place(path, overwrite)
 
@@ -66,10 +68,10 @@ def check_film(path: Path, height: int, width: int, n_frames: int, *, overwrite:
 def write_film(
     frames: Iterable[Samples], like: Picture, path: Path, *, fps: float, overwrite: bool = False
 ) -> None:
-    """Writes frames (H', W', C) as they come, the whole or nothing; raises PictureError.
+    """Writes frames (H', W', C) as they come, all or nothing; raises PictureError.
 
-    `like` gives channels, depth and metadata, which a folder of PNG pictures keeps; a film holds
-    RGB of 8 bits, its transparency composited on white.
+    `like` gives channels, depth and metadata, which PNG frames keep; videos are 8-bit RGB, with
+    transparency placed on white.
     """
     if is_folder(path):
         _write_folder(frames, like, path, overwrite)
@@ -89,7 +91,7 @@ def _rgb(frame: Samples, like: Picture, format: Format) -> Samples:
 
 
 def _ffmpeg() -> str:
-    """The program, from imageio-ffmpeg: it brings one, or takes that of IMAGEIO_FFMPEG_EXE."""
+    """The program of imageio-ffmpeg, or that of IMAGEIO_FFMPEG_EXE."""
     try:
         import imageio_ffmpeg
 
@@ -108,30 +110,18 @@ def _write_mp4(frames: Iterator[Samples], file: BinaryIO, fps: float) -> None:
     colours = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"]
     colours += ["-color_primaries", "bt709", "-color_trc", "bt709"]
     codec = ["-c:v", "libx264", "-crf", "16", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    command = [_ffmpeg(), "-v", "error", "-y", *source, "-i", "-", *colours, *codec, "-f", "mp4"]
     process = subprocess.Popen(
-        [
-            _ffmpeg(),
-            "-v",
-            "error",
-            "-y",
-            *source,
-            "-i",
-            "-",
-            *colours,
-            *codec,
-            "-f",
-            "mp4",
-            file.name,
-        ],
+        [*command, file.name],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl+C is for us: we end it
+        start_new_session=True,  # so that Ctrl+C reaches only this process
     )
     assert process.stdin and process.stderr
     with process:
         try:
-            with contextlib.suppress(BrokenPipeError):  # it has said why
+            with contextlib.suppress(BrokenPipeError):  # its message is read below
                 for frame in chain([first], frames):
                     process.stdin.write(frame.data)
                 process.stdin.close()
@@ -169,15 +159,17 @@ def _check_folder(path: Path, overwrite: bool) -> None:
         return
     others = [entry.name for entry in path.iterdir() if not _FRAME.fullmatch(entry.name)]
     if others:
-        raise PictureError(f"{name} holds {others[0]} too: choose a new or empty folder")
+        raise PictureError(
+            f"{name} contains other files, such as {others[0]}: choose a new or empty folder"
+        )
     if not overwrite and any(path.iterdir()):
-        raise PictureError(f"{name} holds frames already: choose another or allow overwriting")
+        raise PictureError(f"{name} already contains frames: add --overwrite to replace them")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PictureError(f"{name}: the folder above it may not be written to: choose another")
+        raise PictureError(f"{name}: its parent folder is not writable: choose another")
 
 
 def _write_folder(frames: Iterable[Samples], like: Picture, path: Path, overwrite: bool) -> None:
-    """Into a hidden folder beside it, which then takes its name."""
+    """Writes frames into a hidden folder, which is renamed when complete."""
     target = Path(os.path.realpath(path))
     token = secrets.token_hex(8)
     temporary, former = (target.with_name(f".ginr-{token}.{end}") for end in ("part", "old"))
@@ -186,7 +178,7 @@ def _write_folder(frames: Iterable[Samples], like: Picture, path: Path, overwrit
         for number, frame in enumerate(frames, 1):
             picture = replace(like, samples=frame)
             write_picture(picture, temporary / f"frame_{number:05}.png")
-        _check_folder(path, overwrite)  # the work took time
+        _check_folder(path, overwrite)  # again: the work took time
         if target.is_dir():
             target.rename(former)
         temporary.rename(target)

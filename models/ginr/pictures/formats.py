@@ -1,4 +1,4 @@
-"""What each output format can hold, and whether a picture can go to a path at all."""
+"""What each output format can hold, and whether a picture can be written to a path."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ class Format:
     max_side: int
     max_pixels: int | None = None
     max_bytes: int | None = None
-    """Limit on the file, checked against the samples uncompressed."""
+    """Limit on the file, compared with the size of the samples."""
     has_alpha: bool = True
     has_depth_16: bool = False
     has_grey: bool = True
@@ -27,57 +27,25 @@ class Format:
     """ICC profile, EXIF and XMP."""
     has_dpi: bool = True
     quality: int | None = None
-    """Default quality, 1 to 100; None where the format is lossless or is so by default."""
-    takes_quality: bool = False
+    """Default quality, 1 to 100; 0: lossless by default; None: always lossless."""
     pixel_bytes: int | None = None
-    """Memory that the encoder takes per pixel besides the samples, as measured; None for one that
-    needs only the rows at hand."""
+    """Memory of the encoder per pixel besides the samples, as measured; None: rows at a time."""
 
 
 FORMATS = (
     # PNG allows 2^31 - 1, but most readers stop at a million.
     Format("PNG", (".png",), 1_000_000, has_depth_16=True),
     # libjpeg refuses more than 65500, though the format allows 65535.
-    Format(
-        "JPEG",
-        (".jpg", ".jpeg"),
-        65_500,
-        has_alpha=False,
-        quality=95,
-        takes_quality=True,
-        pixel_bytes=7,
-    ),
-    Format(
-        "WEBP",
-        (".webp",),
-        16_383,
-        has_grey=False,
-        has_dpi=False,
-        takes_quality=True,
-        pixel_bytes=23,
-    ),
+    Format("JPEG", (".jpg", ".jpeg"), 65_500, has_alpha=False, quality=95, pixel_bytes=7),
+    Format("WEBP", (".webp",), 16_383, has_grey=False, has_dpi=False, quality=0, pixel_bytes=23),
     Format("TIFF", (".tif", ".tiff"), 2**31 - 1, has_depth_16=True),
     Format(
-        "BMP",
-        (".bmp",),
-        2**31 - 1,
-        max_bytes=2**32 - 2**10,
-        has_alpha=False,
-        has_metadata=False,
+        "BMP", (".bmp",), 2**31 - 1, max_bytes=2**32 - 2**10, has_alpha=False, has_metadata=False,
         pixel_bytes=7,
     ),
-    # libavif decodes no more than 32768 a side and 2^28 in all, unless told to.
-    Format(
-        "AVIF",
-        (".avif",),
-        32_768,
-        2**28,
-        has_dpi=False,
-        quality=90,
-        takes_quality=True,
-        pixel_bytes=43,
-    ),
-)
+    # libavif decodes no more than 32768 a side and 2^28 in all by default.
+    Format("AVIF", (".avif",), 32_768, 2**28, has_dpi=False, quality=90, pixel_bytes=43),
+)  # fmt: skip
 
 _BY_SUFFIX = {
     suffix: format
@@ -92,14 +60,13 @@ _JPEG_BLOCK = 65_500  # bytes of EXIF or XMP one JPEG marker holds, less its pre
 
 
 def output_format(path: Path) -> Format:
-    """The format a path's suffix names; raises PictureError when it names none."""
+    """The format of a path's suffix; raises PictureError for an unknown one."""
     format = _BY_SUFFIX.get(path.suffix.lower())
     if format is None:
-        known = ", ".join(sorted(WRITABLE))
-        suffix = repr(path.suffix) if path.suffix else "no suffix"
-        raise PictureError(
-            f"{printable(path)} has {suffix}, which is no output format: use {known}"
-        )
+        name, known = printable(path), ", ".join(sorted(WRITABLE))
+        if not path.suffix:
+            raise PictureError(f"{name} has no suffix: add one of {known}")
+        raise PictureError(f"{name}: {path.suffix!r} is not an output format: use {known}")
     return format
 
 
@@ -113,14 +80,13 @@ def check_target(
     channels: int = 3,
     depth: int = 8,
 ) -> None:
-    """Raises PictureError when a picture of this size could not be written to the path."""
+    """Raises PictureError if a picture of this size could not be written to the path."""
     format = output_format(path)
     name = printable(path)
-    if quality is not None and not (format.takes_quality and 1 <= quality <= 100):
-        hint = (
-            "give 1 to 100" if format.takes_quality else f"{format.name} is lossless, leave it out"
-        )
-        raise PictureError(f"{name}: quality {quality} cannot be used: {hint}")
+    if quality is not None and format.quality is None:
+        raise PictureError(f"{name}: quality {quality} does not apply: {format.name} is lossless")
+    if quality is not None and not 1 <= quality <= 100:
+        raise PictureError(f"{name}: quality {quality} is out of range: give 1 to 100")
     n_bytes = height * width * channels * (depth if format.has_depth_16 else 8) // 8
     other = "" if format.name == "PNG" else ".png or "
     check_size(name, format, height, width, n_bytes, f"use {other}a smaller size")
@@ -128,17 +94,15 @@ def check_target(
 
 
 def memory_needed(path: Path, height: int, width: int) -> int:
-    """Bytes that writing an 8-bit RGB picture takes at once; 0 where it is written as it is made."""
-    format = output_format(path)
-    if format.pixel_bytes is None:
-        return 0
-    return height * width * (3 + format.pixel_bytes)
+    """Bytes of memory for writing an 8-bit RGB picture; 0 if it is written row by row."""
+    pixel_bytes = output_format(path).pixel_bytes
+    return 0 if pixel_bytes is None else height * width * (3 + pixel_bytes)
 
 
 def check_size(
     name: str, format: Format, height: int, width: int, n_bytes: int, remedy: str
 ) -> None:
-    """Raises PictureError when the format cannot hold so many pixels or bytes of samples."""
+    """Raises PictureError if the format cannot hold so many pixels or bytes of samples."""
     if max(height, width) > format.max_side:
         limit = f"{format.max_side} pixels a side"
     elif format.max_pixels is not None and height * width > format.max_pixels:
@@ -153,6 +117,7 @@ def check_size(
 
 
 def check_place(path: Path, overwrite: bool) -> None:
+    """Raises PictureError if no file can be written to the path."""
     name, folder = printable(path), path.parent
     try:
         if path.is_dir():
@@ -163,25 +128,27 @@ def check_place(path: Path, overwrite: bool) -> None:
             if not overwrite:
                 raise PictureError(f"{name} already exists: add --overwrite to replace it")
             if not os.access(path, os.W_OK):
-                raise PictureError(f"{name} is read-only: change its permissions or the name")
+                raise PictureError(
+                    f"{name} is read-only: change its permissions, or choose another name"
+                )
         if not folder.is_dir():
-            raise PictureError(f"{name}: there is no folder {printable(folder)}: create it first")
+            raise PictureError(
+                f"{name}: folder {printable(folder)} does not exist: create it first"
+            )
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise PictureError(f"{name}: the folder may not be written to: choose another one")
+            raise PictureError(f"{name}: its folder is not writable: choose another")
     except OSError as error:
-        raise PictureError(
-            f"{name} cannot be a file ({error.strerror}): change the name"
-        ) from error
+        raise PictureError(f"{name} is not a valid name ({error.strerror}): change it") from error
 
 
 def losses(picture: Picture, path: Path) -> list[str]:
-    """What the format named by the path's suffix cannot hold of this picture, as phrases."""
+    """What the format of the path's suffix cannot hold of this picture, each as a phrase."""
     format = output_format(path)
     lost = []
     if not format.has_alpha and not picture.is_opaque:
-        lost.append("alpha (composited on white)")
+        lost.append(f"{format.name} has no transparency: placed on white")
     if not format.has_depth_16 and picture.depth == 16:
-        lost.append("16-bit samples (rounded to 8 bit)")
+        lost.append(f"{format.name} has 8 bits per sample: rounded from 16")
     for label, block in (
         ("ICC profile", picture.icc),
         ("EXIF", picture.exif),
@@ -189,11 +156,11 @@ def losses(picture: Picture, path: Path) -> list[str]:
     ):
         reason = None if block is None else unfit_reason(format, label, block)
         if reason is not None:
-            lost.append(label + reason)
+            lost.append(f"{label} dropped: {format.name} {reason}")
     if picture.dpi is not None and not format.has_dpi and not _exif_says_dpi(picture.exif):
-        lost.append("resolution (dpi)")
+        lost.append(f"resolution (dpi) dropped: {format.name} has none")
     if picture.text and format.name != "PNG":
-        lost.append(f"{len(picture.text)} PNG text chunk(s)")
+        lost.append(f"{len(picture.text)} PNG text chunk(s) dropped")
     return lost
 
 
@@ -202,11 +169,11 @@ def _exif_says_dpi(exif: bytes | None) -> bool:
 
 
 def unfit_reason(format: Format, label: str, block: bytes) -> str | None:
-    """Why a block does not go into a format, to follow its label; None when it does."""
+    """Why a format cannot hold a block, to follow its name; None if it can."""
     if not format.has_metadata:
-        return ""
+        return "has no metadata"
     if label == "ICC profile" and not format.has_grey and metadata.icc_space(block) == "GRAY":
-        return f" (a grey profile, and {format.name} stores RGB)"
+        return "stores RGB, and this is a grey profile"
     if label != "ICC profile" and format.name == "JPEG" and len(block) > _JPEG_BLOCK:
-        return f" ({len(block)} bytes, and JPEG holds 64 KB)"
+        return f"holds 64 KB, and this is {len(block)} bytes"
     return None

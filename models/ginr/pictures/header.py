@@ -1,4 +1,4 @@
-"""Picture files up to the samples: their header and metadata, and what is wrong with them."""
+"""Headers and metadata of picture files, and the errors of reading them."""
 
 import mmap
 import stat
@@ -17,17 +17,20 @@ from ginr.pictures import metadata
 from ginr.pictures.png import read_png_chunks
 
 MAX_PIXELS = 1_000_000_000
-"""Pixels a file may claim, by its header; more is taken for a decompression bomb."""
+"""Pixels that a header may claim; more counts as a decompression bomb."""
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "AVIF", "GIF")
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "YCbCr": 3, "CMYK": 3}
 _CHANNELS |= {"La": 2, "PA": 4, "RGBA": 4, "RGBa": 4}
-DAMAGED_EXIF = "its EXIF block is damaged and left out"
+DAMAGED_EXIF = "damaged EXIF block dropped"
+_IPTC = "IPTC block dropped"
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, LookupError, RuntimeError, struct.error)
+"""What decoders raise on damaged data, besides zlib.error."""
 
 
 @dataclass
 class OpenedFile:
-    """A file's header and metadata, its samples not yet decoded; sizes are as stored."""
+    """Header and metadata of a file, before decoding; sizes are as stored."""
 
     format: str
     height: int
@@ -35,7 +38,7 @@ class OpenedFile:
     channels: int
     depth: int
     turn: int = 1
-    """EXIF orientation still to be applied to the decoded samples."""
+    """EXIF orientation, to be applied to the decoded samples."""
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
@@ -43,61 +46,52 @@ class OpenedFile:
     text: tuple[tuple[str, str], ...] = ()
     notes: list[str] = field(default_factory=list)
     transparent: bytes | None = None
-    """tRNS chunk of a 16-bit PNG, whose alpha libvips gets wrong for grey."""
+    """tRNS chunk of a 16-bit PNG: libvips gets the alpha of grey wrong."""
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[BinaryIO, mmap.mmap]]:
-    """Opens a file and says in words what is wrong with it."""
+    """Opens a file; raises PictureError for whatever goes wrong in the block."""
     name = printable(path)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise PictureError(f"{name} is a folder, not a picture: name a file in it")
+            raise PictureError(f"{name} is a folder: name a file in it")
         if not stat.S_ISREG(mode):
             raise PictureError(f"{name} is not a regular file: save the picture to one first")
         with path.open("rb") as file:
             if path.stat().st_size == 0:
-                raise PictureError(f"{name} is empty (0 bytes): get a whole copy")
+                raise PictureError(f"{name} is empty (0 bytes): download or copy it again")
             with _unlimited_pillow():
                 yield file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise PictureError(f"{name} does not exist: check the name") from error
     except PermissionError as error:
-        raise PictureError(f"{name} may not be read: check its permissions") from error
+        raise PictureError(f"{name} cannot be read: check its permissions") from error
     except MemoryError as error:
         raise PictureError(
             f"{name} needs more memory than is free: close other programs"
         ) from error
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        LookupError,
-        RuntimeError,
-        struct.error,
-        zlib.error,
-    ) as error:  # all of them are what the decoders raise on damaged data
+    except (*_DAMAGE, zlib.error) as error:
         if isinstance(error, OSError) and error.filename is not None:  # the system, not a decoder
             raise PictureError(
                 f"{name} cannot be opened ({error.strerror}): check the name"
             ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(
-            f"{name} is damaged or cut short ({reason}): get a whole copy"
+            f"{name} is damaged or incomplete ({reason}): download or copy it again"
         ) from error
 
 
 _pillow_lock, _pillow_restore = threading.Lock(), ExitStack()
-_pillow_readers: list[int] = []  # one for each
+_pillow_readers: list[int] = []
 
 
 @contextmanager
 def _unlimited_pillow() -> Iterator[None]:
-    """Lifts Pillow's own size limit and mutes its warnings while any thread of ours reads.
+    """Lifts Pillow's size limit and mutes its warnings while a thread of ours reads.
 
-    Both are process-wide, so they are set by the first reader in and restored by the last one out.
+    Both are process-wide: the first reader sets them, the last one restores them.
     """
     from PIL import Image
 
@@ -117,6 +111,7 @@ def _unlimited_pillow() -> Iterator[None]:
 
 
 def open_header(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile:
+    """Reads the header and metadata of an open file."""
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         opened = _open_png(file)
     elif data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -125,11 +120,11 @@ def open_header(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile:
         opened = _open_with_pillow(path, file, data)
     n_pixels = opened.height * opened.width
     if n_pixels == 0:
-        raise ValueError(f"it claims {opened.width} x {opened.height} pixels")
+        raise ValueError(f"its header claims {opened.width}x{opened.height} pixels")
     if n_pixels > MAX_PIXELS:
         raise PictureError(
-            f"{printable(path)} claims {opened.width} x {opened.height} pixels, more than the"
-            f" {MAX_PIXELS / 1e9:g} gigapixel that is trusted: cut it into parts"
+            f"{printable(path)} claims {opened.width}x{opened.height} pixels, above the limit of"
+            f" {MAX_PIXELS / 1e9:g} gigapixel: split it into parts"
         )
     return opened
 
@@ -145,7 +140,7 @@ def _open_png(file: BinaryIO) -> OpenedFile:
     _add_exif(opened, chunks.exif)
     _note_frames(opened, chunks.n_frames)
     if not chunks.is_plain_srgb and chunks.icc is None:
-        opened.notes.append("its cICP or gamma chunk is not carried: colours are read as sRGB")
+        opened.notes.append("cICP or gamma chunk dropped: colours are read as sRGB")
     return opened
 
 
@@ -162,13 +157,13 @@ def _open_tiff(path: Path, data: mmap.mmap) -> OpenedFile:
     if kinds - {1, 4} or bits not in ({1}, {2}, {4}, {8}, {16}):
         kind = {2: "signed integer", 3: "floating point", 5: "complex"}.get(max(kinds), "integer")
         raise PictureError(
-            f"{printable(path)} holds {max(bits)}-bit {kind} samples:"
+            f"{printable(path)} has {max(bits)}-bit {kind} samples:"
             " convert it to unsigned 8 or 16 bit"
         )
     if photometric not in (0, 1, 2, 3, 5, 6):
         raise PictureError(
-            f"{printable(path)} stores colours another way than grey, RGB or CMYK (TIFF photometric"
-            f" {photometric}): convert it to RGB"
+            f"{printable(path)} is not grey, RGB or CMYK (TIFF photometric {photometric}):"
+            " convert it to RGB"
         )
     colours = {0: 1, 1: 1, 5: 4}.get(photometric, 3)
     stored_colours = 1 if photometric == 3 else colours
@@ -176,7 +171,7 @@ def _open_tiff(path: Path, data: mmap.mmap) -> OpenedFile:
     channels = min(colours, 3) + has_alpha
     opened = OpenedFile("TIFF", number(257, 0), number(256, 0), channels, max(8, *bits))
     if n_samples > stored_colours + has_alpha:
-        opened.notes.append(f"{n_samples - stored_colours - has_alpha} extra channel(s) left out")
+        opened.notes.append(f"{n_samples - stored_colours - has_alpha} extra channel(s) dropped")
     opened.icc = first[34675][2] if 34675 in first else None
     opened.xmp = first[700][2] if 700 in first else None
     opened.dpi = metadata.tiff_dpi(directories, first)
@@ -186,13 +181,13 @@ def _open_tiff(path: Path, data: mmap.mmap) -> OpenedFile:
         opened.notes.append(DAMAGED_EXIF)
     opened.turn = metadata.tiff_orientation(directories, first)
     if 33723 in first:
-        opened.notes.append("its IPTC block is not carried")
+        opened.notes.append(_IPTC)
     _note_frames(opened, _n_pages(directories))
     return opened
 
 
 def _n_pages(directories: metadata.Directories) -> int:
-    """Pages of a TIFF, its reduced copies and masks aside."""
+    """The number of pages of a TIFF, without reduced copies and masks."""
     offset, seen, n_pages = directories.first, set[int](), 0
     while offset and offset not in seen and len(seen) < 65536:
         seen.add(offset)
@@ -211,13 +206,11 @@ def _open_with_pillow(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile
         if _has_known_start(data):
             raise OSError("its header cannot be read") from error
         raise PictureError(
-            f"{printable(path)} is not a picture that can be read:"
-            " give a PNG, JPEG, WebP, TIFF, BMP, AVIF or GIF file"
+            f"{printable(path)} is not a supported picture:"
+            " use a PNG, JPEG, WebP, TIFF, BMP, AVIF or GIF file"
         ) from error
     if image.mode not in _CHANNELS:
-        raise PictureError(
-            f"{printable(path)} has samples of kind {image.mode}: convert it to 8-bit RGB"
-        )
+        raise PictureError(f"{printable(path)} has {image.mode} samples: convert it to 8-bit RGB")
     channels = _CHANNELS[image.mode]
     if image.has_transparency_data and channels in (1, 3):
         channels += 1
@@ -230,9 +223,9 @@ def _open_with_pillow(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile
     _add_exif(opened, info.get("exif"))
     _note_frames(opened, getattr(image, "n_frames", 1))
     if "APP13" in getattr(image, "app", {}):
-        opened.notes.append("its IPTC block is not carried")
+        opened.notes.append(_IPTC)
     if kind == "AVIF" and (bits := _avif_bits(data)) > 8:
-        opened.notes.append(f"its {bits}-bit samples are read as 8 bit")
+        opened.notes.append(f"{bits}-bit samples are read as 8-bit")
     return opened
 
 
@@ -242,7 +235,7 @@ def _has_known_start(data: mmap.mmap) -> bool:
 
 
 def _avif_bits(data: mmap.mmap) -> int:
-    """Bits of a sample by the AV1 configuration box."""
+    """Bits of a sample, from the AV1 configuration box."""
     at = data.find(b"av1C", 0, 1 << 16)
     if at < 0 or at + 7 > len(data):
         return 8
@@ -264,4 +257,4 @@ def _add_exif(opened: OpenedFile, exif: bytes | None) -> None:
 
 def _note_frames(opened: OpenedFile, n_frames: int) -> None:
     if n_frames > 1:
-        opened.notes.append(f"only the first of its {n_frames} frames is read")
+        opened.notes.append(f"only the first of {n_frames} frames is read")

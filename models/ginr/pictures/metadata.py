@@ -1,7 +1,7 @@
-"""EXIF, XMP and the TIFF directories they live in, as bytes.
+"""EXIF, XMP and TIFF directories, as bytes.
 
 An EXIF block is a small TIFF file: a header, then directories of (tag, type, count, value)
-entries. One reader and one packer serve both.
+entries.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _EXIF_DIRECTORY, _GPS_DIRECTORY, _INTEROP_DIRECTORY = 0x8769, 0x8825, 0xA005
 _PIXEL_WIDTH, _PIXEL_HEIGHT = 0xA002, 0xA003
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x201, 0x202
 
-# What a TIFF's first directory says about the picture rather than about how it is stored.
+# Tags of a TIFF's first directory that describe the picture, not how it is stored.
 _DESCRIPTIVE = {0x10D, 0x10E, 0x10F, 0x110, ORIENTATION, 0x131, 0x132, 0x13B, 0x13C}
 _DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}
 
@@ -34,7 +34,7 @@ _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))\s*[2-8]")
 
 @dataclass(frozen=True)
 class Directories:
-    """Reads the directories of a TIFF file or EXIF block; raises ValueError on a damaged one."""
+    """Reads directories of a TIFF file or EXIF block; raises ValueError for a damaged one."""
 
     data: bytes | mmap
     order: str
@@ -74,7 +74,7 @@ class Directories:
             yield tag, kind, count, position + step - (8 if self.is_big else 4)
 
     def read(self, offset: int) -> dict[int, Entry]:
-        """The entries of the directory at an offset by tag, without those that make no sense."""
+        """The valid entries of the directory at an offset, by tag."""
         room, pointer = (8, "Q") if self.is_big else (4, "I")
         entries = {}
         for tag, kind, count, position in self.slots(offset):
@@ -87,12 +87,12 @@ class Directories:
         return entries
 
     def link(self, offset: int) -> int:
-        """Position of the pointer to the directory that follows the one at an offset."""
+        """Position of the offset of the next directory."""
         n_entries = self._unpack("Q" if self.is_big else "H", offset)[0]
         return offset + (8 + 20 * n_entries if self.is_big else 2 + 12 * n_entries)
 
     def after(self, offset: int) -> int:
-        """Offset of the directory that follows the one at an offset; 0 if it is the last."""
+        """Offset of the next directory; 0 after the last one."""
         return self._unpack("Q" if self.is_big else "I", self.link(offset))[0]
 
     def numbers(self, entry: Entry) -> tuple[float, ...]:
@@ -112,7 +112,7 @@ class Directories:
 def pack_directory(
     entries: dict[int, Entry], offset: int, order: str, is_big: bool = False
 ) -> bytes:
-    """A directory that stands at an offset, followed by the values its entries have no room for."""
+    """A directory for an offset, followed by the values that do not fit into its entries."""
     n_code, entry_code, pointer, room = ("Q", "HHQ", "Q", 8) if is_big else ("H", "HHI", "I", 4)
     table = [struct.pack(order + n_code, len(entries))]
     values: list[bytes] = []
@@ -128,7 +128,7 @@ def pack_directory(
 
 
 def exif_orientation(exif: bytes | None) -> int:
-    """How the stored picture must be turned, 1 to 8; 1 where nothing sensible is said."""
+    """The orientation of the stored picture, 1 to 8; 1 if not or not validly stated."""
     if exif is None:
         return 1
     directories = Directories.of(exif)
@@ -141,7 +141,7 @@ def tiff_orientation(directories: Directories, entries: dict[int, Entry]) -> int
 
 
 def tiff_dpi(directories: Directories, entries: dict[int, Entry]) -> tuple[float, float] | None:
-    """Dots per inch, (x, y); None where the unit is not a length."""
+    """Dots per inch, (x, y); None without a resolution in units of length."""
     unit = directories.numbers(entries[_RESOLUTION_UNIT]) if _RESOLUTION_UNIT in entries else (2,)
     if unit not in ((2,), (3,)) or not {_X_RESOLUTION, _Y_RESOLUTION} <= entries.keys():
         return None
@@ -151,7 +151,7 @@ def tiff_dpi(directories: Directories, entries: dict[int, Entry]) -> tuple[float
 
 
 def exif_dpi(exif: bytes) -> tuple[float, float] | None:
-    """Dots per inch that an EXIF block states; None where it states none or is damaged."""
+    """Dots per inch stated in an EXIF block; None if there are none or it is damaged."""
     try:
         directories = Directories.of(exif)
         return tiff_dpi(directories, directories.read(directories.first))
@@ -160,9 +160,9 @@ def exif_dpi(exif: bytes) -> tuple[float, float] | None:
 
 
 def upright_exif(exif: bytes) -> bytes:
-    """The block with its orientation set to 1 and without the thumbnail, which would be stale.
+    """The block with orientation 1 and without the outdated thumbnail.
 
-    Raises ValueError when the block is damaged.
+    Raises ValueError for a damaged block.
     """
     directories = Directories.of(exif)
     block = bytearray(exif)
@@ -182,27 +182,27 @@ def upright_exif(exif: bytes) -> bytes:
 
 
 def resized_exif(exif: bytes, height: int, width: int) -> bytes:
-    """The block with the picture's size, where it states one, set to the given size."""
+    """The block with its stated picture size, if any, set to this one."""
     directories = Directories.of(exif)
     block = bytearray(exif)
     sizes = {_PIXEL_WIDTH: width, _PIXEL_HEIGHT: height, 0x100: width, 0x101: height}
     nested = directories.read(directories.first).get(_EXIF_DIRECTORY)
     slots = list(directories.slots(directories.first))
     if nested is not None:
-        with contextlib.suppress(ValueError):  # a damaged directory is carried as it is
+        with contextlib.suppress(ValueError):  # a damaged directory is kept as it is
             slots += directories.slots(int(directories.numbers(nested)[0]))
     for tag, kind, count, position in slots:
         if tag in sizes and count == 1:
             size = sizes[tag]
             if kind == 3 and size < 65536:
                 struct.pack_into(directories.order + "H", block, position, size)
-            else:  # as a LONG, for which the field has room
+            else:  # as a LONG, which fits the field
                 struct.pack_into(directories.order + "HII", block, position - 6, 4, 1, size)
     return bytes(block)
 
 
 def exif_at_dpi(exif: bytes, dpi: float) -> bytes:
-    """The block with the resolution, where it states one, set to so many dots per inch."""
+    """The block with its stated resolution, if any, set to `dpi` dots per inch."""
     directories = Directories.of(exif)
     block = bytearray(exif)
     for tag, kind, count, position in directories.slots(directories.first):
@@ -215,10 +215,10 @@ def exif_at_dpi(exif: bytes, dpi: float) -> bytes:
 
 
 def exif_of_tiff(directories: Directories, first: dict[int, Entry]) -> bytes | None:
-    """An EXIF block of what a TIFF's first directory says about the picture; None if nothing."""
+    """An EXIF block of the descriptive entries of a TIFF's first directory; None without any."""
     kept = {tag: entry for tag, entry in first.items() if tag in _DESCRIPTIVE}
     kept |= {tag: first[tag] for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY) if tag in first}
-    kept, _ = moved(directories, kept, 0)  # without those that are empty
+    kept, _ = moved(directories, kept, 0)  # without empty directories
     if not kept.keys() - {ORIENTATION}:
         return None
     order = directories.order
@@ -230,14 +230,14 @@ def exif_of_tiff(directories: Directories, first: dict[int, Entry]) -> bytes | N
 def moved(
     directories: Directories, entries: dict[int, Entry], offset: int, is_big: bool = False
 ) -> tuple[dict[int, Entry], bytes]:
-    """The entries with their EXIF and GPS directories packed anew at an offset, and these."""
+    """The entries, and their EXIF and GPS directories packed anew for an offset."""
     order, tail = directories.order, b""
     entries = dict(entries)
     for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
         if tag not in entries:
             continue
         nested = directories.read(int(directories.numbers(entries.pop(tag))[0]))
-        nested.pop(_INTEROP_DIRECTORY, None)  # a pointer into the file that is left behind
+        nested.pop(_INTEROP_DIRECTORY, None)  # an offset in the original file
         if nested:
             place = struct.pack(order + ("Q" if is_big else "I"), offset + len(tail))
             entries[tag] = (16 if is_big else 4, 1, place)
@@ -253,10 +253,10 @@ def tiff_header(order: str, first: int, is_big: bool = False) -> bytes:
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """The packet with a stated orientation set to 1."""
+    """The packet with its orientation, if stated, set to 1."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
 def icc_space(icc: bytes) -> str:
-    """The colour space a profile describes: "RGB", "GRAY", "CMYK", ..."""
+    """The colour space of a profile: "RGB", "GRAY", "CMYK", ..."""
     return icc[16:20].decode("ascii", "replace").strip()

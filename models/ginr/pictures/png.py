@@ -1,7 +1,7 @@
-"""PNG files: the chunks that say something besides the samples, and writing row by row.
+"""PNG files: reading all chunks but the samples, and writing row by row.
 
-libvips encodes, but takes rows that are still to come only from a file. So they are dressed as one:
-a PNG whose samples are stored, not deflated, handed out as libvips reads.
+libvips encodes, but reads rows one by one only from a file. So it gets them as a PNG with stored
+instead of deflated samples, made while it reads.
 """
 
 import struct
@@ -18,12 +18,12 @@ _PNG_MARK = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
 _STRIP = 1 << 20  # bytes of samples handed to the encoder at a time
-_TEXT_LIMIT = 1 << 26  # bytes a text chunk or profile may unpack to
+_TEXT_LIMIT = 1 << 26  # bytes of an unpacked text chunk or profile
 
 
 @dataclass
 class PngChunks:
-    """What a PNG says outside its samples; chunks after the samples count too."""
+    """The contents of a PNG but its samples, from chunks before and after them."""
 
     width: int = 0
     height: int = 0
@@ -40,11 +40,11 @@ class PngChunks:
     dpi: tuple[float, float] | None = None
     text: tuple[tuple[str, str], ...] = ()
     is_plain_srgb: bool = True
-    """Whether no chunk but iCCP names other colours than sRGB's."""
+    """Whether no chunk but iCCP gives colours other than sRGB."""
 
 
 def read_png_chunks(file: BinaryIO) -> PngChunks:
-    """Walks a PNG's chunks without its samples; raises ValueError when it is cut short or damaged."""
+    """Reads all chunks but the samples; raises ValueError for a damaged or incomplete file."""
     chunks = PngChunks()
     file.seek(len(_PNG_MARK))
     while True:
@@ -59,7 +59,7 @@ def read_png_chunks(file: BinaryIO) -> PngChunks:
             continue
         data = file.read(length)
         if len(data) < length or len(file.read(4)) < 4:
-            raise ValueError(f"chunk {kind.decode('ascii', 'replace')} is cut short")
+            raise ValueError(f"chunk {kind.decode('ascii', 'replace')} is incomplete")
         _read_chunk(chunks, kind, data)
 
 
@@ -117,7 +117,7 @@ def png_chunks(
     dpi: tuple[float, float] | None,
     text: Iterable[tuple[str, str]],
 ) -> bytes:
-    """The chunks that carry these, to stand between a PNG's header and its samples."""
+    """The chunks with these, for between the header and the samples."""
     parts = []
     if icc is not None:
         parts.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
@@ -149,12 +149,12 @@ def write_png(
     width: int,
     exif: bytes | None,
 ) -> None:
-    """Encodes rows as they come, with the chunks for the picture's metadata."""
+    """Encodes rows as they come, with the picture's metadata."""
     import pyvips
 
     chunks = png_chunks(like.icc, exif, like.xmp, like.dpi, like.text)
     head, rest = bytearray(), memoryview(b"")
-    failures: list[BaseException] = []  # they must not cross C code; they are raised again below
+    failures: list[BaseException] = []  # raised below: they must not cross C code
     stored = _stored_png(bands, like, height, width)
 
     def read(size: int) -> bytes:
@@ -167,7 +167,7 @@ def write_png(
         return bytes(piece)
 
     def write(data: Any) -> int:
-        """Writes what libvips hands over, with our chunks for its own between header and samples."""
+        """Writes the output of libvips, with our chunks instead of its own before the samples."""
         try:
             if b"IDAT" in head:
                 file.write(data)
@@ -199,13 +199,13 @@ def write_png(
 def _stored_png(
     bands: Iterable[Samples], like: Picture, height: int, width: int
 ) -> Iterator[bytes]:
-    """A PNG of the rows, neither filtered nor deflated, in pieces of about a megabyte."""
+    """The rows as a PNG, not filtered or deflated, in pieces of about a megabyte."""
     head = struct.pack(">IIBBBBB", width, height, like.depth, _COLOUR_TYPES[like.channels], 0, 0, 0)
     yield _PNG_MARK + _chunk(b"IHDR", head)
     row_bytes = width * like.channels * like.depth // 8
     packer = zlib.compressobj(0)
     for strip in strips(bands, max(1, _STRIP // row_bytes)):
-        rows = np.zeros((len(strip), 1 + row_bytes), np.uint8)  # the first byte names no filter
+        rows = np.zeros((len(strip), 1 + row_bytes), np.uint8)  # first byte: no filter
         rows[:, 1:] = strip.astype(f">u{like.depth // 8}").reshape(len(strip), -1).view(np.uint8)
         yield _chunk(b"IDAT", packer.compress(rows.data))
     yield _chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b"")

@@ -1,7 +1,6 @@
 """Picture files into memory: libvips decodes TIFF and 16-bit PNG, Pillow the rest.
 
-Pillow reads 16-bit colour as 8 bit without a word, so the depth is taken from the file's own header
-before a decoder is chosen.
+Pillow silently reads 16-bit colour as 8-bit, so the decoder is chosen by the depth in the header.
 """
 
 import io
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
 
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_CMYK_BY_PROFILE = "its CMYK colours are converted to sRGB through its ICC profile"
-_CMYK_ROUGHLY = "its CMYK colours are converted to RGB without its own profile, so roughly"
-_BAND = 1 << 22  # samples converted at a time: the decoder's copy and ours overlap by this much
+_CMYK_BY_PROFILE = "CMYK is converted to sRGB by its ICC profile"
+_CMYK_ROUGHLY = "CMYK without a profile is converted to approximate RGB"
+_BAND = 1 << 22  # samples converted at a time, held twice
 
 
 def probe_picture(path: Path) -> PictureHeader:
-    """Reads the header of a picture file; raises PictureError as read_picture does."""
+    """Reads the header of a picture file; raises PictureError."""
     with reading(path) as (file, data):
         opened = open_header(path, file, data)
     height, width = opened.height, opened.width
@@ -37,7 +36,7 @@ def probe_picture(path: Path) -> PictureHeader:
 
 
 def read_picture(path: Path) -> Picture:
-    """Reads the first frame of a picture file the right way up; raises PictureError."""
+    """Reads the first frame of a picture file, upright; raises PictureError."""
     with reading(path) as (file, data):
         opened = open_header(path, file, data)
         if opened.format == "TIFF" or opened.depth == 16:
@@ -46,7 +45,7 @@ def read_picture(path: Path) -> Picture:
             samples = _decode_with_pillow(file, opened)
         exif, xmp = _upright(opened)
         if opened.dpi is not None and not is_credible(opened.dpi):
-            opened.notes.append("its resolution (dpi) is not credible and left out")
+            opened.notes.append("implausible resolution (dpi) dropped")
             opened.dpi = None
         return Picture(
             _turned(samples, opened.turn),
@@ -60,7 +59,7 @@ def read_picture(path: Path) -> Picture:
 
 
 def _upright(opened: OpenedFile) -> tuple[bytes | None, bytes | None]:
-    """The EXIF block and XMP packet to carry on, once the samples are the right way up."""
+    """The EXIF block and XMP packet of the upright picture."""
     exif, xmp = opened.exif, opened.xmp
     if exif is not None:
         try:
@@ -116,7 +115,7 @@ def _decode_with_vips(data: mmap.mmap, opened: OpenedFile) -> Samples:
     import pyvips
 
     try:
-        # From memory, not by name: libvips takes "[...]" in a name for options.
+        # From memory: libvips reads "[...]" in a file name as options.
         image = pyvips.Image.new_from_source(
             pyvips.Source.new_from_memory(data), "", access="sequential", fail_on="error"
         )

@@ -1,8 +1,8 @@
-"""Bicubic resizing as MATLAB's `imresize` does it: the degradation and the baseline.
+"""Bicubic resizing like MATLAB's `imresize`: the degradation and the baseline.
 
 Keys' cubic with a = -0.5, widened when shrinking (antialiasing), edges mirrored, pixel centres at
-half-integers. Separable, one scale per axis, numpy only. This is the resize that every published
-super-resolution table is measured with; Pillow's and OpenCV's differ from it by up to 0.5 dB.
+half-integers; separable, one scale per axis. Published super-resolution tables use this resize;
+Pillow's and OpenCV's differ from it by up to 0.5 dB.
 """
 
 import math
@@ -27,11 +27,10 @@ def cubic(x: Doubles) -> Doubles:
 def resize_taps(
     n_in: int, n_out: int, scale: float | None = None
 ) -> tuple[NDArray[np.intp], Doubles]:
-    """Which input samples make each output sample, and how much of each.
+    """Indices (n_out, K) in [0, n_in) of the input samples of each output sample, and weights.
 
-    Returns indices (n_out, K) in [0, n_in) and weights (n_out, K) whose rows sum to 1, both
-    read-only because they are cached. `scale` is n_out / n_in unless given. Raises `SizeError`
-    for sizes below 1 or a scale that is not positive.
+    The rows of weights (n_out, K) sum to 1. Both are read-only because they are cached. `scale`
+    is n_out / n_in unless given. Raises `SizeError` for sizes below 1 or a scale not above 0.
     """
     scale = n_out / n_in if scale is None and n_in > 0 else scale
     if n_in < 1 or n_out < 1 or scale is None or not 0.0 < scale < math.inf:
@@ -53,7 +52,7 @@ def resize_taps(
 
 @lru_cache(maxsize=64)
 def resize_matrix(n_in: int, n_out: int, scale: float | None = None) -> Doubles:
-    """The 1-D resize as a dense (n_out, n_in) operator, float64, read-only because it is cached.
+    """The 1-D resize as a dense (n_out, n_in) matrix, read-only because it is cached.
 
     For crops of training size; `resize` gathers taps and suits any size.
     """
@@ -67,7 +66,7 @@ def resize_matrix(n_in: int, n_out: int, scale: float | None = None) -> Doubles:
 def resize(image: NDArray[np.generic], height: int, width: int) -> Doubles:
     """Resize (H, W) or (H, W, C) of any real dtype to (height, width[, C]), float64, not clipped."""
     result = np.asarray(image, dtype=np.float64)
-    # The axis that shrinks most goes first: fewer samples are left for the other one.
+    # The axis that shrinks most goes first: it leaves fewer samples for the other one.
     by_scale = sorted(((height / result.shape[0], 0, height), (width / result.shape[1], 1, width)))
     for _, axis, n_out in by_scale:
         result = _resize_axis(result, axis, n_out)
@@ -81,16 +80,16 @@ def bicubic_8bit(image: Image, height: int, width: int) -> Image:
 
 
 def benchmark_pair(hr: Image, scale: float) -> tuple[Image, Image]:
-    """Cut an 8-bit image (H, W[, C]) for a scale >= 1 and shrink it: (HR crop, LR).
+    """Crop an 8-bit image (H, W[, C]) for a scale >= 1 and shrink it: (HR crop, LR).
 
-    LR is floor(H / scale) by floor(W / scale), the HR crop is the top left round(LR * scale),
-    halves up, so that LR covers exactly the HR crop. For an integer scale this is the usual crop
-    to a multiple; for x3.7 each axis shrinks by crop / LR, which is within half a pixel of 3.7.
-    Raises `SizeError` when nothing would be left.
+    LR is floor(H / scale) by floor(W / scale); the HR crop is the top left round(LR * scale),
+    halves up, which LR covers exactly. For an integer scale this is the usual crop to a multiple;
+    for x3.7 each axis shrinks by crop / LR, which is within half a pixel of 3.7. Raises
+    `SizeError` if nothing would be left.
     """
     if not 1.0 <= scale < math.inf:
         raise SizeError(f"cannot shrink by {scale}: use a scale of 1 or more")
-    # 1e-9: 111 / 3.7 is 29.999999999999996 in floating point and must count as 30.
+    # 1e-9: 111 / 3.7 is 29.999999999999996 in floating point, but 30 is meant.
     small = [math.floor(n / scale + 1e-9) for n in hr.shape[:2]]
     if min(small) < 1:
         raise SizeError(f"{hr.shape[1]}x{hr.shape[0]} pixels are too few to shrink by {scale}")
@@ -106,7 +105,7 @@ def downscale_8bit(hr: Image, scale: float) -> Image:
 
 def _resize_axis(image: Doubles, axis: int, n_out: int) -> Doubles:
     if image.shape[axis] == n_out:
-        return image  # the kernel is 1 at 0 and 0 at other integers: the identity, exactly
+        return image  # exactly the identity: the kernel is 1 at 0 and 0 at other integers
     indices, weights = resize_taps(image.shape[axis], n_out)
     column = [1] * image.ndim
     column[axis] = n_out

@@ -1,4 +1,4 @@
-"""TIFF files, packed strip by strip as the rows come; BigTIFF where 4 GiB may not be enough."""
+"""Write TIFF files strip by strip; BigTIFF where 4 GiB may not be enough."""
 
 import struct
 import zlib
@@ -12,7 +12,7 @@ from ginr.pictures.samples import Picture, Samples, strips
 
 _STRIP = 1 << 20  # bytes of samples in a strip
 CLASSIC_BYTES = 2**32 - 2**24
-"""Samples up to here fit a file with 32-bit offsets, even those that deflate makes no smaller."""
+"""Largest size of samples for 32-bit offsets, even if deflate does not shrink them."""
 
 
 def write_tiff(
@@ -23,11 +23,11 @@ def write_tiff(
     width: int,
     exif: bytes | None,
 ) -> None:
-    """Packs deflated strips with horizontal differences.
+    """Writes deflated strips with horizontal differences.
 
-    The EXIF block, a TIFF file without samples, is the file's beginning: what its entries point to
-    stays where it was, and only its first directory is replaced by one that has the samples too.
-    In a BigTIFF, whose directories are others, the block is packed anew.
+    The file begins with the EXIF block, a TIFF file without samples, so that its offsets stay
+    valid; only its first directory is replaced by one with the samples. In a BigTIFF, whose
+    directories have another format, the block is packed anew.
     """
     n_bytes = height * width * like.channels * like.depth // 8
     is_big = n_bytes > CLASSIC_BYTES
@@ -64,11 +64,11 @@ def write_tiff(
 def _write_strips(
     file: BinaryIO, rows: Iterable[Samples], stored: np.dtype[Any]
 ) -> tuple[list[int], list[int]]:
-    """Packs each strip; returns where they stand and their sizes, in bytes."""
+    """Writes the strips; returns their offsets and sizes in bytes."""
     offsets, sizes = [], []
     for strip in rows:
         differences = strip.copy()
-        differences[:, 1:] -= strip[:, :-1]  # wraps around, as TIFF wants
+        differences[:, 1:] -= strip[:, :-1]  # wraps around, as TIFF requires
         packed = zlib.compress(differences.astype(stored, copy=False).data, 4)
         offsets.append(file.tell())
         sizes.append(len(packed))
@@ -77,7 +77,7 @@ def _write_strips(
 
 
 def _image_entries(like: Picture, height: int, width: int, order: str) -> dict[int, metadata.Entry]:
-    """The entries that say how the samples are stored, and the picture's metadata but EXIF."""
+    """Entries on how the samples are stored, and all metadata but EXIF."""
     entries = {
         256: _numbers(order, "I", width),
         257: _numbers(order, "I", height),

@@ -1,7 +1,7 @@
-"""Pictures into files: written under a temporary name beside the target and renamed when whole.
+"""Write pictures under a temporary name next to the target, which is renamed when complete.
 
-PNG and TIFF are encoded as the rows come, by libvips and by our own packer; Pillow encodes the
-rest, from all the rows at once.
+PNG and TIFF are encoded as the rows come, by libvips and by `ginr.pictures.tiff`; Pillow encodes
+the other formats from all rows at once.
 """
 
 import contextlib
@@ -38,9 +38,9 @@ _BAND = 1 << 20  # bytes of samples converted at a time
 def write_picture(
     picture: Picture, path: Path, *, overwrite: bool = False, quality: int | None = None
 ) -> None:
-    """Writes a picture in the format its suffix names; raises PictureError, leaving nothing behind.
+    """Writes a picture in the format of the path's suffix, all or nothing; raises PictureError.
 
-    quality (1 to 100) is for JPEG (95 unless given), AVIF (90) and WebP (lossless unless given).
+    `quality` (1 to 100) is for JPEG (default 95), AVIF (90) and WebP (lossless by default).
     """
     height, width = picture.height, picture.width
     with _checked_file(path, picture, height, width, overwrite, quality) as encode:
@@ -57,11 +57,10 @@ def write_bands(
     overwrite: bool = False,
     quality: int | None = None,
 ) -> None:
-    """Writes a picture that comes as bands of rows (h, width, C), from the top down.
+    """Writes a picture from bands of rows (h, width, C), from top to bottom, as `write_picture`.
 
-    `like` gives channels, depth and metadata. PNG and TIFF are written while the bands are made, in
-    a thread of their own; the other formats wait for all of them. Whatever ends the bands early
-    ends the writing. Otherwise as `write_picture`.
+    `like` gives channels, depth and metadata. PNG and TIFF are written in a second thread while
+    the bands are made; the other formats need all of them first.
     """
     with _checked_file(path, like, height, width, overwrite, quality) as encode:
         while_made(bands, encode)
@@ -71,7 +70,7 @@ def write_bands(
 def _checked_file(
     path: Path, like: Picture, height: int, width: int, overwrite: bool, quality: int | None
 ) -> Iterator[Callable[[Iterator[Samples]], None]]:
-    """Yields what encodes the rows of a picture into the path; a failure leaves nothing there."""
+    """Yields a function that encodes the rows of a picture into the path, all or nothing."""
     format = output_format(path)
     check_target(
         path,
@@ -96,16 +95,16 @@ def _checked_file(
 
 @contextmanager
 def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
-    """Yields a file that takes the path's name when the block ends well, and vanishes if not."""
+    """Yields a file that gets the path's name if the block succeeds, and is deleted if not."""
     name = printable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
-    # No picture's suffix: whoever walks the folder meanwhile must not take it for one.
+    # Not a picture's suffix, so that nobody reads it as one meanwhile.
     temporary = target.with_name(f".ginr-{secrets.token_hex(8)}.part")
     try:
         try:
             with temporary.open("xb") as file:
                 yield file
-            check_place(path, overwrite)  # the work took time
+            check_place(path, overwrite)  # again: the work took time
             if target.exists():
                 temporary.chmod(target.stat().st_mode & 0o7777)
             os.replace(temporary, target)
@@ -115,7 +114,9 @@ def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
             raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise PictureError(f"{name}: the disk is full: free some space and repeat") from error
+            raise PictureError(
+                f"{name}: the disk is full: free some space and try again"
+            ) from error
         reason = error.strerror or str(error)
         raise PictureError(f"{name} cannot be written ({reason}): choose another place") from error
     except MemoryError as error:
@@ -128,11 +129,11 @@ def _sized_exif(like: Picture, height: int, width: int) -> bytes | None:
     try:
         return metadata.resized_exif(like.exif, height, width)
     except (ValueError, LookupError, struct.error) as error:
-        raise PictureError(f"the EXIF block is damaged ({error}): leave it out") from error
+        raise PictureError(f"the EXIF block is damaged ({error}): remove it") from error
 
 
 def _whole(bands: Iterator[Samples], height: int) -> Samples:
-    """All the rows in one array: the first band itself where it holds them."""
+    """All rows in one array, which is the first band if there is no other."""
     first = next(bands)
     if len(first) == height:
         return first
@@ -145,7 +146,7 @@ def _whole(bands: Iterator[Samples], height: int) -> Samples:
 
 
 class _Stream(io.RawIOBase):
-    """A file without a descriptor: Pillow, given one, writes past Python and loses the reason."""
+    """A file without a descriptor, which Pillow would write to directly, losing the cause of errors."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -170,20 +171,20 @@ def _write_with_pillow(
                 block = b"Exif\0\0" + block
             options[{"ICC profile": "icc_profile"}.get(label, label.lower())] = block
     if format.name == "WEBP":
-        # exact keeps the colours under full transparency; method 2 is as small as 4 on photographs.
+        # exact keeps the colours of transparent pixels; method 2 is as small as 4 on photographs.
         lossless = {"lossless": True, "exact": True, "method": 2, "quality": 50}
         options |= lossless if quality is None else {"quality": quality}
-    elif format.takes_quality:
+    elif format.quality:
         sampling = "4:0:0" if format.name == "AVIF" and picture.channels == 1 else "4:4:4"
         options |= {"quality": quality or format.quality, "subsampling": sampling}
     try:
         _image(picture, format).save(cast(BinaryIO, _Stream(file)), format.name, **options)
-    except ValueError as error:  # an encoder that gives up
+    except ValueError as error:  # an encoder that failed
         raise OSError(str(error)) from error
 
 
 def _image(picture: Picture, format: Format) -> "Image.Image":
-    """The samples as a Pillow image of 8 bits, on white where the format has no alpha."""
+    """The samples as an 8-bit Pillow image, on white if the format has no alpha."""
     from PIL import Image
 
     samples = picture.samples
@@ -195,7 +196,7 @@ def _image(picture: Picture, format: Format) -> "Image.Image":
 
 
 def _by_bands(samples: Samples, convert: Callable[[Samples], Samples]) -> Samples:
-    """Converts (H, W, C) samples some rows at a time, so that no whole copy but the result exists."""
+    """Converts (H, W, C) samples some rows at a time, so that only the result is a whole copy."""
     first = convert(samples[:1])
     result = np.empty((samples.shape[0], *first.shape[1:]), first.dtype)
     n_rows = max(1, _BAND // (samples[0].nbytes))
@@ -205,7 +206,7 @@ def _by_bands(samples: Samples, convert: Callable[[Samples], Samples]) -> Sample
 
 
 def as_stored(band: Samples, picture: Picture, format: Format) -> Samples:
-    """(h, w, C) samples as a format of 8 bits holds them."""
+    """(h, w, C) samples as an 8-bit format stores them."""
     peak = 2**picture.depth - 1
     if picture.has_alpha and not format.has_alpha:
         alpha = band[..., -1:].astype(np.uint64)

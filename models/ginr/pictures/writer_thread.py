@@ -1,4 +1,4 @@
-"""Rows that are made in one thread and written in another, at most one band ahead."""
+"""Write rows in a second thread while the next are made, at most one band ahead."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -7,19 +7,19 @@ from queue import Empty, SimpleQueue
 
 from ginr.pictures.samples import Samples
 
-_PIECE = 1 << 20  # bytes handed to the writer at a time, and so how soon it hears of an end
+_PIECE = 1 << 20  # bytes written at a time, after which the writer checks for an early end
 
 
 class _EndedError(Exception):
-    """The bands ended before their time; it stays in the writer's thread."""
+    """The bands ended early; it stays in the writer's thread."""
 
 
 def while_made(bands: Iterable[Samples], write: Callable[[Iterator[Samples]], None]) -> None:
-    """Runs `write` on the bands in a thread of its own while they are made in this one.
+    """Runs `write` on the bands in a second thread while they are made in this one.
 
-    What goes wrong on one side ends the other and is raised here, once `write` has returned.
+    An exception in either thread ends the other one and is raised here.
     """
-    # Not a Queue, whose locks are taken by Python code: Ctrl+C in there would leave one locked.
+    # Not a Queue: Ctrl+C inside its Python code would leave a lock locked.
     waiting: SimpleQueue[Samples | None] = SimpleQueue()
     room: SimpleQueue[None] = SimpleQueue()
     room.put(None)
@@ -34,7 +34,7 @@ def while_made(bands: Iterable[Samples], write: Callable[[Iterator[Samples]], No
                 if ended.is_set():
                     raise _EndedError
                 yield band[top : top + n_rows]
-            del band  # not to be held while the next one is made
+            del band  # frees it while the next one is made
         if ended.is_set():
             raise _EndedError
 
@@ -47,7 +47,7 @@ def while_made(bands: Iterable[Samples], write: Callable[[Iterator[Samples]], No
             written.set()
 
     def hand_over(band: Samples) -> None:
-        while not written.is_set():  # a writer that has failed makes no room
+        while not written.is_set():  # a failed writer makes no room
             with suppress(Empty):
                 room.get(timeout=0.1)
                 return waiting.put(band)
