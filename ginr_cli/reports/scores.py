@@ -1,9 +1,8 @@
 """The results of `ginr evaluate`: a table with means, a JSON object, a CSV file."""
 
 import csv
+import io
 import math
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,26 +79,18 @@ class ScoreReport:
 
     def write_csv(self, path: Path, overwrite: bool) -> None:
         """Write a row per picture and scale, all or nothing; raises `GinrError`."""
-        from ginr.errors import GinrError
         from ginr.measuring.benchmark import Score
+        from ginr.pictures.writer import whole_file
 
         columns = dict.fromkeys((*_FIRST, *Score.__dataclass_fields__))
-        target = Path(os.path.realpath(path))  # a link stays a link
-        temporary = target.with_name(f".ginr-{secrets.token_hex(8)}.part")
-        try:
-            # File names that are not UTF-8 are written as the bytes they are.
-            with temporary.open("x", newline="", encoding="utf-8", errors="surrogateescape") as f:
-                writer = csv.DictWriter(f, list(columns))
-                writer.writeheader()
-                writer.writerows(self._rows())
-            check_csv(path, overwrite)  # the work took time
-            os.replace(temporary, target)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            name = console.printable(path)
-            raise GinrError(f"{name} cannot be written ({reason}): choose another place") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        # File names that are not UTF-8 are written as the bytes they are.
+        with (
+            whole_file(path, overwrite) as file,
+            io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
+        ):
+            writer = csv.DictWriter(text, list(columns))
+            writer.writeheader()
+            writer.writerows(self._rows())
 
     def _means(self) -> "list[tuple[str, Mean]]":
         """The mean per folder and scale, over pictures with finite PSNR."""

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ginr.errors import PictureError, printable
-from ginr.pictures import metadata
-from ginr.pictures.png import read_png_chunks
+from ginr.pictures import metadata, png
 
 MAX_PIXELS = 1_000_000_000
 """Pixels that a header may claim; more counts as a decompression bomb."""
@@ -49,6 +48,10 @@ class OpenedFile:
     """tRNS chunk of a 16-bit PNG: libvips gets the alpha of grey wrong."""
 
 
+class _UnsupportedError(Exception):
+    """What a file has that cannot be read, and what to do, to follow its name."""
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[BinaryIO, mmap.mmap]]:
     """Opens a file; raises PictureError for whatever goes wrong in the block."""
@@ -68,6 +71,8 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, mmap.mmap]]:
         raise PictureError(f"{name} does not exist: check the name") from error
     except PermissionError as error:
         raise PictureError(f"{name} cannot be read: check its permissions") from error
+    except _UnsupportedError as error:
+        raise PictureError(f"{name} {error}") from error
     except MemoryError as error:
         raise PictureError(
             f"{name} needs more memory than is free: close other programs"
@@ -110,41 +115,51 @@ def _unlimited_pillow() -> Iterator[None]:
                 _pillow_restore.close()
 
 
-def open_header(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile:
+def open_header(file: BinaryIO, data: mmap.mmap) -> OpenedFile:
     """Reads the header and metadata of an open file."""
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         opened = _open_png(file)
     elif data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        opened = _open_tiff(path, data)
+        opened = _open_tiff(data)
     else:
-        opened = _open_with_pillow(path, file, data)
+        opened = _open_with_pillow(file, data)
     n_pixels = opened.height * opened.width
     if n_pixels == 0:
         raise ValueError(f"its header claims {opened.width}x{opened.height} pixels")
     if n_pixels > MAX_PIXELS:
-        raise PictureError(
-            f"{printable(path)} claims {opened.width}x{opened.height} pixels, above the limit of"
+        raise _UnsupportedError(
+            f"claims {opened.width}x{opened.height} pixels, above the limit of"
             f" {MAX_PIXELS / 1e9:g} gigapixel: split it into parts"
         )
     return opened
 
 
 def _open_png(file: BinaryIO) -> OpenedFile:
-    chunks = read_png_chunks(file)
-    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}[chunks.colour]
-    if chunks.transparent is not None and channels in (1, 3):
+    every = png.read_chunks(file)
+    chunks = dict(every)
+    width, height, depth, colour = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
+    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}[colour]
+    transparent = chunks.get(b"tRNS")
+    if transparent is not None and channels in (1, 3):
         channels += 1
-    opened = OpenedFile("PNG", chunks.height, chunks.width, channels, max(8, chunks.depth))
-    opened.icc, opened.xmp, opened.dpi = chunks.icc, chunks.xmp, chunks.dpi
-    opened.text, opened.transparent = chunks.text, chunks.transparent
-    _add_exif(opened, chunks.exif)
-    _note_frames(opened, chunks.n_frames)
-    if not chunks.is_plain_srgb and chunks.icc is None:
+    opened = OpenedFile("PNG", height, width, channels, max(8, depth), transparent=transparent)
+    opened.dpi = png.dpi_of(chunks)
+    if b"iCCP" in chunks:
+        opened.icc = png.inflated(chunks[b"iCCP"].partition(b"\0")[2][1:])
+    for keyword, text in png.texts_of(every):
+        if keyword == png.XMP_KEYWORD:
+            opened.xmp = text.encode()
+        else:
+            opened.text += ((keyword, text),)
+    _add_exif(opened, chunks.get(b"eXIf"))
+    if b"acTL" in chunks:
+        _note_frames(opened, struct.unpack(">I", chunks[b"acTL"][:4])[0])
+    if not png.is_plain_srgb(chunks) and opened.icc is None:
         opened.notes.append("cICP or gamma chunk dropped: colours are read as sRGB")
     return opened
 
 
-def _open_tiff(path: Path, data: mmap.mmap) -> OpenedFile:
+def _open_tiff(data: mmap.mmap) -> OpenedFile:
     directories = metadata.Directories.of(data)
     first = directories.read(directories.first)
 
@@ -156,14 +171,12 @@ def _open_tiff(path: Path, data: mmap.mmap) -> OpenedFile:
     photometric, n_samples = number(262, 1), number(277, 1)
     if kinds - {1, 4} or bits not in ({1}, {2}, {4}, {8}, {16}):
         kind = {2: "signed integer", 3: "floating point", 5: "complex"}.get(max(kinds), "integer")
-        raise PictureError(
-            f"{printable(path)} has {max(bits)}-bit {kind} samples:"
-            " convert it to unsigned 8 or 16 bit"
+        raise _UnsupportedError(
+            f"has {max(bits)}-bit {kind} samples: convert it to unsigned 8 or 16 bit"
         )
     if photometric not in (0, 1, 2, 3, 5, 6):
-        raise PictureError(
-            f"{printable(path)} is not grey, RGB or CMYK (TIFF photometric {photometric}):"
-            " convert it to RGB"
+        raise _UnsupportedError(
+            f"is not grey, RGB or CMYK (TIFF photometric {photometric}): convert it to RGB"
         )
     colours = {0: 1, 1: 1, 5: 4}.get(photometric, 3)
     stored_colours = 1 if photometric == 3 else colours
@@ -197,7 +210,7 @@ def _n_pages(directories: metadata.Directories) -> int:
     return max(1, n_pages)
 
 
-def _open_with_pillow(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile:
+def _open_with_pillow(file: BinaryIO, data: mmap.mmap) -> OpenedFile:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -205,12 +218,11 @@ def _open_with_pillow(path: Path, file: BinaryIO, data: mmap.mmap) -> OpenedFile
     except UnidentifiedImageError as error:
         if _has_known_start(data):
             raise OSError("its header cannot be read") from error
-        raise PictureError(
-            f"{printable(path)} is not a supported picture:"
-            " use a PNG, JPEG, WebP, TIFF, BMP, AVIF or GIF file"
+        raise _UnsupportedError(
+            "is not a supported picture: use a PNG, JPEG, WebP, TIFF, BMP, AVIF or GIF file"
         ) from error
     if image.mode not in _CHANNELS:
-        raise PictureError(f"{printable(path)} has {image.mode} samples: convert it to 8-bit RGB")
+        raise _UnsupportedError(f"has {image.mode} samples: convert it to 8-bit RGB")
     channels = _CHANNELS[image.mode]
     if image.has_transparency_data and channels in (1, 3):
         channels += 1

@@ -6,8 +6,7 @@ instead of deflated samples, made while it reads.
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,37 +14,15 @@ import numpy as np
 from ginr.pictures.samples import Picture, Samples, strips
 
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
-_XMP_KEYWORD = "XML:com.adobe.xmp"
+XMP_KEYWORD = "XML:com.adobe.xmp"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
 _STRIP = 1 << 20  # bytes of samples handed to the encoder at a time
 _TEXT_LIMIT = 1 << 26  # bytes of an unpacked text chunk or profile
 
 
-@dataclass
-class PngChunks:
-    """The contents of a PNG but its samples, from chunks before and after them."""
-
-    width: int = 0
-    height: int = 0
-    depth: int = 0
-    """Bits of a stored sample: 1, 2, 4, 8 or 16."""
-    colour: int = 0
-    """Colour type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA."""
-    transparent: bytes | None = None
-    """The tRNS chunk."""
-    n_frames: int = 1
-    icc: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    text: tuple[tuple[str, str], ...] = ()
-    is_plain_srgb: bool = True
-    """Whether no chunk but iCCP gives colours other than sRGB."""
-
-
-def read_png_chunks(file: BinaryIO) -> PngChunks:
-    """Reads all chunks but the samples; raises ValueError for a damaged or incomplete file."""
-    chunks = PngChunks()
+def read_chunks(file: BinaryIO) -> list[tuple[bytes, bytes]]:
+    """Type and contents of all chunks but the samples; raises ValueError for an incomplete file."""
+    chunks: list[tuple[bytes, bytes]] = []
     file.seek(len(_PNG_MARK))
     while True:
         head = file.read(8)
@@ -60,49 +37,36 @@ def read_png_chunks(file: BinaryIO) -> PngChunks:
         data = file.read(length)
         if len(data) < length or len(file.read(4)) < 4:
             raise ValueError(f"chunk {kind.decode('ascii', 'replace')} is incomplete")
-        _read_chunk(chunks, kind, data)
+        chunks.append((kind, data))
 
 
-def _read_chunk(chunks: PngChunks, kind: bytes, data: bytes) -> None:
-    if kind == b"IHDR":
-        chunks.width, chunks.height, chunks.depth, chunks.colour = struct.unpack(">IIBB", data[:10])
-    elif kind == b"tRNS":
-        chunks.transparent = data
-    elif kind == b"acTL":
-        chunks.n_frames = max(1, struct.unpack(">I", data[:4])[0])
-    elif kind == b"eXIf":
-        chunks.exif = data.removeprefix(b"Exif\0\0")
-    elif kind == b"iCCP":
-        _, _, packed = data.partition(b"\0")
-        chunks.icc = _inflate(packed[1:])
-    elif kind == b"pHYs":
-        x, y, unit = struct.unpack(">IIB", data)
-        if unit == 1 and x and y:
-            chunks.dpi = (x * 0.0254, y * 0.0254)
-    elif kind == b"cICP":
-        chunks.is_plain_srgb &= data[:2] == b"\1\r"
-    elif kind == b"gAMA":
-        chunks.is_plain_srgb &= abs(struct.unpack(">I", data)[0] - 45_455) < 1000
-    elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-        keyword, text = _text_chunk(kind, data)
-        if keyword == _XMP_KEYWORD:
-            chunks.xmp = text.encode()
-        else:
-            chunks.text += ((keyword, text),)
+def is_plain_srgb(chunks: Mapping[bytes, bytes]) -> bool:
+    """Whether no chunk but iCCP gives colours other than sRGB."""
+    gamma = struct.unpack(">I", chunks[b"gAMA"])[0] if b"gAMA" in chunks else 45_455
+    return abs(gamma - 45_455) < 1000 and chunks.get(b"cICP", b"\1\r")[:2] == b"\1\r"
 
 
-def _text_chunk(kind: bytes, data: bytes) -> tuple[str, str]:
-    keyword, _, rest = data.partition(b"\0")
-    if kind == b"tEXt":
-        return keyword.decode("latin-1"), rest.decode("latin-1")
-    if kind == b"zTXt":
-        return keyword.decode("latin-1"), _inflate(rest[1:]).decode("latin-1")
-    packed = rest[:1] == b"\1"
-    _, _, text = rest[2:].split(b"\0", 2)
-    return keyword.decode("latin-1"), (_inflate(text) if packed else text).decode("utf-8")
+def dpi_of(chunks: Mapping[bytes, bytes]) -> tuple[float, float] | None:
+    """Dots per inch, (x, y); None without a resolution in units of length."""
+    x, y, unit = struct.unpack(">IIB", chunks.get(b"pHYs", bytes(9)))
+    return (x * 0.0254, y * 0.0254) if unit == 1 and x and y else None
 
 
-def _inflate(data: bytes) -> bytes:
+def texts_of(chunks: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:
+    """Keyword and text of the text chunks."""
+    for kind, data in chunks:
+        keyword, _, rest = data.partition(b"\0")
+        if kind == b"tEXt":
+            yield keyword.decode("latin-1"), rest.decode("latin-1")
+        elif kind == b"zTXt":
+            yield keyword.decode("latin-1"), inflated(rest[1:]).decode("latin-1")
+        elif kind == b"iTXt":
+            _, _, text = rest[2:].split(b"\0", 2)
+            text = inflated(text) if rest[:1] == b"\1" else text
+            yield keyword.decode("latin-1"), text.decode("utf-8")
+
+
+def inflated(data: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     unpacked = unpacker.decompress(data, _TEXT_LIMIT)
     if not unpacker.eof:
@@ -127,7 +91,7 @@ def png_chunks(
     if exif is not None:
         parts.append(_chunk(b"eXIf", exif))
     if xmp is not None:
-        parts.append(_chunk(b"iTXt", _XMP_KEYWORD.encode() + b"\0\0\0\0\0" + xmp))
+        parts.append(_chunk(b"iTXt", XMP_KEYWORD.encode() + b"\0\0\0\0\0" + xmp))
     for keyword, words in text:
         try:
             chunk = _chunk(b"tEXt", keyword.encode("latin-1") + b"\0" + words.encode("latin-1"))

@@ -28,7 +28,7 @@ _BAND = 1 << 22  # samples converted at a time, held twice
 def probe_picture(path: Path) -> PictureHeader:
     """Reads the header of a picture file; raises PictureError."""
     with reading(path) as (file, data):
-        opened = open_header(path, file, data)
+        opened = open_header(file, data)
     height, width = opened.height, opened.width
     if opened.turn > 4:
         height, width = width, height
@@ -38,7 +38,7 @@ def probe_picture(path: Path) -> PictureHeader:
 def read_picture(path: Path) -> Picture:
     """Reads the first frame of a picture file, upright; raises PictureError."""
     with reading(path) as (file, data):
-        opened = open_header(path, file, data)
+        opened = open_header(file, data)
         if opened.format == "TIFF" or opened.depth == 16:
             samples = _decode_with_vips(data, opened)
         else:
