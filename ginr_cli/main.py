@@ -9,24 +9,18 @@ from contextlib import suppress
 
 from ginr_cli.signals import resend_lost
 
-
-class _ProcessEnd:
-    """Ends the process at exit: registered first, so it runs last."""
-
-    code: int | None = None
-    """The exit code, if this program owns the process."""
-
-    def __call__(self) -> None:
-        gc.freeze()  # saves searching torch's objects for cycles: 0.7 s
-        if self.code is not None:  # saves destroying them: 0.1 s
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(AttributeError, OSError, ValueError):  # closed
-                    stream.flush()
-            os._exit(self.code)
+_exit_code: int | None = None
+"""Of the process, if this program owns it."""
 
 
-_end = _ProcessEnd()
-atexit.register(_end)
+@atexit.register  # first, so that it runs last
+def _end() -> None:
+    gc.freeze()  # saves searching torch's objects for cycles: 0.7 s
+    if _exit_code is not None:  # saves destroying them: 0.1 s
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):  # closed
+                stream.flush()
+        os._exit(_exit_code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def process() -> None:
     """Run the command line and end the process: `ginr` and `python -m ginr_cli`."""
+    global _exit_code
     resend_lost()
     try:
         main()
     except SystemExit as end:
         if not isinstance(end.code, str):  # Python prints those
-            _end.code = end.code or 0
+            _exit_code = end.code or 0
         raise

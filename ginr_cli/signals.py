@@ -5,14 +5,30 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
+from typing import Any
 
 _TERMINATING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # no SIGHUP on Windows
+
+
+@contextmanager
+def _handling(numbers: Iterable[int], handler: Any) -> Iterator[dict[int, Any]]:
+    """Sets a handler of signals within the block; yields the former ones."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield before
+    finally:
+        _restore(before)
+
+
+def _restore(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @contextmanager
@@ -23,14 +39,8 @@ def unwinding() -> Iterator[None]:
         raise SystemExit(128 + number)
 
     # Ignored signals, as under nohup, stay ignored.
-    default = [number for number in _TERMINATING if signal.getsignal(number) is signal.SIG_DFL]
-    for number in default:
-        signal.signal(number, end)
-    try:
+    with _handling([n for n in _TERMINATING if signal.getsignal(n) is signal.SIG_DFL], end):
         yield
-    finally:
-        for number in default:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def resend_lost() -> None:
@@ -65,34 +75,27 @@ def deferred() -> Iterator[None]:
 
     libvips calls back into Python, where an exception would be printed and lost.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_TERMINATING)}
-    handlers = {number: handler for number, handler in before.items() if callable(handler)}
     waiting: list[int] = []
 
     def wait(number: int, frame: FrameType | None) -> None:
         waiting.append(number)
         if len(waiting) > 1:
-            handlers[number](number, frame)
+            before[number](number, frame)
 
-    for number in handlers:
-        signal.signal(number, wait)
+    numbers = [n for n in (signal.SIGINT, *_TERMINATING) if callable(signal.getsignal(n))]
     try:
-        yield
+        with _handling(numbers, wait) as before:
+            yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         if len(waiting) == 1:
-            handlers[waiting[0]](waiting[0], None)
+            before[waiting[0]](waiting[0], None)
 
 
 @contextmanager
 def ignoring_sigint() -> Iterator[None]:
     """Ignores Ctrl+C within the block; processes started in it ignore it for good."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with _handling([signal.SIGINT], signal.SIG_IGN):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class StopRequest:
@@ -103,22 +106,14 @@ class StopRequest:
     @contextmanager
     def listening(self, *, patient: bool = False) -> Iterator[None]:
         """Within the block the first signal only makes the request; if `patient`, all of them do."""
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.getsignal(number) for number in signals}
-        before = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}
-
-        def restore() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
         def request(number: int, frame: FrameType | None) -> None:
             self.is_made = True
             if not patient:
-                restore()
+                _restore(before)
 
-        for number in before:
-            signal.signal(number, request)
-        try:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        with _handling(
+            [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN], request
+        ) as before:
             yield
-        finally:
-            restore()

@@ -29,7 +29,7 @@ def share_out(
             with ignoring_sigint():
                 workers += [_Worker(choice, len(choices), writing) for choice in choices]
             present = {worker.pipe: worker for worker in workers}
-            while present and not share.is_done:
+            while present and len(share.outcomes) < len(jobs):
                 ready = wait(list(present))
                 for pipe in [pipe for pipe in present if pipe in ready]:
                     with deferred():  # finished pictures are reported
@@ -75,13 +75,9 @@ class _Share:
     def __init__(self, jobs: Sequence[Job], report: OutcomeReport, meter: console.Meter) -> None:
         self._jobs, self._report, self._meter = jobs, report, meter
         self._waiting = deque(range(len(jobs)))
-        self._outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, Outcome] = {}
         self._n_reported = 0
         self._done_px = dict.fromkeys(range(len(jobs)), 0)
-
-    @property
-    def is_done(self) -> bool:
-        return len(self._outcomes) == len(self._jobs)
 
     def receive(self, worker: _Worker) -> bool:
         """Handle a message of a worker and assign its next job; False if the worker has ended."""
@@ -105,14 +101,8 @@ class _Share:
 
     def fail_waiting(self) -> None:
         """Report the jobs that are left without a worker as failed."""
-        from ginr.errors import GinrError
-
         for number in self._waiting:
-            source = self._jobs[number].source
-            problem = GinrError(
-                f"{console.printable(source)}: not enlarged, all processes have ended"
-            )
-            self._outcomes[number] = failure_of(source, problem)
+            self.outcomes[number] = self._failure(number, "not enlarged, all processes have ended")
         self._report_ready()
 
     def report_rest(self, workers: Sequence[_Worker]) -> None:
@@ -122,8 +112,8 @@ class _Share:
                 while worker.pipe.poll():
                     if isinstance(message := worker.pipe.recv(), Outcome):
                         self._finish(worker, message)
-        for number in sorted(n for n in self._outcomes if n >= self._n_reported):
-            self._report.add(self._outcomes[number])
+        for number in sorted(n for n in self.outcomes if n >= self._n_reported):
+            self._report.add(self.outcomes[number])
 
     def _assign(self, worker: _Worker) -> None:
         if not self._waiting:
@@ -145,7 +135,7 @@ class _Share:
     def _finish(self, worker: _Worker, outcome: Outcome | None) -> None:
         if outcome is None or worker.job is None:
             return
-        self._outcomes[worker.job] = outcome
+        self.outcomes[worker.job] = outcome
         self._done_px[worker.job] = self._jobs[worker.job].out_px
         worker.job = None
         self._report_ready()
@@ -156,17 +146,21 @@ class _Share:
 
         if not worker.is_ready:
             raise GinrError(f"{worker.end()} before its first picture: leave this device out")
-        if worker.job is None:
-            return
-        source = self._jobs[worker.job].source
-        problem = GinrError(f"{console.printable(source)}: {worker.end()} during this picture")
+        if worker.job is not None:
+            self._finish(worker, self._failure(worker.job, f"{worker.end()} during this picture"))
+
+    def _failure(self, number: int, reason: str) -> Outcome:
+        from ginr.errors import GinrError
+
+        source = self._jobs[number].source
+        problem = GinrError(f"{console.printable(source)}: {reason}")
         if console.debugging():
             raise problem
-        self._finish(worker, failure_of(source, problem))
+        return failure_of(source, problem)
 
     def _report_ready(self) -> None:
-        while self._n_reported in self._outcomes:
-            self._report.add(self._outcomes[self._n_reported])
+        while self._n_reported in self.outcomes:
+            self._report.add(self.outcomes[self._n_reported])
             self._n_reported += 1
 
 
@@ -189,6 +183,8 @@ def _serve(
     pipe: "Connection[object, Job]", choice: NetworkChoice, n_worker: int, writing: Writing
 ) -> None:
     """Run a worker; sends messages (str), pixels done (int), outcomes, and None when ready."""
+    from ginr.errors import GinrError
+
     with suppress(EOFError, ConnectionError):  # the main process has ended
         try:
             from ginr.kernels.threads import limit_threads, thread_count
@@ -198,7 +194,8 @@ def _serve(
         except Exception as problem:
             if console.debugging():
                 raise
-            pipe.send(_sendable(problem))
+            kind = console.UsageError if isinstance(problem, console.UsageError) else GinrError
+            pipe.send(kind(console.describe(problem)))
             return
         with unwinding():
             pipe.send(None)
@@ -220,10 +217,3 @@ def _serve_job(
                 raise
             outcome = failure_of(job.source, problem)
         pipe.send(outcome)
-
-
-def _sendable(problem: Exception) -> Exception:
-    from ginr.errors import GinrError
-
-    kind = console.UsageError if isinstance(problem, console.UsageError) else GinrError
-    return kind(console.describe(problem))

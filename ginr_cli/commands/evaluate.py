@@ -18,6 +18,7 @@ from ginr_cli.reports.scores import Row, ScoreReport, check_csv
 
 if TYPE_CHECKING:
     from ginr.array_types import Image
+    from ginr.measuring.benchmark import Upscaler
 
 
 @dataclass(frozen=True)
@@ -122,35 +123,31 @@ def _find(
     return tasks
 
 
-@dataclass
-class Renderer:
-    """The network as `ginr.measuring.benchmark` calls it, with a progress bar."""
+def _renderer(
+    network: LoadedNetwork, meter: console.Meter, name: str, before_px: int
+) -> "Upscaler":
+    """The network as `ginr.measuring.benchmark` calls it; `before_px` are done already."""
+    import numpy as np
 
-    network: LoadedNetwork
-    meter: console.Meter
-    name: str
-    before_px: int
-    """Output pixels of earlier renders."""
+    from ginr.pictures import Picture
+    from ginr.rendering.upscale import upscale
 
-    def __call__(self, lr: "Image", height: int, width: int) -> "Image":
-        """LR samples (h, w, C) to (height, width, C)."""
-        import numpy as np
-
-        from ginr.pictures import Picture
-        from ginr.rendering.upscale import upscale
-
-        self.meter.begin(self.name, self.before_px)
-        self.before_px += height * width
+    def render(lr: "Image", height: int, width: int) -> "Image":
+        nonlocal before_px
+        meter.begin(name, before_px)
+        before_px += height * width
         result = upscale(
             Picture(lr),
-            self.network.model,
+            network.model,
             height=height,
             width=width,
-            tile=self.network.tile,
-            progress=self.meter.advance,
+            tile=network.tile,
+            progress=meter.advance,
             notice=console.say,
         )
         return np.asarray(result.samples, np.uint8)
+
+    return render
 
 
 def _measure_all(
@@ -165,7 +162,7 @@ def _measure_all(
         for number, task in enumerate(tasks, 1):
             if report.as_json:  # without --json the table shows the progress
                 console.say(f"{number} of {len(tasks)}: {console.printable(task.path)}")
-            render = Renderer(network, meter, task.path.name, done_px)
+            render = _renderer(network, meter, task.path.name, done_px)
             done_px += task.out_px
             try:
                 _measure(task, factors, render, report)
@@ -173,7 +170,7 @@ def _measure_all(
                 report.fail(task.path, problem)
 
 
-def _measure(task: Task, factors: Sequence[float], render: Renderer, report: ScoreReport) -> None:
+def _measure(task: Task, factors: Sequence[float], render: "Upscaler", report: ScoreReport) -> None:
     from ginr.errors import SizeError
     from ginr.measuring.benchmark import reference, score
 

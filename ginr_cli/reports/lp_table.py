@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ginr.lps.history import LpMoment
@@ -55,7 +55,8 @@ def lp_rows(report: "LpReport") -> list[Row]:
         share = f"{explained.row_and_column:.0%} of the variance"
         rows.append(("row and column explain", f"{share} ({explained.by_chance:.0%} by chance)"))
     for k, pair in enumerate(report.nearest):
-        one, other = (_place(report.places[n]) for n in (pair.first, pair.second))
+        places = (report.places[n] for n in (pair.first, pair.second))
+        one, other = (f"{x:g}, {y:g}" for y, x in places)
         label = "most similar, at x, y" if k == 0 else " " * k  # distinct blank labels
         rows.append((label, f"{pair.similarity:.3f}  {one} and {other}"))
     return rows
@@ -135,16 +136,14 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(steps[round((mean - low) * top)] for mean in means)
 
 
-def record(report: object) -> dict[str, object]:
+def record(report: Any) -> dict[str, object]:
     """A report for JSON, without its arrays."""
     import numpy as np
 
-    def plain(value: object) -> object:
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items() if not isinstance(v, np.ndarray)}
-        return value
+    def without_arrays(items: list[tuple[str, object]]) -> dict[str, object]:
+        return {name: value for name, value in items if not isinstance(value, np.ndarray)}
 
-    return {k: plain(v) for k, v in asdict(report).items() if not isinstance(v, np.ndarray)}  # type: ignore[call-overload]
+    return asdict(report, dict_factory=without_arrays)
 
 
 def _letters(good: str, plain: str) -> str:
@@ -158,11 +157,6 @@ def _letters(good: str, plain: str) -> str:
 
 def _range(low: float, mean: float, high: float) -> str:
     return f"{low:.3f} to {high:.3f}, mean {mean:.3f}"
-
-
-def _place(place: tuple[float, float]) -> str:
-    y, x = place
-    return f"{x:g}, {y:g}"
 
 
 def _reach(spread: "Spread") -> str:
