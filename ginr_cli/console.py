@@ -28,6 +28,11 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def count(n: int, noun: str) -> str:
+    """As in "1 picture" and "2 pictures"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 class UsageError(Exception):
     """A wrong command line: exit code 2."""
 

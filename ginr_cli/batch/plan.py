@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ginr_cli.console import UsageError, printable, say
+from ginr_cli.console import UsageError, count, printable, say
 from ginr_cli.files import Writing, refuse_own_input
 
 if TYPE_CHECKING:
@@ -208,8 +208,7 @@ def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], N
             else:
                 found.append(here / name)
     if n_earlier:
-        outputs = "1 output" if n_earlier == 1 else f"{n_earlier} outputs"
-        say(f"{printable(folder)}: skipped {outputs} of earlier runs")
+        say(f"{printable(folder)}: skipped {count(n_earlier, 'output')} of earlier runs")
     return found
 
 

@@ -56,8 +56,8 @@ def evaluate(
 ) -> None:
     """Shrink pictures, enlarge them again, and compare the result with bicubic interpolation.
 
-    Reports PSNR on Y and RGB and SSIM on Y, per picture and as means. Pictures that cannot be
-    read are skipped; the exit code is then 1.
+    Reports PSNR on Y and RGB and SSIM on Y, per picture and as means. Pictures
+    that cannot be read are skipped; the exit code is then 1.
     """
     from ginr.checkpoints.checkpoint import peek
     from ginr.measuring.benchmark import PROTOCOL

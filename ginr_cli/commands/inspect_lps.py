@@ -79,8 +79,8 @@ def inspect_lps(
 ) -> None:
     """Show statistics of the learnable position tokens (LPs) of checkpoints.
 
-    Diversity is 1 minus the mean cosine similarity of all pairs of LPs. The effective rank is
-    the number of dimensions they span.
+    Diversity is 1 minus the mean cosine similarity of all pairs of LPs. The
+    effective rank is the number of dimensions they span.
     """
     from ginr.pictures import check_target, read_picture
 

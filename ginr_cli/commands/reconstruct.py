@@ -59,8 +59,9 @@ def reconstruct(
 ) -> None:
     """Encode a picture as LP features and decode it; report bits per pixel, PSNR and SSIM.
 
-    LPs are the network's learnable position tokens. A super-resolution checkpoint adds its field
-    to the picture's own pixels, which then count as bits too.
+    LPs are the network's learnable position tokens. A super-resolution
+    checkpoint adds its field to the picture's own pixels, which then count as
+    bits too.
     """
     from ginr.rendering.field_file import is_field
 

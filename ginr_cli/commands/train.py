@@ -35,8 +35,8 @@ def train(
 ) -> None:
     """Train a network on folders of pictures.
 
-    Every few minutes the run is saved and validated on held-out pictures. Ctrl+C saves it and
-    exits; the same command resumes it.
+    Every few minutes the run is saved and validated on held-out pictures.
+    Ctrl+C saves it and exits; the same command resumes it.
     """
     began = time.monotonic()
     only_one({"--minutes": minutes, "--steps": steps})

@@ -42,8 +42,9 @@ def upscale(
 ) -> None:
     """Enlarge pictures and folders of pictures to any scale or size.
 
-    The scale is 2 unless a scale or size is given. Folders keep their structure; outputs that
-    already exist are skipped. If a picture fails, the others are still done; the exit code is 1.
+    The scale is 2 unless a scale or size is given. Folders keep their
+    structure; pictures that are already done are skipped. If one fails, the
+    others are still done; the exit code is 1.
     """
     if paper is not None:
         dpi = dpi or 300.0

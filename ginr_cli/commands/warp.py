@@ -70,9 +70,10 @@ def warp(
 ) -> None:
     """Rotate, shift, rectify or remap a picture and enlarge it, in one resampling.
 
-    --rotate, --shift and --scale are applied in this order. --perspective can be combined with
-    --scale or --size only, --map with none of these. Areas outside the picture become
-    transparent, or white in formats without transparency.
+    --rotate, --shift and --scale are applied in this order. --perspective can
+    be combined with --scale or --size only, --map with none of these. Areas
+    outside the picture become transparent, or white in formats without
+    transparency.
     """
     shifted = parse_numbers("--shift", shift or "0,0", 2, "0.5,-2")
     corners = perspective and parse_numbers("--perspective", perspective, 8, "9,5,90,3,95,70,2,66")

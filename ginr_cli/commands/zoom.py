@@ -65,8 +65,9 @@ def zoom(
 ) -> None:
     """Make a video that zooms smoothly into a part of a picture.
 
-    Every frame is rendered at its own scale, up to x30. The zoom starts and ends slowly. Frames
-    that shrink the picture average its detail, so that nothing flickers.
+    Every frame is rendered at its own scale, up to x30. The zoom starts and
+    ends slowly. Frames that shrink the picture average its detail, so that
+    nothing flickers.
     """
     first, last = _box("--from", start or "0%,0%,100%,100%"), _box("--to", to)
     wanted = None if size is None else _size(size)

@@ -151,8 +151,9 @@ def _line(scale: float, quality: "Quality") -> str:
 def _extent(folder: str, mean: "Mean") -> str:
     """What a mean is taken over, and the picture with the lowest gain."""
     worst = f"lowest gain {mean.worst_gain_y:+.2f}: {console.printable(Path(mean.worst_picture))}"
-    n_picture = "1 picture" if mean.pictures == 1 else f"{mean.pictures} pictures"
-    return f"{n_picture} in {console.printable(Path(folder))}, {worst}"
+    return (
+        f"{console.count(mean.pictures, 'picture')} in {console.printable(Path(folder))}, {worst}"
+    )
 
 
 def _finite(row: Mapping[str, object]) -> Row:

@@ -255,12 +255,13 @@ def _plan_line(settings: "TrainConfig", progress: "Progress", n_process: int) ->
     so_far = f"step {progress.step} ({progress.seconds / 60:.1f} minutes)"
     if progress.done(settings) >= 1:
         return f"{run} is complete at {so_far}: give more --minutes or --steps to continue"
-    crops = f"crops per step: {settings.batch} of {settings.crop}x{settings.crop} pixels"
+    crops = console.count(settings.batch, "crop")
+    crops += f" of {settings.crop}x{settings.crop} pixels per step"
     if n_process > 1:
         crops += f" in {n_process} processes"
     if progress.step:
-        return f"resuming {run} at {so_far}, until {length}; {crops}"
-    return f"training {run} for {length}; {crops}"
+        return f"resuming {run} at {so_far}, until {length}, with {crops}"
+    return f"training {run} for {length} with {crops}"
 
 
 def _where_crops_are_cut(progress: "Progress") -> str:

@@ -50,7 +50,7 @@ def test_a_run_from_end_to_end(run: Run, photos: Path) -> None:
     first, second, third, *_, last, waiting = run.err.splitlines()
     assert first == "reading pictures from photos"
     assert second == "3 pictures, 0.0 megapixels, 1 for validation"
-    assert third == "training run for 2 steps; crops per step: 1 of 16x16 pixels"
+    assert third == "training run for 2 steps with 1 crop of 16x16 pixels per step"
     assert waiting.endswith("% of the time spent waiting for data")
     assert last.startswith("step 2: loss ") and "/255, gain over bicubic " in last
     assert " dB at x2, " in last and last.endswith(" dB at x4")

@@ -54,7 +54,7 @@ def test_two_processes_stopped_by_ctrl_c_and_resumed_have_the_losses_of_one(
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
     with subprocess.Popen([*torchrun, *command], start_new_session=True, **options) as launcher:
         assert launcher.stderr
-        while "kept in" not in (said := launcher.stderr.readline()):
+        while f"training {settings.run}" not in (said := launcher.stderr.readline()):
             assert said, "it ended"
         assert "4 crops of 8x8 pixels per step in 2 processes" in said
         log = settings.run / "metrics.jsonl"
@@ -74,7 +74,7 @@ def test_two_processes_stopped_by_ctrl_c_and_resumed_have_the_losses_of_one(
     (out, err), (other_out, other_err) = (process.communicate() for process in processes)
     assert [process.returncode for process in processes] == [0, 0], err + other_err
     assert out == f"{settings.run / 'model.safetensors'}\n" and other_out == ""
-    assert f"going on in {settings.run} after {stopped[1]} steps" in err
+    assert f"resuming {settings.run} at step {stopped[1]} " in err
     lines = map(json.loads, log.read_text().splitlines())
     losses = [line["loss"] for line in lines if line["kind"] == "training"]
     alone = Log()
