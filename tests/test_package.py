@@ -1,4 +1,4 @@
-"""The public names: all there, loaded on first use only.
+"""The public names: all present, loaded on first use.
 
 Run: pytest tests/test_package.py
 """

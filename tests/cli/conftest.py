@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the command line: each runs in an empty folder of its own."""
+"""Fixtures for the tests of the command line: each runs in its own empty folder."""
 
 import sys
 from importlib import import_module
@@ -46,7 +46,7 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
         "rendering.upscale": {"upscale": core.upscale, "upscale_bands": core.upscale_bands},
     }
     for name, contents in parts.items():
-        # Modules that stand in, not attributes: what other modules have of the real one stays real.
+        # Modules, not attributes: other modules keep the real functions that they have imported.
         module = ModuleType(f"ginr.{name}")
         module.__dict__.update(vars(import_module(module.__name__)) | contents)
         monkeypatch.setitem(sys.modules, module.__name__, module)

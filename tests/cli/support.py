@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a runner, a stand-in for the network, small files."""
+"""Shared by the tests of the command line: a runner, a stand-in for the network, small files."""
 
 import json
 import zlib
@@ -16,7 +16,7 @@ from ginr_cli.main import main
 
 
 class Run:
-    """Runs the command line in this process and keeps what came of it."""
+    """Runs the command line in this process and keeps the results."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self.capfd = capfd

@@ -1,4 +1,4 @@
-"""Several devices at one folder: the same as with one, whoever makes what, and whatever becomes of them.
+"""Several devices for one folder: the results of one device, and failing processes.
 
 Run: pytest tests/cli/test_devices.py
 """
@@ -23,7 +23,7 @@ TWO = ("--device", "cpu,cpu")
 
 @pytest.fixture
 def album() -> Path:
-    """Five pictures, the first the slowest to make, the third with broken pixels.
+    """Five pictures, the first the slowest, the third with broken pixels.
 
     The first takes longer than two processes may be apart when they start.
     """
@@ -39,8 +39,8 @@ def in_two(run: Run, checkpoint: Path, *more: str | Path) -> Run:
     return run("upscale", "in", "out", "--checkpoint", checkpoint, *TWO, *more)
 
 
-def test_two_devices_do_as_one(run: Run, tiny_checkpoint: Path, album: Path) -> None:
-    run("upscale", "in/b.png", "b.png", "-c", tiny_checkpoint)  # which compiles what is new
+def test_two_devices_give_the_results_of_one(run: Run, tiny_checkpoint: Path, album: Path) -> None:
+    run("upscale", "in/b.png", "b.png", "-c", tiny_checkpoint)  # compiles kernels if needed
     one = run("upscale", "in", "one", "-c", tiny_checkpoint, "--device", "cpu", "--json").records
     code, words = run.code, run.err
     two = in_two(run, tiny_checkpoint, "--json").records
@@ -68,7 +68,7 @@ def untimed(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != "seconds"}
 
 
-def test_a_process_that_dies_costs_its_picture_only(
+def test_a_process_that_dies_loses_only_its_picture(
     run: Run, tiny_checkpoint: Path, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assign = workers._Share._assign
@@ -85,7 +85,7 @@ def test_a_process_that_dies_costs_its_picture_only(
     assert words in run.err and run.err.endswith("3 done, 2 failed\n")
 
 
-def test_nobody_left(
+def test_all_processes_die(
     run: Run, tiny_checkpoint: Path, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assign = workers._Share._assign
@@ -138,14 +138,14 @@ def test_bad_lists_are_refused(run: Run, tiny_checkpoint: Path, devices: str) ->
     assert "is not known: use auto, cpu, cuda or cuda:1" in run.err
 
 
-def test_one_picture_takes_one_device(run: Run, core: Core) -> None:
+def test_one_picture_uses_one_device(run: Run, core: Core) -> None:
     picture("a.png")
     run("upscale", "a.png", *TWO, "--json")
     assert (run.code, run.records[0]["device"]) == (0, "cpu"), run.err
     assert "one picture uses one device: cpu\n" in run.err
 
 
-def test_a_network_that_cannot_be_had(run: Run) -> None:
+def test_a_network_that_cannot_be_loaded(run: Run) -> None:
     picture("in/a.png")
     picture("in/b.png")
     run("upscale", "in", "out", "-c", "reconstruct", "--ensemble", *TWO)

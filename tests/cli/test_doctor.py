@@ -1,4 +1,4 @@
-"""`ginr doctor`: parts that work and parts that are broken.
+"""`ginr doctor`: working and broken parts.
 
 Run: pytest tests/cli/test_doctor.py
 """
@@ -29,7 +29,7 @@ def test_the_doctor_names_what_is_broken(
     assert "scan backends\n  reference      available\n" in run("doctor").out
 
 
-def test_a_gpu_and_what_it_lacks(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_and_missing_packages(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("doctor", "--json").records[0]["to_install"] == {} or torch.cuda.is_available()
     facts = SimpleNamespace(name="NVIDIA H100", total_memory=80 * 2**30, major=9, minor=0)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
@@ -48,9 +48,7 @@ def test_a_gpu_and_what_it_lacks(run: Run, core: Core, monkeypatch: pytest.Monke
     assert f"to install\n  causal_conv1d  {line}\n" in run("doctor").out
 
 
-def test_a_gpu_whose_driver_is_in_the_way(
-    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_with_an_old_driver(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("The NVIDIA driver on your system is too old")
 

@@ -1,4 +1,4 @@
-"""`ginr evaluate`: the table, JSON and CSV, and what is left out of the means.
+"""`ginr evaluate`: the table, JSON and CSV, and what is not in the means.
 
 Run: pytest tests/cli/test_evaluate.py
 """
@@ -98,7 +98,7 @@ def test_csv_holds_what_json_says(run: Run, core: Core, album: Path) -> None:
         assert row == {key: "" if value is None else str(value) for key, value in record.items()}
 
 
-def test_a_csv_file_that_exists_stays_unless_told(run: Run, core: Core, album: Path) -> None:
+def test_an_existing_csv_file_is_kept_without_overwrite(run: Run, core: Core, album: Path) -> None:
     Path("out.csv").write_text("mine")
     assert run("evaluate", "small", album, "--csv", "out.csv").code == 1
     assert "out.csv already exists" in run.err and Path("out.csv").read_text() == "mine"
@@ -127,7 +127,7 @@ def test_pictures_too_small_for_a_scale_are_named(
     assert (run.code, run.out) == (1, "") and "0 measured" in run.err
 
 
-def test_a_flat_picture_has_no_place_in_a_mean(run: Run, core: Core, album: Path) -> None:
+def test_a_flat_picture_is_not_in_the_mean(run: Run, core: Core, album: Path) -> None:
     Image.new("L", (40, 40), 7).save("album/flat.png")
     (record,) = run("evaluate", "small", album, "--scales", "2", "--json", "--csv", "o.csv").records
     assert run.code == 0 and "x2: infinite PSNR, not in the mean: album/flat.png" in run.err
@@ -149,7 +149,7 @@ def test_unreadable_pictures_are_counted(run: Run, core: Core, album: Path) -> N
     assert record["means"][0]["pictures"] == 2
 
 
-def test_what_is_measured_without_alpha_or_depth_is_said(run: Run, core: Core, here: Path) -> None:
+def test_measuring_without_alpha_or_depth_is_noted(run: Run, core: Core, here: Path) -> None:
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 65536, (40, 40), np.uint16)
     Image.fromarray(samples).save("deep.png")
@@ -186,7 +186,7 @@ def test_wrong_usage(run: Run, core: Core, album: Path, arguments: list[str], wo
     assert words in run.err and "Traceback" not in run.err
 
 
-def test_refusals_do_not_wait_for_torch(album: Path, tiny_checkpoint: Path) -> None:
+def test_refusals_do_not_load_torch(album: Path, tiny_checkpoint: Path) -> None:
     script = (
         "import sys\nfrom ginr_cli.main import main\n"
         "def leave(code, *arguments):\n"

@@ -1,4 +1,4 @@
-"""Folders and several inputs: the tree kept, nothing done twice, nothing mixed up.
+"""Folders and several inputs: structure is kept, finished pictures are skipped.
 
 Run: pytest tests/cli/test_folders.py
 """
@@ -30,7 +30,7 @@ def test_a_folder_keeps_its_tree_and_is_not_done_twice(run: Run, core: Core) -> 
     assert run("upscale", "in", "out", "--scale", "2").err.endswith("3 skipped\n")
 
 
-def test_an_output_of_another_size_is_not_taken_for_done(run: Run, core: Core) -> None:
+def test_an_output_of_another_size_is_not_done(run: Run, core: Core) -> None:
     picture("in/a.png")
     run("upscale", "in", "out", "--scale", "2")
     run("upscale", "in", "out", "--scale", "3")
@@ -42,9 +42,9 @@ def test_an_output_of_another_size_is_not_taken_for_done(run: Run, core: Core) -
     assert size("out/a.png") == (18, 12)
 
 
-def test_outputs_beside_inputs_are_not_inputs(run: Run, core: Core) -> None:
+def test_outputs_next_to_inputs_are_not_inputs(run: Run, core: Core) -> None:
     picture("in/photo.png")
-    picture("in/scan_x9000.png")  # nobody's output: there is no scan.png
+    picture("in/scan_x9000.png")  # not an output: there is no scan.png
     for scale, expected in (("2", 2), ("2", 0), ("2x3", 2)):
         before = len(core.calls)
         assert run("upscale", "in", "--scale", scale).code == 0
@@ -60,7 +60,7 @@ def test_outputs_beside_inputs_are_not_inputs(run: Run, core: Core) -> None:
     ]
 
 
-def test_folders_made_for_nothing_do_not_stay(run: Run, core: Core) -> None:
+def test_empty_output_folders_are_removed(run: Run, core: Core) -> None:
     picture("in/deep/a.png")
     picture("in/b.png")
 
@@ -78,7 +78,7 @@ def test_folders_made_for_nothing_do_not_stay(run: Run, core: Core) -> None:
     assert files("out") == ["deep/c.jpg"]
 
 
-def test_parts_beside_inputs_are_not_inputs(run: Run, core: Core) -> None:
+def test_parts_next_to_inputs_are_not_inputs(run: Run, core: Core) -> None:
     picture("in/photo.png", 60, 40)
     for _ in range(2):
         run("upscale", "in", "--scale", "3", "--box", "25%,25%,50%,50%")
@@ -116,7 +116,7 @@ def test_many_inputs_into_one_folder(run: Run, core: Core) -> None:
     assert run.code == 0 and files("out") == ["a.png", "b.png", "sub/c.png"]
 
 
-def test_three_pictures_beside_themselves(run: Run, core: Core) -> None:
+def test_three_outputs_next_to_their_inputs(run: Run, core: Core) -> None:
     for name in ("a.png", "b.png", "c.png"):
         picture(name)
     assert run("upscale", "a.png", "b.png", "c.png").out.split() == [

@@ -1,4 +1,4 @@
-"""`ginr inspect-lps`: tables, JSON, a run's history, the drawing, and what it refuses.
+"""`ginr inspect-lps`: tables, JSON, a run's history, plots and refusals.
 
 Run: pytest tests/cli/test_inspect_lps.py
 """
@@ -70,7 +70,7 @@ def test_the_similarity_matrix_on_demand(run: Run, same: str) -> None:
     assert run.code == 2 and "--similarity needs --json" in run.err
 
 
-def test_a_diversity_that_is_asked_for(run: Run, tiny_checkpoint: Path, same: str) -> None:
+def test_min_diversity(run: Run, tiny_checkpoint: Path, same: str) -> None:
     assert run("inspect-lps", tiny_checkpoint, "--min-diversity", "0.5").code == 0
     assert run("inspect-lps", tiny_checkpoint, same, "--min-diversity", "0.5").code == 3
     assert run.err == "same.safetensors: diversity 0.0000 is below 0.5\n"

@@ -1,4 +1,4 @@
-"""One picture: its name, size and format, what is said of it, what is kept.
+"""One picture: names, sizes, formats, messages and metadata.
 
 Run: pytest tests/cli/test_one_picture.py
 """
@@ -14,7 +14,7 @@ from PIL import Image
 from .support import Core, Run, files, picture, size
 
 
-def test_the_default_name_is_beside_the_input(run: Run, core: Core) -> None:
+def test_the_default_output_is_next_to_the_input(run: Run, core: Core) -> None:
     picture("photo.png")
     run("upscale", "photo.png", "--scale", "3.7")
     assert (run.code, run.out) == (0, "photo_x3.7.png\n")
@@ -23,7 +23,7 @@ def test_the_default_name_is_beside_the_input(run: Run, core: Core) -> None:
     assert "\x1b" not in run.err and "%" not in run.err  # no bar, no colour: not a terminal
 
 
-def test_scale_two_is_said_when_nothing_is_asked(run: Run, core: Core) -> None:
+def test_the_default_scale_is_announced(run: Run, core: Core) -> None:
     picture("photo.png")
     run("upscale", "photo.png")
     assert run.out == "photo_x2.png\n" and "enlarging x2" in run.err
@@ -71,7 +71,9 @@ def test_devices_have_names(run: Run, core: Core) -> None:
     assert run("upscale", "a.png", "--device", "cuda:1", "--json").records[0]["device"] == "cuda:1"
 
 
-def test_a_slow_scan_is_said_once(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_scan_is_reported_once(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ginr.kernels.available.missing", lambda name: f"import {name} failed: why")
     picture("in/a.png")
     picture("in/b.png")
@@ -151,14 +153,14 @@ def test_a_format_that_needs_much_memory_is_named(
     assert "memory" not in run("upscale", "a.png", "-s", "2", "b.tif").err
 
 
-def test_what_the_output_loses_is_said(run: Run, core: Core) -> None:
+def test_losses_of_the_output_are_reported(run: Run, core: Core) -> None:
     file = picture("a.png", mode="RGBA")
     Image.new("RGBA", (6, 4), (9, 9, 9, 128)).save(file)
     run("upscale", "a.png", "a.jpg")
     assert run.code == 0 and "a.png: JPEG has no transparency: placed on white" in run.err
 
 
-def test_existing_outputs_stay_unless_told(run: Run, core: Core) -> None:
+def test_existing_outputs_are_kept_without_overwrite(run: Run, core: Core) -> None:
     picture("a.png")
     picture("out.png", 1, 1)
     for arguments in (["a.png", "out.png"], ["a.png", "-o", "out.png"]):

@@ -1,4 +1,4 @@
-"""With a real network: the file is what the library makes, and a terminal gets a bar.
+"""A real network: the file is the library's, and a terminal gets a bar.
 
 Run: pytest tests/cli/test_real_network.py
 """

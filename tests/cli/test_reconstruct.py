@@ -97,8 +97,8 @@ def test_the_base_of_another_checkpoint_is_counted(run: Run, photo: Path, other:
     assert record["bits_per_pixel"] == 24 + record["feature_bits_per_pixel"]
 
 
-def test_an_exact_picture_has_no_number(run: Run, other: Path) -> None:
-    """JSON has no infinity: a black picture with a field of nothing on its own pixels."""
+def test_an_exact_result_has_no_psnr_in_json(run: Run, other: Path) -> None:
+    """JSON has no infinity: a black picture with a field of zeros added to its pixels."""
     model_file = other.with_name("still.safetensors")
     from ginr.checkpoints.checkpoint import load_checkpoint
 
@@ -114,7 +114,7 @@ def test_an_exact_picture_has_no_number(run: Run, other: Path) -> None:
     assert "RGB inf dB" in run("reconstruct", "black.png", "-c", model_file).out
 
 
-def test_what_exists_is_kept(run: Run, photo: Path) -> None:
+def test_existing_files_are_kept_without_overwrite(run: Run, photo: Path) -> None:
     for name, arguments in {
         "out.png": ["out.png"],
         "f.safetensors": ["--save-field", "f.safetensors"],

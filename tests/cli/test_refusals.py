@@ -1,4 +1,4 @@
-"""Refusals: wrong usage is exit code 2, a bad file 1, and each is one line.
+"""Refusals in one line: exit code 2 for wrong usage, 1 for a bad file.
 
 Run: pytest tests/cli/test_refusals.py
 """
@@ -100,13 +100,13 @@ def test_bad_inputs_are_one_line(run: Run, core: Core, name: str, contents: byte
     assert files() == ([] if contents is None else [name])
 
 
-def test_names_that_steer_a_terminal_are_spelled_out(run: Run, core: Core) -> None:
+def test_control_characters_in_names_are_escaped(run: Run, core: Core) -> None:
     run("upscale", "--\x1b[31mred")
     assert run.code == 2 and "\x1b" not in run.err and "\\x1b[31mred" in run.err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no links and pipes there")
-def test_places_that_are_no_files(run: Run, core: Core) -> None:
+def test_paths_that_are_not_regular_files(run: Run, core: Core) -> None:
     picture("a.png")
     Path("loop.png").symlink_to("loop.png")
     os.mkfifo("pipe.png")
@@ -158,7 +158,7 @@ def test_a_read_only_folder(run: Run, core: Core, here: Path) -> None:
     assert run.code == 1 and "is not writable" in run.err and core.calls == []
 
 
-def test_a_checkpoint_that_is_none(run: Run, core: Core) -> None:
+def test_an_unknown_checkpoint(run: Run, core: Core) -> None:
     picture("a.png")
     run("upscale", "a.png", "--checkpoint", "huge")
     assert run.code == 1 and run.err.endswith("ginr: huge is no checkpoint: use small\n")

@@ -1,4 +1,4 @@
-"""Signals: computing ends at once, a file is written to its end, and no half file stays.
+"""Signals: computing ends at once, a file is finished, and no partial file stays.
 
 Run: pytest tests/cli/test_signals.py
 """
@@ -35,7 +35,7 @@ def ignored(number: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_the_ending_signals_unwind(name: str, code: int) -> None:
+def test_terminating_signals_clean_up(name: str, code: int) -> None:
     number, cleaned = getattr(signal, name), []
     with pytest.raises(SystemExit) as leave, unwinding():
         try:
@@ -126,5 +126,5 @@ def test_a_signal_ends_a_real_run(tiny_checkpoint: Path, number: int, code: int)
         process.send_signal(number)
         words = process.stderr.read()
     assert process.returncode == code and "Traceback" not in words
-    for name in files("out"):  # it may have come too late for the only picture
+    for name in files("out"):  # the signal may have come too late for the only picture
         assert name == "a.png" and size("out/a.png") == (3600, 3600)

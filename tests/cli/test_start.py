@@ -1,4 +1,4 @@
-"""Starting: the console script, what loads when, a reader that left.
+"""The console script, what is loaded when, and closed streams.
 
 Run: pytest tests/cli/test_start.py
 """
@@ -33,7 +33,7 @@ def test_the_console_script_resolves() -> None:
         (["upscale", "--size"], 2),
     ],
 )
-def test_help_and_refusals_do_not_wait_for_torch(arguments: list[str], code: int) -> None:
+def test_help_and_refusals_do_not_load_torch(arguments: list[str], code: int) -> None:
     script = (
         "import sys\nfrom ginr_cli.main import main\n"
         f"try: main({arguments!r})\nexcept SystemExit as leave: assert leave.code == {code}, leave\n"
@@ -91,13 +91,13 @@ def test_a_signal_that_python_would_drop_ends_the_program(name: str) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["1 / 0", "sys.exit(3)"])
-def test_other_trouble_that_python_drops_is_told_as_ever(trouble: str) -> None:
+def test_other_dropped_exceptions_are_printed_as_usual(trouble: str) -> None:
     script = LOST.replace("time.sleep(10)", "").format(drop=f"Dropping(lambda: {trouble})")
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.returncode == 0 and result.stderr.startswith("Exception ignored in: ")
 
 
-def test_what_is_loaded_for_a_picture_is_needed_and_not_searched_for_cycles(
+def test_only_needed_modules_are_loaded_and_exempt_from_garbage_collection(
     tiny_checkpoint: Path,
 ) -> None:
     picture("a.png")
@@ -114,8 +114,8 @@ def test_what_is_loaded_for_a_picture_is_needed_and_not_searched_for_cycles(
 
 
 @pytest.mark.parametrize(("command", "code"), [("--version", 0), ("upscale", 2)])
-def test_what_waits_for_the_end_of_the_process_still_runs(command: str, code: int) -> None:
-    # Only Python itself and the modules are not taken apart.
+def test_exit_handlers_and_threads_still_run(command: str, code: int) -> None:
+    # Only Python itself and the modules are not destroyed.
     script = (
         "import atexit, sys, threading, time\nfrom ginr_cli.main import process\n"
         "atexit.register(print, 'registered', end='')\n"
@@ -127,7 +127,7 @@ def test_what_waits_for_the_end_of_the_process_still_runs(command: str, code: in
     assert result.stdout.endswith("joined\nregistered")
 
 
-def test_who_calls_the_command_line_ends_as_they_like() -> None:
+def test_main_leaves_the_exit_code_to_its_caller() -> None:
     script = (
         "import sys\nfrom ginr_cli.main import main\nsys.argv = ['ginr', '--version']\n"
         "try: main()\nexcept SystemExit: sys.exit(7)"
@@ -140,7 +140,7 @@ def test_version_is_the_installed_one(run: Run) -> None:
     assert run.out == f"ginr {importlib.metadata.version('ginr')}\n"
 
 
-def test_a_reader_that_left_is_not_a_traceback() -> None:
+def test_a_closed_pipe_is_not_a_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "ginr_cli", "--version"]
@@ -160,7 +160,7 @@ def test_closed_streams_are_no_trouble(tiny_checkpoint: Path, closed: str) -> No
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_words_that_cannot_be_said_cost_no_picture_and_lost_results_do(
+def test_a_full_stderr_is_ignored_and_a_full_stdout_is_not(
     tiny_checkpoint: Path,
 ) -> None:
     picture("a.png")

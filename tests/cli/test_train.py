@@ -1,4 +1,4 @@
-"""`ginr train`: what it says before it starts, what comes of it, how it stops and goes on.
+"""`ginr train`: messages, results, stopping and resuming.
 
 Run: pytest tests/cli/test_train.py
 """
@@ -83,7 +83,7 @@ def test_json_is_one_object(run: Run, photos: Path) -> None:
     }
 
 
-def test_the_same_command_goes_on_or_leaves_a_finished_run_alone(run: Run, photos: Path) -> None:
+def test_the_same_command_resumes_a_run_unless_it_is_complete(run: Run, photos: Path) -> None:
     run("train", photos, *TINY, "--steps", "1")
     run("train", photos, *TINY, "--steps", "3")
     assert run.code == 0 and "\nresuming run at step 1 (0.0 minutes), until 3 steps" in run.err
@@ -94,7 +94,7 @@ def test_the_same_command_goes_on_or_leaves_a_finished_run_alone(run: Run, photo
     assert load_checkpoint("run/model.safetensors").facts == before.facts
 
 
-def test_the_length_of_a_run_is_told_after_its_first_steps(run: Run, photos: Path) -> None:
+def test_the_time_left_is_estimated_after_the_first_steps(run: Run, photos: Path) -> None:
     run("train", photos, *TINY, "--steps", "21")
     assert re.search(r"\n\d+ ms per step: about 1 more steps, 0:00:01 left\n", run.err)
 
@@ -106,7 +106,7 @@ def test_the_length_of_a_run_is_told_after_its_first_steps(run: Run, photos: Pat
         (0.5, r"diversity 0\.[1-4]\d, effective rank \d+\.\d of 16\n"),
     ],
 )
-def test_lps_that_are_alike_are_warned_of_once(
+def test_a_warning_of_similar_lps_is_printed_once(
     run: Run, photos: Path, tiny_config: GinrConfig, spread: float, found: str
 ) -> None:
     plain = replace(tiny_config, content="none")  # else a bias would hold what they have in common
@@ -145,14 +145,14 @@ def test_a_call_may_end_before_its_first_step(run: Run, photos: Path) -> None:
     assert load_checkpoint("run/model.safetensors").facts["steps"] == 0
 
 
-def test_a_single_picture_is_also_measured_with(run: Run, photos: Path) -> None:
+def test_a_single_picture_is_also_used_for_validation(run: Run, photos: Path) -> None:
     run("train", photos / "deep", *TINY, "--steps", "1", "--json")
     assert run.code == 0
     assert "\n1 picture, 0.0 megapixels, also used for validation\n" in run.err
     assert (run.records[0]["n_training"], run.records[0]["n_held_out"]) == (1, 1)
 
 
-def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
+def test_skipped_files_are_reported(run: Run, photos: Path) -> None:
     for k in range(12):
         (photos / f"broken{k:02}.jpg").write_bytes(b"no picture")
     for name in ("e\n.png", "f.png"):
@@ -230,7 +230,7 @@ def test_a_damaged_state(run: Run, photos: Path, contents: bytes | None) -> None
     assert "delete it to start again" in line
 
 
-def test_help_tells_the_defaults() -> None:
+def test_help_states_the_defaults() -> None:
     told = get_type_hints(options_of_train, include_extras=True)
     defaults = {field.name: field.default for field in fields(TrainConfig)}
     for name in ("batch", "crop", "rate", "seed"):
@@ -283,7 +283,7 @@ main()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_run_and_the_same_command_goes_on(
+def test_a_signal_saves_the_run_and_the_same_command_resumes_it(
     run: Run, photos: Path, tiny_config: GinrConfig, number: int
 ) -> None:
     arguments = ["train", str(photos), *TINY, "--minutes", "9"]

@@ -1,4 +1,4 @@
-"""Trouble on the way: surprises, Ctrl+C, and what a bad picture does to the others.
+"""Unexpected errors, Ctrl+C, and bad pictures among good ones.
 
 Run: pytest tests/cli/test_trouble.py
 """
@@ -14,7 +14,9 @@ from ginr_cli.main import main
 from .support import Core, Run, files, picture
 
 
-def test_a_surprise_names_its_type(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_names_its_type(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(picture: Picture) -> None:
         raise RuntimeError("odd\nthing")
 

@@ -17,7 +17,7 @@ PAGE = "1,1 5,0 6,4 0,3"
 
 @pytest.fixture
 def asked(core: Core, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Stands in for the library: what it was asked for; its pictures are half transparent."""
+    """Calls of a stand-in for the library, whose pictures are half transparent."""
     asked: list[dict[str, Any]] = []
 
     def warp(picture: Picture, model: Any, mapping: Any, **options: Any) -> Picture:
@@ -113,7 +113,7 @@ def test_an_output_that_exists(run: Run, asked: list[dict[str, Any]]) -> None:
     assert run("warp", "a.png", "--rotate", "3", "--overwrite").code == 0
 
 
-def test_a_format_without_alpha_is_told_of(run: Run, asked: list[dict[str, Any]]) -> None:
+def test_a_format_without_alpha_is_reported(run: Run, asked: list[dict[str, Any]]) -> None:
     picture("a.jpg")
     run("warp", "a.jpg", "--rotate", "3", "--json")
     (record,) = run.records

@@ -1,4 +1,4 @@
-"""`ginr zoom`: sizes, refusals, interruption and one real film: pytest tests/cli/test_zoom.py"""
+"""`ginr zoom`: sizes, refusals, interruption and a real video: pytest tests/cli/test_zoom.py"""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from .support import Run, files, picture, size
 
 @pytest.fixture
 def shot(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Stands in for the renderer: what it was asked for; its frames are grey."""
+    """Calls of a stand-in for the renderer, whose frames are grey."""
     import ginr.rendering.zoom
 
     asked: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ def test_what_cannot_be_done(
     assert words in record["error"] and files() == ["a.png", "tiny.safetensors"]
 
 
-def test_without_ffmpeg_it_is_said_before_the_work(
+def test_missing_ffmpeg_is_reported_before_the_work(
     run: Run, shot: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)

@@ -1,4 +1,4 @@
-"""What the tests of pictures share: samples, metadata and PNG files made by hand."""
+"""Shared by the tests of pictures: samples, metadata and hand-made PNG files."""
 
 import io
 import struct
@@ -43,7 +43,7 @@ def png_chunk(kind, data):
 
 
 def png_file(samples, colour, depth, extra=b"", end=True):
-    """A PNG of big-endian sample rows, with chunks before them; for what no encoder here writes."""
+    """A PNG of big-endian sample rows with chunks before them, for what encoders here do not write."""
     height, width = samples.shape[:2]
     stored = samples.astype(">u2") if depth == 16 else samples
     rows = b"".join(b"\0" + row.tobytes() for row in stored)
@@ -86,7 +86,7 @@ class FailingFile(io.RawIOBase):
 
 
 def fail_new_files(monkeypatch, replaced):
-    """Lets files that are opened anew, as every output is, be what `replaced` makes of them."""
+    """Passes newly created files, as all outputs are, through `replaced`."""
     opened = Path.open
 
     def failing(self, mode="r", *rest, **more):
@@ -97,6 +97,6 @@ def fail_new_files(monkeypatch, replaced):
 
 
 def full_disk(file):
-    """A file on a disk without room in place of another."""
+    """A file on a full disk in place of another."""
     file.close()
     return open("/dev/full", "wb")

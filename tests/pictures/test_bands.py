@@ -1,4 +1,4 @@
-"""Pictures that are written while they are made: pytest tests/pictures/test_bands.py"""
+"""Pictures written while they are made: pytest tests/pictures/test_bands.py"""
 
 import errno
 from pathlib import Path
@@ -22,7 +22,7 @@ def cut(samples, *rows):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp"])
-def test_bands_make_the_file_that_the_whole_makes(tmp_path, monkeypatch, suffix, depth, channels):
+def test_bands_make_the_same_file_as_the_whole(tmp_path, monkeypatch, suffix, depth, channels):
     for module in (picture_png, picture_tiff):
         monkeypatch.setattr(module, "_STRIP", 1000)  # a few rows
     samples = random_samples(61, 37, channels, depth)

@@ -1,4 +1,4 @@
-"""What files hold: palettes, depths, colours, frames: pytest tests/pictures/test_contents.py"""
+"""Palettes, depths, colours, frames: pytest tests/pictures/test_contents.py"""
 
 import struct
 
@@ -65,7 +65,7 @@ def test_a_transparent_colour_in_png_becomes_alpha(tmp_path, colour, channels, d
     np.testing.assert_array_equal(picture.samples[..., -1], expected)
 
 
-def test_cmyk_is_converted_and_said(tmp_path):
+def test_cmyk_is_converted_and_noted(tmp_path):
     image = Image.new("CMYK", (8, 6), (0, 255, 255, 0))
     for name in ("a.jpg", "a.tif"):
         image.save(tmp_path / name)
@@ -112,7 +112,7 @@ def test_interlaced_16_bit_png(tmp_path):
     np.testing.assert_array_equal(read_picture(path).samples, samples)
 
 
-def test_deep_avif_is_read_as_8_bit_and_that_is_said(tmp_path):
+def test_deep_avif_is_read_as_8_bit_and_noted(tmp_path):
     path = tmp_path / "a.avif"
     image = pyvips.Image.new_from_array(np.full((16, 16, 3), 40_000, np.uint16))
     image.heifsave(str(path), compression="av1", bitdepth=10)
@@ -121,7 +121,7 @@ def test_deep_avif_is_read_as_8_bit_and_that_is_said(tmp_path):
     assert picture.samples.mean() == pytest.approx(40_000 / 257, abs=1)
 
 
-def test_other_blocks_that_are_left_behind_are_said(tmp_path):
+def test_other_dropped_blocks_are_noted(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
     data = (tmp_path / "a.jpg").read_bytes()
     block = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\0"
@@ -180,7 +180,7 @@ def test_tiff_with_white_as_zero(tmp_path):
     ("kind", "words"),
     [("float", "32-bit floating point"), ("int", "32-bit signed"), ("uint", "32-bit integer")],
 )
-def test_exotic_tiff_is_refused_with_words(tmp_path, kind, words):
+def test_exotic_tiff_is_refused(tmp_path, kind, words):
     path = tmp_path / "a.tif"
     pyvips.Image.black(4, 4, bands=3).cast(kind).tiffsave(str(path))
     for read in (read_picture, probe_picture):
@@ -188,14 +188,14 @@ def test_exotic_tiff_is_refused_with_words(tmp_path, kind, words):
             read(path)
 
 
-def test_lab_tiff_is_refused_with_words(tmp_path):
+def test_lab_tiff_is_refused(tmp_path):
     Image.new("LAB", (4, 4)).save(tmp_path / "a.tif")
     with pytest.raises(PictureError, match="convert it to RGB"):
         read_picture(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif", ".avif", ".mpo"])
-def test_only_the_first_frame_is_read_and_that_is_said(tmp_path, suffix):
+def test_only_the_first_frame_is_read_and_noted(tmp_path, suffix):
     frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "lime", "blue")]
     path = tmp_path / f"a{suffix}"
     frames[0].save(path, save_all=True, append_images=frames[1:])

@@ -1,4 +1,4 @@
-"""Files that cannot be read say why, in one line: pytest tests/pictures/test_damage.py"""
+"""Errors for unreadable files: pytest tests/pictures/test_damage.py"""
 
 import errno
 import os
@@ -23,7 +23,7 @@ def assert_refused(path, words):
         assert "\n" not in str(caught.value) and path.name in str(caught.value)
 
 
-def test_what_cannot_be_read_is_said(tmp_path):
+def test_unreadable_files_are_refused(tmp_path):
     assert_refused(tmp_path / "none.png", "does not exist")
     assert_refused(tmp_path, "is a folder")
     (tmp_path / "empty.png").touch()
@@ -37,7 +37,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     assert_refused(tmp_path / "pipe.png", "not a regular file")
 
 
-def test_a_file_that_may_not_be_read_is_said(tmp_path, monkeypatch):
+def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     write_picture(Picture(random_samples(2, 2, 3)), path)
 

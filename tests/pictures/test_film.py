@@ -1,4 +1,4 @@
-"""Films: what their files hold, what is refused, and that they are whole or not there.
+"""Videos: their contents, refusals, and no partial files.
 
 Run: pytest tests/pictures/test_film.py
 """
@@ -95,7 +95,7 @@ def test_a_folder_keeps_what_a_picture_keeps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "film"])
-def test_what_breaks_off_leaves_nothing(tmp_path: Path, name: str) -> None:
+def test_failing_frames_leave_nothing_behind(tmp_path: Path, name: str) -> None:
     frames = _frames()
     with pytest.raises(RuntimeError, match="midway"):
         write_film(_breaking(frames), _like(frames), tmp_path / name, fps=30)

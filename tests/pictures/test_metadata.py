@@ -1,4 +1,4 @@
-"""Profiles, EXIF, XMP, resolution and text are carried: pytest tests/pictures/test_metadata.py"""
+"""Profiles, EXIF, XMP, resolution and text are kept: pytest tests/pictures/test_metadata.py"""
 
 import struct
 import zlib
@@ -28,7 +28,7 @@ from .support import (
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
-def test_metadata_is_carried(tmp_path, suffix, depth, order):
+def test_metadata_is_kept(tmp_path, suffix, depth, order):
     path = tmp_path / f"a{suffix}"
     samples = random_samples(30, 40, 3, depth)
     picture = Picture(samples, SRGB, exif_block(order=order), XMP, (300.0, 150.0))
@@ -65,7 +65,7 @@ def test_libvips_reads_what_is_written(tmp_path, suffix):
     assert image.xres * 25.4 == pytest.approx(300, rel=1e-3)
 
 
-def test_bmp_says_what_it_leaves_out(tmp_path):
+def test_losses_of_bmp(tmp_path):
     picture = Picture(random_samples(4, 4, 4, 16), SRGB, exif_block(), XMP, text=(("a", "b"),))
     assert losses(picture, tmp_path / "a.bmp") == [
         "BMP has no transparency: placed on white",
@@ -78,7 +78,7 @@ def test_bmp_says_what_it_leaves_out(tmp_path):
     write_picture(picture, tmp_path / "a.bmp")
 
 
-def test_blocks_too_large_for_jpeg_are_lost_and_said(tmp_path):
+def test_blocks_too_large_for_jpeg_are_dropped_and_reported(tmp_path):
     picture = Picture(random_samples(4, 4, 3), xmp=XMP + b" " * 70_000)
     (phrase,) = losses(picture, tmp_path / "a.jpg")
     assert phrase.startswith("XMP dropped: ") and "JPEG holds 64 KB" in phrase
@@ -141,7 +141,7 @@ def test_a_damaged_exif_block_is_not_written(tmp_path):
 @pytest.mark.parametrize(
     "damage", [b"", b"II", b"garbage!", b"II*\0\xff\xff\0\0", exif_block(6)[:40]]
 )
-def test_a_damaged_exif_block_is_left_out_and_said(tmp_path, damage):
+def test_a_damaged_exif_block_is_dropped_and_noted(tmp_path, damage):
     samples = random_samples(4, 5, 3)
     path = tmp_path / "a.png"
     path.write_bytes(png_file(samples, 2, 8, png_chunk(b"eXIf", damage)))
@@ -151,7 +151,7 @@ def test_a_damaged_exif_block_is_left_out_and_said(tmp_path, damage):
     assert picture.notes == (("damaged EXIF block dropped",) if damage else ())
 
 
-def test_a_resolution_within_exif_is_no_loss(tmp_path):
+def test_a_resolution_in_exif_is_not_lost(tmp_path):
     exif = Image.Exif()
     exif[0x11A], exif[0x11B], exif[0x128] = 300.0, 300.0, 2
     samples = random_samples(4, 4, 3)
@@ -161,7 +161,7 @@ def test_a_resolution_within_exif_is_no_loss(tmp_path):
     assert losses(damaged, tmp_path / "a.webp") == ["resolution (dpi) dropped: WEBP has none"]
 
 
-def test_png_text_is_carried(tmp_path):
+def test_png_text_is_kept(tmp_path):
     text = (("parameters", "a café, steps: 20"), ("Title", "漢字"))
     path = tmp_path / "a.png"
     write_picture(Picture(random_samples(4, 4, 3), text=text), path)
@@ -170,7 +170,7 @@ def test_png_text_is_carried(tmp_path):
         assert image.text == dict(text)
 
 
-def test_an_incredible_resolution_is_left_out_and_said(tmp_path):
+def test_an_implausible_resolution_is_dropped_and_noted(tmp_path):
     wild = png_chunk(b"pHYs", struct.pack(">IIB", 2**32 - 1, 1, 1))
     (tmp_path / "a.png").write_bytes(png_file(random_samples(4, 4, 1), 0, 8, wild))
     picture = read_picture(tmp_path / "a.png")

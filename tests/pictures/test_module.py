@@ -1,4 +1,4 @@
-"""What the module loads and names: pytest tests/pictures/test_module.py"""
+"""What the package loads and names: pytest tests/pictures/test_module.py"""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The orientation that a file states is applied once: pytest tests/pictures/test_orientation.py"""
+"""A file's orientation is applied once: pytest tests/pictures/test_orientation.py"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The bicubic resize against numbers worked by hand and a slow plain reference.
+"""The bicubic resize against hand-computed numbers and a slow reference.
 
 Run: pytest tests/pictures/test_resize.py
 """

@@ -1,4 +1,4 @@
-"""Pictures into files and back: pytest tests/pictures/test_round_trips.py"""
+"""Write and read pictures: pytest tests/pictures/test_round_trips.py"""
 
 import numpy as np
 import pytest

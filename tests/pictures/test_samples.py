@@ -68,7 +68,7 @@ def test_quantize_leaves_its_input_alone():
 
 
 @pytest.mark.parametrize("dpi", [(0.0, 72.0), (72.0, 70_000.0), (float("nan"), 72.0)])
-def test_a_resolution_nobody_can_hold_is_refused(dpi):
+def test_an_implausible_resolution_is_refused(dpi):
     with pytest.raises(PictureError, match="dpi must be 1 to 65535"):
         Picture(random_samples(2, 2, 1), dpi=dpi)
 

@@ -1,4 +1,4 @@
-"""What cannot be written is refused before the work or leaves nothing behind.
+"""Impossible outputs are refused before the work, and failures leave nothing behind.
 
 Run: pytest tests/pictures/test_targets.py
 """
@@ -88,12 +88,12 @@ def test_a_tiff_that_may_pass_4_gib_is_a_bigtiff(tmp_path, monkeypatch, depth, c
     assert parsed(again.exif).get_ifd(0x8825)[2] == (50.0, 5.0, 0.5)
     image = pyvips.Image.new_from_file(str(tmp_path / "a.tif"), fail_on="warning")
     np.testing.assert_array_equal(image.numpy().reshape(picture.samples.shape), picture.samples)
-    if depth == 8 and order == "<":  # Pillow takes a big-endian one for classic
+    if depth == 8 and order == "<":  # Pillow reads a big-endian one as classic
         with Image.open(tmp_path / "a.tif") as image:
             assert image.getexif()[0x10F] == "Maker" and image.info["dpi"] == (300, 150)
 
 
-def test_overwriting_is_asked_for_and_keeps_permissions_and_links(tmp_path):
+def test_overwriting_needs_permission_and_keeps_modes_and_links(tmp_path):
     path, link = tmp_path / "a.png", tmp_path / "link.png"
     picture = Picture(random_samples(3, 3, 3))
     write_picture(picture, path)

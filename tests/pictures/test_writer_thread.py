@@ -1,4 +1,4 @@
-"""Made here, written there: pytest tests/pictures/test_writer_thread.py"""
+"""Rows made in one thread and written in another: pytest tests/pictures/test_writer_thread.py"""
 
 import threading
 import weakref
@@ -56,7 +56,7 @@ def test_few_bands_are_held() -> None:
 
 @pytest.mark.parametrize("after", [0, 1, 30])
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])
-def test_a_writer_that_fails_ends_the_making(after: int, error: BaseException) -> None:
+def test_a_failing_writer_ends_the_making(after: int, error: BaseException) -> None:
     made = 0
 
     def bands() -> Iterator[Band]:
@@ -76,7 +76,7 @@ def test_a_writer_that_fails_ends_the_making(after: int, error: BaseException) -
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), KeyboardInterrupt()])
-def test_a_maker_that_fails_ends_the_writing(error: BaseException) -> None:
+def test_failing_bands_end_the_writing(error: BaseException) -> None:
     reached, ended = list[object](), threading.Event()
 
     def bands() -> Iterator[Band]:
