@@ -41,16 +41,19 @@ class Subject:
     picture: "PictureReport | None" = None
 
 
+Checkpoints = Annotated[
+    list[str] | None,
+    argument(
+        "NAME|FILE|RUN",
+        "Shipped checkpoints, .safetensors files, or run folders of ginr train, whose history "
+        "is shown too. Default: small.",
+        show_default=False,
+    ),
+]
+
+
 def inspect_lps(
-    checkpoints: Annotated[
-        list[str] | None,
-        argument(
-            "NAME|FILE|RUN",
-            "Shipped checkpoints, .safetensors files, or run folders of ginr train, whose history "
-            "is shown too. Default: small.",
-            show_default=False,
-        ),
-    ] = None,
+    checkpoints: Checkpoints = None,
     image: Annotated[
         Path | None,
         option(

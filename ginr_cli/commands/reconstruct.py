@@ -19,17 +19,27 @@ if TYPE_CHECKING:
     from ginr.pictures import Picture
     from ginr.rendering.picture_field import PictureField
 
+Output = Annotated[
+    Path | None,
+    argument(
+        "OUTPUT",
+        "Where to write the picture; the suffix sets the format. Without it, the result is "
+        "only measured.",
+    ),
+]
+MadeWith = Annotated[
+    str | None,
+    option(
+        "--checkpoint -c NAME|FILE",
+        "A shipped checkpoint or a .safetensors file. Default: reconstruct; for a saved field, "
+        "the one that made it.",
+    ),
+]
+
 
 def reconstruct(
     source: Annotated[Path, argument("IMAGE|FIELD", "A picture, or a saved field (.safetensors).")],
-    output: Annotated[
-        Path | None,
-        argument(
-            "OUTPUT",
-            "Where to write the picture; the suffix sets the format. Without it, the result is "
-            "only measured.",
-        ),
-    ] = None,
+    output: Output = None,
     save_field: Annotated[
         Path | None,
         option(
@@ -43,14 +53,7 @@ def reconstruct(
     ] = None,
     scale: options.Scale = None,
     size: options.Size = None,
-    checkpoint: Annotated[
-        str | None,
-        option(
-            "--checkpoint -c NAME|FILE",
-            "A shipped checkpoint or a .safetensors file. Default: reconstruct; for a saved field, "
-            "the one that made it.",
-        ),
-    ] = None,
+    checkpoint: MadeWith = None,
     device: options.Device = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
     quality: options.Quality = None,

@@ -20,17 +20,34 @@ if TYPE_CHECKING:
 Canvas = tuple[Size, "Map"]
 """The output's size, and where in the input its pixels lie."""
 
+Output = Annotated[
+    Path | None,
+    argument(
+        "OUTPUT",
+        "Where to write; the suffix sets the format. Default: photo_warped.png next to photo.png.",
+    ),
+]
+Perspective = Annotated[
+    str | None,
+    option(
+        "--perspective X,Y,X,Y,X,Y,X,Y",
+        "Corners of a photographed page or facade in input pixels: top left, top right, "
+        "bottom right, bottom left. They become the corners of the output.",
+    ),
+]
+MapFile = Annotated[
+    Path | None,
+    option(
+        "--map FILE.npy",
+        "Float array (height, width, 2): for each output pixel, its x and y in the input. "
+        "0,0 is the centre of the first pixel, as in OpenCV's remap.",
+    ),
+]
+
 
 def warp(
     image: options.Image,
-    output: Annotated[
-        Path | None,
-        argument(
-            "OUTPUT",
-            "Where to write; the suffix sets the format. "
-            "Default: photo_warped.png next to photo.png.",
-        ),
-    ] = None,
+    output: Output = None,
     rotate: Annotated[
         float, option("--rotate DEGREES", "Rotate counter-clockwise about the centre.")
     ] = 0.0,
@@ -41,22 +58,8 @@ def warp(
     keep_size: Annotated[
         bool, option("--keep-size", "Crop the rotated picture to its original frame.")
     ] = False,
-    perspective: Annotated[
-        str | None,
-        option(
-            "--perspective X,Y,X,Y,X,Y,X,Y",
-            "Corners of a photographed page or facade in input pixels: top left, top right, "
-            "bottom right, bottom left. They become the corners of the output.",
-        ),
-    ] = None,
-    table: Annotated[
-        Path | None,
-        option(
-            "--map FILE.npy",
-            "Float array (height, width, 2): for each output pixel, its x and y in the input. "
-            "0,0 is the centre of the first pixel, as in OpenCV's remap.",
-        ),
-    ] = None,
+    perspective: Perspective = None,
+    table: MapFile = None,
     scale: options.Scale = None,
     size: options.Size = None,
     checkpoint: options.Checkpoint = "small",

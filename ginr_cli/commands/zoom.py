@@ -24,17 +24,27 @@ SIDE = 1280
 MAX_FRAMES = 100_000
 """An hour at 28 frames per second."""
 
+Output = Annotated[
+    Path,
+    option(
+        "--output -o FILE|FOLDER",
+        "A .mp4, .webp or .gif file; a name without suffix is a folder for PNG frames. "
+        "MP4 needs FFmpeg: pip install imageio-ffmpeg.",
+    ),
+]
+VideoSize = Annotated[
+    str | None,
+    option(
+        "--size WxH",
+        f"Size of the video in pixels; boxes are extended to its aspect ratio. Default: {SIDE} "
+        "on the longer side, in the aspect ratio of --to.",
+    ),
+]
+
 
 def zoom(
     image: options.Image,
-    output: Annotated[
-        Path,
-        option(
-            "--output -o FILE|FOLDER",
-            "A .mp4, .webp or .gif file; a name without suffix is a folder for PNG frames. "
-            "MP4 needs FFmpeg: pip install imageio-ffmpeg.",
-        ),
-    ],
+    output: Output,
     to: Annotated[
         str,
         option(
@@ -47,14 +57,7 @@ def zoom(
     ] = None,
     seconds: Annotated[float, option("--seconds SECONDS", "Length of the video.")] = 6.0,
     fps: Annotated[float, option("--fps NUMBER", "Frames per second, up to 240.")] = 30.0,
-    size: Annotated[
-        str | None,
-        option(
-            "--size WxH",
-            f"Size of the video in pixels; boxes are extended to its aspect ratio. Default: {SIDE} "
-            "on the longer side, in the aspect ratio of --to.",
-        ),
-    ] = None,
+    size: VideoSize = None,
     checkpoint: options.Checkpoint = "small",
     device: options.Device = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
