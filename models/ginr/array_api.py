@@ -31,3 +31,10 @@ def padded(x: Array, n: int) -> Array:
     if namespace(x) is np:
         return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, short)])
     return namespace(x).nn.functional.pad(x, (0, short))
+
+
+def framed(x: Array, n: int) -> Array:
+    """x (..., H, W) with its outermost rows and columns repeated n times on every side."""
+    if namespace(x) is np:
+        return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(n, n)] * 2, "edge")
+    return namespace(x).nn.functional.pad(x, (n, n, n, n), "replicate")

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ginr.architecture.limits import find_limits
 from ginr.array_types import Floats
 from ginr.geometry.coords import Cell, render_grid
 from ginr.geometry.size import Box
@@ -73,12 +74,7 @@ class CpuField:
     @cached_property
     def limits(self) -> Floats | None:
         """What keeps flat ground flat (`ginr.architecture.limits`), (B, 8, H, W); worked out once."""
-        if self.base is None:
-            return None
-        found: Floats = import_module("ginr.kernels.limits").find_limits(
-            np.ascontiguousarray(self.base)
-        )
-        return found
+        return None if self.base is None else find_limits(self.base)
 
     def _codes(self, first: int, last: int) -> Floats:
         """Rows `first` to `last` - 1 of the codes."""

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ginr.architecture.limits import find_limits
 from ginr.array_types import Doubles
 from ginr.device import fetched, sent
 from ginr.geometry.coords import Cell, render_grid, to_lattice
 from ginr.geometry.size import Box
 from ginr.kernels.grid_tables import bicubic_taps
-from ginr.network.limits import limit_at, limit_grid, limits_of
+from ginr.network.limits import limit_at, limit_grid
 from ginr.pictures.samples import Samples
 
 
@@ -147,7 +148,8 @@ class Ground:
     @cached_property
     def limits(self) -> Tensor:
         """What keeps flat ground flat (`ginr.architecture.limits`), (B, 8, h, w): worked out once."""
-        return limits_of(self.base)
+        limits: Tensor = find_limits(self.base.detach())
+        return limits
 
 
 def on_ground(field: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor) -> Tensor:
