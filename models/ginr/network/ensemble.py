@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ginr.errors import GinrError
+from ginr.network.compiled_decoder import CompiledLatticeDecoder
 from ginr.network.lattice_decoder import LatticeDecoder
 from ginr.network.model import Ginr
 
@@ -42,7 +43,7 @@ class Ensemble(Ginr):
         return torch.cat([see(pixels.flip(axes)).flip(axes) for axes in VIEWS], -1)
 
 
-class _MirroredDecoder(LatticeDecoder):
+class _MirroredDecoder(CompiledLatticeDecoder):
     """Reads the codes of all views at once, each with its own mirrored waves."""
 
     def __init__(self, decoder: LatticeDecoder) -> None:
