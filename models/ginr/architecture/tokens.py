@@ -99,6 +99,16 @@ class WindowPlan:
     lp_curves: tuple[Index, Index]
     """Raster index on the LP lattice of each LP (N,), or just 0..N-1 without a lattice."""
 
+    @property
+    def tokens_per_lp(self) -> int:
+        """Tokens along each axis that an LP of a lattice covers, 1 without a lattice."""
+        return max(1, self.side // (self.lp_side or self.side))
+
+    @property
+    def lps_per_token(self) -> int:
+        """LPs of a lattice along each axis of a token, 1 without a lattice."""
+        return max(1, (self.lp_side or 0) // self.side)
+
     @cached_property
     def anchors(self) -> Doubles:
         """Mean position of the tokens each LP stands for, (N, 2) in units of tokens, y first."""

@@ -87,8 +87,7 @@ class Checkpoint:
                 model = Ginr(self.config)
         except ValueError as error:
             raise CheckpointError(f"{self.header.path}: {error}") from None
-        wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        _check_fit(self.header.path, wanted, self.weights)
+        _check_fit(self.header, self.weights)
         own = {name: tensor.clone() for name, tensor in self.weights.items()}
         model.load_state_dict(own, strict=True, assign=True)
         return model.to(device).eval().requires_grad_(False)
@@ -134,7 +133,6 @@ def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    from ginr.architecture.weights import shapes
     from ginr.engine.model import CpuGinr
 
     header = peek(name_or_path)
@@ -144,7 +142,7 @@ def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
         weights = load_file(header.path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{header.path}: cannot be read: {error}") from None
-    _check_fit(header.path, shapes(header.config), weights)
+    _check_fit(header, weights)
     return CpuGinr(header.config, weights)
 
 
@@ -203,12 +201,12 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     return path
 
 
-def _check_fit(
-    path: Path, wanted: Mapping[str, tuple[int, ...]], weights: Mapping[str, "Array"]
-) -> None:
+def _check_fit(header: Header, weights: Mapping[str, "Array"]) -> None:
     """Raises CheckpointError if a tensor is missing, unknown, of another shape or not finite."""
+    from ginr.architecture.weights import shapes
     from ginr.array_api import namespace
 
+    path, wanted = header.path, shapes(header.config)
     missing, extra = set(wanted) - set(weights), set(weights) - set(wanted)
     if missing or extra:
         raise CheckpointError(

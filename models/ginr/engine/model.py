@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import PicturePlan, picture_plan, window_plan
-from ginr.architecture.weights import lps_per_token
 from ginr.array_types import Floats
 from ginr.device import HOST, Host, Precision
 from ginr.engine.buffers import Room
@@ -58,7 +57,8 @@ class CpuGinr:
         """`weights` as `shapes` names them. Raises ValueError for what cannot run here."""
         if reason := why_not(config):
             raise ValueError(reason)
-        self.config, self._up, self._room = config, lps_per_token(config), Room()
+        window = window_plan(config)
+        self.config, self._room = config, Room()
 
         def under(prefix: str) -> dict[str, Floats]:
             found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
@@ -66,7 +66,7 @@ class CpuGinr:
 
         def content(prefix: str) -> Arrays | None:
             part = under(prefix)
-            return _own(pack_content(part, self._up**2)) if part else None
+            return _own(pack_content(part, window.lps_per_token**2)) if part else None
 
         def block(prefix: str) -> _Block:
             scans = prefix + "mixer.skip" in weights
@@ -81,8 +81,8 @@ class CpuGinr:
         self._start = content("start.")
         stem, head = under("stem."), under("decoder.head.")
         self._stem = stem["weight"].reshape(config.width, -1).T, stem["bias"]
-        side = window_plan(config).lp_side or 0
-        place = window_plan(config).lp_curves[0].argsort()  # on the lattice, row by row
+        side = window.lp_side or 0
+        place = window.lp_curves[0].argsort()  # on the lattice, row by row
         self._bank = weights["lps"].astype(np.float32)[place].reshape(side, side, -1)
         self._decoder = CpuDecoder(
             1 / config.max_scale,

@@ -29,14 +29,14 @@ from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import Index, window_plan
+from ginr.architecture.weights import N_BAND, N_KEY
 from ginr.array_types import Doubles
 from ginr.geometry.coords import Cell
 from ginr.network.blocks import RESIDUAL_INIT, Pointwise
 from ginr.network.field import Ground, on_ground
 
-N_BAND = 3
 N_PLACE = 3  # harmonics of the cell, along each axis, that tell where in it a query is
-N_KEY = 1 + 4 * N_PLACE  # a key is what an LP weighs as a function of that place
+assert N_KEY == 1 + 4 * N_PLACE  # a key is what an LP weighs as a function of that place
 BLOCK = 128, 256  # rows and columns of a grid rendered at a time
 CUTOFF = 1e-30  # least square root of what an LP at the radius weighs: log needs one
 
