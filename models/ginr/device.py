@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from ginr.errors import GinrError
 
@@ -21,6 +21,14 @@ T = TypeVar("T")
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """What an encoder computes in."""
+
+
+class Device(Protocol):
+    """A torch.device or `HOST`."""
+
+    @property
+    def type(self) -> str:
+        """cpu, cuda, ..."""
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,11 @@ def test_features_and_renders_are_those_of_torch(
         np.testing.assert_array_equal(ours.base, theirs.base.numpy())
     out = 3 * place["size"][0], int(1.7 * place["size"][1])
     box = (24, 30, 24 + 3 * size[0], 30 + size[1])
-    expected = theirs.fetch(out, box)()
+    expected = theirs.begin_render(out, box)()
     assert expected.std() > 0.05
-    np.testing.assert_allclose(ours.fetch(out, box)(), expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        ours.begin_render(out, box)(), expected, atol=1e-4 * np.abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize("cell", [(1.0, 1.0), (0.5, 0.27), (0.05, 1.0), (1.0, 0.25)])
@@ -120,14 +122,15 @@ def test_pictures_are_those_of_torch(
 def test_finished_samples_are_the_rounded_render(make_model: Make) -> None:
     layer = noise(12, 10).pixels(0, 0, 12, 10)
     field = cpu_network(make_model(TINY)).encode_planes([layer], origin=(0, 0), size=(12, 10))
-    planes = field.fetch((30, 31), (0, 0, 30, 31))()[0]
-    for depth in (8, 16):
+    planes = field.begin_render((30, 31), (0, 0, 30, 31))()[0]
+    for depth, kind in ((8, np.uint8), (16, np.uint16)):
         rounded = np.floor(
             planes.clip(0, 1).transpose(1, 2, 0) * np.float32(2**depth - 1) + np.float32(0.5)
         )
-        samples = field.fetch((30, 31), (0, 0, 30, 31), depth)()
-        assert samples.dtype.itemsize * 8 == depth
-        np.testing.assert_array_equal(samples, rounded)
+        samples = np.full((30, 31, 4), 7, kind)
+        assert field.begin_render((30, 31), (0, 0, 30, 31), samples)() is samples
+        np.testing.assert_array_equal(samples[..., :3], rounded)
+        assert (samples[..., 3] == 7).all()
 
 
 def test_memory_is_used_again_when_nothing_holds_it() -> None:

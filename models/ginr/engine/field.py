@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,6 @@ class CpuField:
     origin: tuple[int, int]
     """The pixel of the H x W at which the encoded part starts."""
     decoder: CpuDecoder
-    can_render_samples: ClassVar[bool] = True
 
     @cached_property
     def codes(self) -> Floats:
@@ -87,32 +86,18 @@ class CpuField:
         import_module("ginr.kernels.feedforward").map_rows(rows[0], weight, bias, rows[1])
         return codes.reshape(*features.shape[:3], 3, -1)
 
-    def render_samples(self, size: tuple[int, int], box: Box, out: Samples) -> None:
-        """As `Field.render_samples`."""
-        peak = np.float32(np.iinfo(out.dtype).max)
-        import_module("ginr.kernels.render").render_samples(*self._tables(size, box), peak, out)
-
-    def fetch(
-        self, size: tuple[int, int], box: Box, depth: int | None = None
+    def begin_render(
+        self, size: tuple[int, int], box: Box, out: Samples | None = None
     ) -> Callable[[], NDArray[Any]]:
-        """As `Field.fetch`; all is done when called for."""
-        height, width = box[2] - box[0], box[3] - box[1]
-        if depth is not None:
-            kind = np.uint8 if depth == 8 else np.uint16
-            samples = np.empty((height, width, 3), kind)
-
-            def finished() -> NDArray[Any]:
-                self.render_samples(size, box, samples)
-                return samples
-
-            return finished
-
-        def rendered() -> NDArray[Any]:
-            out = np.empty((len(self.features), 3, height, width), np.float32)
-            import_module("ginr.kernels.render").render_lattice(*self._tables(size, box), out)
-            return out
-
-        return rendered
+        """As `ginr.architecture.contract.EncodedField.begin_render`; returns when all is done."""
+        kernels, tables = import_module("ginr.kernels.render"), self._tables(size, box)
+        if out is not None:
+            kernels.render_samples(*tables, np.float32(np.iinfo(out.dtype).max), out)
+            return lambda: out
+        shape = len(self.features), 3, box[2] - box[0], box[3] - box[1]
+        planes = np.empty(shape, np.float32)
+        kernels.render_lattice(*tables, planes)
+        return lambda: planes
 
     def _tables(self, size: tuple[int, int], box: Box) -> list[NDArray[Any]]:
         rows, columns, cell = render_grid(size, box, self.size, self.origin)

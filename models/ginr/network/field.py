@@ -101,32 +101,25 @@ class Field:
         return self.decoder.render(self.codes, self.ground, *places, cell)
 
     @torch.inference_mode()
-    def fetch(
-        self, size: tuple[int, int], box: Box, depth: int | None = None
+    def begin_render(
+        self, size: tuple[int, int], box: Box, out: Samples | None = None
     ) -> Callable[[], NDArray[Any]]:
-        """Begins to `render`, and to copy the answer (B, 3, h', w') to the host: it is called for.
+        """As `ginr.architecture.contract.EncodedField.begin_render`; only a GPU works on after it."""
+        fused = getattr(self.decoder, "render_samples", None)  # the compiled lattice decoder's
+        if out is not None and fused is not None and self.features.device.type == "cpu":
+            fused(self.codes, self.ground, *self._grid(size, box), out)
+            return lambda: out
+        planes = self.render(size, box)
+        if out is None:
+            arrived = fetched(planes)
+            return lambda: arrived().numpy()
+        samples = fetched(levels_of(planes[0], 8 * out.itemsize))
 
-        With a depth it is the colour of the one opaque picture there is, finished: (h', w', 3)
-        integers of so many bits.
-        """
-        layers = self.render(size, box)
-        arrived = fetched(layers if depth is None else levels_of(layers[0], depth))
-        return lambda: arrived().numpy()
+        def finish() -> NDArray[Any]:
+            out[..., :3] = samples().numpy()
+            return out
 
-    @torch.inference_mode()
-    def render_samples(self, size: tuple[int, int], box: Box, out: Samples) -> None:
-        """`render` of the one picture there is into the first three of out (h', w', C), finished.
-
-        Clipped to [0, 1] and rounded half up to the range of out's type, in one pass. For a field
-        that `can_render_samples`.
-        """
-        grid = self._grid(size, box)
-        self.decoder.render_samples(self.codes, self.ground, *grid, out)  # type: ignore[attr-defined]
-
-    @property
-    def can_render_samples(self) -> bool:
-        """Whether its decoder has a pass that ends in samples: the lattice decoder's on the CPU."""
-        return self.features.device.type == "cpu" and hasattr(self.decoder, "render_samples")
+        return finish
 
     def _grid(self, size: tuple[int, int], box: Box) -> tuple[Doubles, Doubles, Cell]:
         return render_grid(size, box, self.size, self.origin)
