@@ -21,7 +21,7 @@ from ginr.checkpoints.checkpoint import (
     peek,
     save_checkpoint,
 )
-from ginr.engine.buffers import Room
+from ginr.engine.buffers import Buffers
 from ginr.engine.model import CpuGinr, why_not
 from ginr.errors import CheckpointError, GinrError
 from ginr.network.model import Ginr
@@ -134,20 +134,22 @@ def test_finished_samples_are_the_rounded_render(make_model: Make) -> None:
 
 
 def test_memory_is_used_again_when_nothing_holds_it() -> None:
-    room = Room()
-    first = room.take(2, 3, 4)
-    second = room.take(2, 3, 4)
+    buffers = Buffers()
+    first = buffers.borrow(2, 3, 4)
+    second = buffers.borrow(2, 3, 4)
     assert first.shape == (2, 3, 4) and not np.shares_memory(first, second)
     view, address = first[0, 1:], first.ctypes.data
     del first
-    third = room.take(24)  # the view still holds the first
+    third = buffers.borrow(24)  # the view still holds the first
     assert not np.shares_memory(third, view) and not np.shares_memory(third, second)
     del view
-    smaller = room.take(5, 2)
+    smaller = buffers.borrow(5, 2)
     assert smaller.ctypes.data == address
     del smaller
-    larger = room.take(100)
-    assert larger.size == 100 and room.n_byte == 4 * (100 + 24 + 24)  # what was too small is gone
+    larger = buffers.borrow(100)
+    assert larger.size == 100 and buffers.n_byte == 4 * (
+        100 + 24 + 24
+    )  # what was too small is gone
 
 
 def test_a_field_keeps_what_the_next_picture_does_not_touch(make_model: Make) -> None:
@@ -186,9 +188,9 @@ def test_memory_that_runs_out_halves_the_tiles(
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (PRESETS["reconstruct"], "no lattice"),
-        (replace(TINY, n_lp=16, group=1), "no lattice, one or more for every pixel"),
-        (replace(TINY, kernel=5), "its kernel is not 3"),
+        (PRESETS["reconstruct"], "only a lattice decoder"),
+        (replace(TINY, n_lp=16, group=1), "at least one LP per pixel"),
+        (replace(TINY, kernel=5), "its kernel is 5, not 3"),
     ],
 )
 def test_what_it_cannot_run_it_says(tmp_path: Path, config: GinrConfig, words: str) -> None:

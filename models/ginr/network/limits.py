@@ -1,4 +1,4 @@
-"""`ginr.architecture.limits` in torch: the plain form of `ginr.kernels.limits`, and what runs on a GPU."""
+"""Limits applied in torch; queries on the CPU use `ginr.kernels.limits`."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from ginr.kernels.grid_tables import neighbours
 
 
 def limit_grid(rgb: Tensor, limits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rgb (B, 3, h', w') at rows (h') x columns (w') in LR pixels, within limits (B, 8, H, W)."""
+    """Clamps rgb (B, 3, h', w') at rows (h') x columns (w') in LR pixels to limits (B, 8, H, W)."""
     y, wy, _ = neighbours(sent(rows, limits.device), 1.0, limits.shape[2])  # (h', 2)
     x, wx, _ = neighbours(sent(columns, limits.device), 1.0, limits.shape[3])
     tall = torch.einsum("bchkw,hk->bchw", limits[:, :, y], wy.to(limits))
@@ -16,7 +16,7 @@ def limit_grid(rgb: Tensor, limits: Tensor, rows: Tensor, columns: Tensor) -> Te
 
 
 def limit_at(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
-    """rgb (B, Q, 3) at places (B, Q, 2) in LR pixels, within limits (B, 8, H, W)."""
+    """Clamps rgb (B, Q, 3) at places (B, Q, 2) in LR pixels to limits (B, 8, H, W)."""
     learning = torch.is_grad_enabled() and (rgb.requires_grad or places.requires_grad)
     if learning or any(v.device.type != "cpu" or v.dtype != torch.float32 for v in (rgb, places)):
         return limit_at_plain(rgb, limits, places)
@@ -28,7 +28,7 @@ def limit_at(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
 
 
 def limit_at_plain(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
-    """`limit_at` in torch."""
+    """`limit_at` in plain torch, with gradients and on any device."""
     height, width = limits.shape[2:]
     y, wy, _ = neighbours(places[..., 0], 1.0, height)  # (B, Q, 2)
     x, wx, _ = neighbours(places[..., 1], 1.0, width)
@@ -40,7 +40,7 @@ def limit_at_plain(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
 
 
 def _within(rgb: Tensor, limits: Tensor) -> Tensor:
-    """rgb (B, 3, ...) within the limits (B, 8, ...) of the same places."""
+    """Clamps rgb (B, 3, ...) to limits (B, 8, ...) at the same places."""
     low, high, colour, active = limits.split([3, 3, 1, 1], 1)
     grey = rgb.mean(1, keepdim=True)
     held = torch.minimum(torch.maximum(grey + colour * (rgb - grey), low), high)
