@@ -60,7 +60,7 @@ imported = time.perf_counter()
 model = load_cpu_network(sys.argv[1])
 loaded = time.perf_counter()
 layer = np.zeros((3, 16, 16), np.float32)
-model.encode_planes([layer], origin=(0, 0), size=(16, 16)).fetch((64, 64), (0, 0, 64, 64), 8)()
+model.encode_planes([layer], origin=(0, 0), size=(16, 16)).begin_render((64, 64), (0, 0, 64, 64))()
 first = time.perf_counter()
 sys.stdout.write(json.dumps([imported - begin, loaded - imported, first - loaded]))
 """
@@ -155,7 +155,7 @@ def in_process(model: CpuGinr, side: int, turns: int) -> Rows:
         kept["field"] = model.encode_planes([layer], origin=(0, 0), size=(side, side))
 
     def render(size: tuple[int, int] = size) -> None:
-        kept["field"].fetch(size, (0, 0, *size))()
+        kept["field"].begin_render(size, (0, 0, *size))()
 
     def first_render() -> None:
         kept["field"] = replace(kept["field"])  # a copy without cached codes

@@ -19,6 +19,7 @@ from ginr.architecture.weights import shapes
 from ginr.device import Precision
 from ginr.engine.field import CpuField
 from ginr.engine.model import CpuGinr
+from ginr.network.compiled_decoder import CompiledLatticeDecoder
 from ginr.network.field import Field
 from ginr.network.lattice_decoder import LatticeDecoder
 from ginr.network.model import Ginr
@@ -91,6 +92,7 @@ def watched(
     """Times encoding and rendering, and lists pixels and bytes of each tile that torch encodes."""
     encoding, rendering, seen = Stopwatch(device), Stopwatch(device), list[tuple[int, int]]()
     clocked = encoding.around(Ginr.encode)
+    fused = rendering.around(CompiledLatticeDecoder.render_samples)
 
     def recorded(model: Ginr, pixels: torch.Tensor, **options: Any) -> Field:
         field: Field = clocked(model, pixels, **options)
@@ -103,8 +105,8 @@ def watched(
         patch.object(Ginr, "encode", recorded),
         patch.object(CpuGinr, "encode_planes", encoding.around(CpuGinr.encode_planes)),
         patch.object(Field, "render", rendering.around(Field.render)),
-        patch.object(Field, "render_samples", rendering.around(Field.render_samples)),
-        patch.object(CpuField, "render_samples", rendering.around(CpuField.render_samples)),
+        patch.object(CompiledLatticeDecoder, "render_samples", fused),
+        patch.object(CpuField, "begin_render", rendering.around(CpuField.begin_render)),
     ):
         yield encoding, rendering, seen
 

@@ -1,4 +1,4 @@
-"""The kinds of NumPy arrays that functions take and return; what their axes are is said where they are used."""
+"""Types of NumPy arrays; their axes are documented where they are used."""
 
 import numpy as np
 from numpy.typing import NDArray

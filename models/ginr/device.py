@@ -1,4 +1,4 @@
-"""Which device to run on, and copies that nothing waits for."""
+"""The choice of a device, and asynchronous copies to and from it."""
 
 import ctypes
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from ginr.errors import GinrError
 
@@ -20,12 +20,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Precision = Literal["auto", "float32", "bfloat16"]
-"""What an encoder computes in."""
+"""Number format of an encoder's computations."""
+
+
+class Device(Protocol):
+    """A torch.device or `HOST`."""
+
+    @property
+    def type(self) -> str:
+        """cpu, cuda, ..."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """The CPU, where torch is not loaded to describe it."""
+    """The CPU, described without loading torch."""
 
     type: str = "cpu"
 
@@ -40,9 +48,9 @@ NO_CUDA = "no CUDA device was found"
 
 
 def choose_device(name: str = "auto") -> tuple["torch.device", str]:
-    """The device called `name` (auto, cpu, cuda, cuda:N) and why. Raises GinrError without it.
+    """The device called `name` (auto, cpu, cuda, cuda:N), and the reason for the choice.
 
-    A name that is none is refused before torch is loaded.
+    Raises GinrError for a device that does not exist; for an unknown name without loading torch.
     """
     reason = reason_for_cpu(name)
     import torch
@@ -62,11 +70,11 @@ def choose_device(name: str = "auto") -> tuple["torch.device", str]:
 
 
 def reason_for_cpu(name: str) -> str:
-    """Why the device called `name` is the CPU; empty where it is not, or only torch can tell.
+    """Why the device called `name` is the CPU; empty if it is not, or if only torch can tell.
 
-    Torch is not loaded. Raises GinrError for a name that is none.
+    Does not load torch. Raises GinrError for an unknown name.
     """
-    # Not left to torch: it takes cuda:999 for a device of negative index.
+    # Not left to torch, which reads cuda:999 as a negative index.
     if not re.fullmatch("auto|cpu|cuda(:(0|[1-9][0-9]?))?", name):
         raise GinrError(f"device {name!r} is not known: use auto, cpu, cuda or cuda:1")
     if name == "cpu":
@@ -76,13 +84,13 @@ def reason_for_cpu(name: str) -> str:
 
 @cache
 def _may_find_cuda() -> bool:
-    """Whether torch is built for GPUs, as its version file says, and there is a driver for it to ask."""
+    """Whether torch is built for GPUs, by its version file, and finds a driver."""
     spec = find_spec("torch")
     try:
         version = (
             runpy.run_path(str(Path(spec.origin or "").with_name("version.py"))) if spec else {}
         )
-    except Exception:  # another build of torch: it shall tell itself
+    except Exception:  # an unusual build: leave the answer to torch itself
         return True
     if version.get("hip"):
         return True
@@ -94,7 +102,7 @@ def _may_find_cuda() -> bool:
 
 
 def sent(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
-    """A tensor of the host on `device`: to a GPU from pinned memory, so that nothing waits for it."""
+    """A CPU tensor copied to `device`; to a GPU from pinned memory, asynchronously."""
     if tensor.device.type == device.type:
         return tensor
     if device.type == "cuda":
@@ -103,7 +111,7 @@ def sent(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
 
 
 def fetched(tensor: "torch.Tensor") -> Callable[[], "torch.Tensor"]:
-    """Begins to copy a tensor to the host; the answer is called for it and waits for this copy alone."""
+    """Start to copy a tensor to the CPU; the returned function waits for that copy and returns it."""
     if tensor.device.type != "cuda":
         return tensor.cpu
     import torch
@@ -120,7 +128,7 @@ def fetched(tensor: "torch.Tensor") -> Callable[[], "torch.Tensor"]:
 
 
 def one_ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same, each handed on once the next has been made, so that a GPU has its work in time."""
+    """Yields each item once the next has been made, so that a GPU always has work queued."""
     waiting = deque[T]()
     for item in items:
         waiting.append(item)

@@ -1,10 +1,10 @@
-"""The errors `ginr` raises on purpose: one line each, naming the file or number and the remedy."""
+"""Errors that `ginr` raises: one line each, with the file or number at fault and what to do."""
 
 from pathlib import Path
 
 
 class GinrError(Exception):
-    """Something the caller can put right; its text is one line fit for a person."""
+    """A problem the caller can solve; its text is one readable line."""
 
 
 class PictureError(GinrError):
@@ -12,7 +12,7 @@ class PictureError(GinrError):
 
 
 class CheckpointError(GinrError):
-    """A checkpoint that cannot be found, read or trusted."""
+    """A checkpoint or saved field that cannot be found, read, written or trusted."""
 
 
 class SizeError(GinrError):
@@ -20,6 +20,6 @@ class SizeError(GinrError):
 
 
 def printable(path: Path) -> str:
-    """A path as one line that any terminal can show."""
+    """A path as one line of printable characters."""
     name = str(path).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)

@@ -55,7 +55,7 @@ def test_taken_tokens_are_the_lps_and_pixels_keep_their_order(
         lps = 1000 + torch.arange(plan.n_lp, dtype=torch.float32)[:, None].expand(2, -1, 3)
         sequence = plan.interleave(tokens, lps)
         assert sequence.shape == (2, length + plan.n_lp, 3)
-        assert torch.equal(plan.take(sequence), lps)
+        assert torch.equal(sequence[..., plan.positions, :], lps)
         is_token = torch.ones(length + plan.n_lp, dtype=torch.bool)
         is_token[torch.as_tensor(plan.positions)] = False
         assert torch.equal(sequence[:, is_token], tokens)

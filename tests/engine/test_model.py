@@ -21,7 +21,7 @@ from ginr.checkpoints.checkpoint import (
     peek,
     save_checkpoint,
 )
-from ginr.engine.buffers import Room
+from ginr.engine.buffers import Buffers
 from ginr.engine.model import CpuGinr, why_not
 from ginr.errors import CheckpointError, GinrError
 from ginr.network.model import Ginr
@@ -89,9 +89,11 @@ def test_features_and_renders_are_those_of_torch(
         np.testing.assert_array_equal(ours.base, theirs.base.numpy())
     out = 3 * place["size"][0], int(1.7 * place["size"][1])
     box = (24, 30, 24 + 3 * size[0], 30 + size[1])
-    expected = theirs.fetch(out, box)()
+    expected = theirs.begin_render(out, box)()
     assert expected.std() > 0.05
-    np.testing.assert_allclose(ours.fetch(out, box)(), expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        ours.begin_render(out, box)(), expected, atol=1e-4 * np.abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize("cell", [(1.0, 1.0), (0.5, 0.27), (0.05, 1.0), (1.0, 0.25)])
@@ -120,31 +122,34 @@ def test_pictures_are_those_of_torch(
 def test_finished_samples_are_the_rounded_render(make_model: Make) -> None:
     layer = noise(12, 10).pixels(0, 0, 12, 10)
     field = cpu_network(make_model(TINY)).encode_planes([layer], origin=(0, 0), size=(12, 10))
-    planes = field.fetch((30, 31), (0, 0, 30, 31))()[0]
-    for depth in (8, 16):
+    planes = field.begin_render((30, 31), (0, 0, 30, 31))()[0]
+    for depth, kind in ((8, np.uint8), (16, np.uint16)):
         rounded = np.floor(
             planes.clip(0, 1).transpose(1, 2, 0) * np.float32(2**depth - 1) + np.float32(0.5)
         )
-        samples = field.fetch((30, 31), (0, 0, 30, 31), depth)()
-        assert samples.dtype.itemsize * 8 == depth
-        np.testing.assert_array_equal(samples, rounded)
+        samples = np.full((30, 31, 4), 7, kind)
+        assert field.begin_render((30, 31), (0, 0, 30, 31), samples)() is samples
+        np.testing.assert_array_equal(samples[..., :3], rounded)
+        assert (samples[..., 3] == 7).all()
 
 
 def test_memory_is_used_again_when_nothing_holds_it() -> None:
-    room = Room()
-    first = room.take(2, 3, 4)
-    second = room.take(2, 3, 4)
+    buffers = Buffers()
+    first = buffers.borrow(2, 3, 4)
+    second = buffers.borrow(2, 3, 4)
     assert first.shape == (2, 3, 4) and not np.shares_memory(first, second)
     view, address = first[0, 1:], first.ctypes.data
     del first
-    third = room.take(24)  # the view still holds the first
+    third = buffers.borrow(24)  # the view still holds the first
     assert not np.shares_memory(third, view) and not np.shares_memory(third, second)
     del view
-    smaller = room.take(5, 2)
+    smaller = buffers.borrow(5, 2)
     assert smaller.ctypes.data == address
     del smaller
-    larger = room.take(100)
-    assert larger.size == 100 and room.n_byte == 4 * (100 + 24 + 24)  # what was too small is gone
+    larger = buffers.borrow(100)
+    assert larger.size == 100 and buffers.n_byte == 4 * (
+        100 + 24 + 24
+    )  # what was too small is gone
 
 
 def test_a_field_keeps_what_the_next_picture_does_not_touch(make_model: Make) -> None:
@@ -183,9 +188,9 @@ def test_memory_that_runs_out_halves_the_tiles(
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (PRESETS["reconstruct"], "no lattice"),
-        (replace(TINY, n_lp=16, group=1), "no lattice, one or more for every pixel"),
-        (replace(TINY, kernel=5), "its kernel is not 3"),
+        (PRESETS["reconstruct"], "only a lattice decoder"),
+        (replace(TINY, n_lp=16, group=1), "at least one LP per pixel"),
+        (replace(TINY, kernel=5), "its kernel is 5, not 3"),
     ],
 )
 def test_what_it_cannot_run_it_says(tmp_path: Path, config: GinrConfig, words: str) -> None:
@@ -201,7 +206,7 @@ def test_what_it_cannot_run_it_says(tmp_path: Path, config: GinrConfig, words: s
 def test_numbers_that_numpy_does_not_know(make_model: Make, tmp_path: Path) -> None:
     path, model = tmp_path / "half.safetensors", make_model(TINY)
     save_checkpoint(path, TINY, model.state_dict(), {}, dtype=torch.bfloat16)
-    assert needs_torch(peek(path)) == "it holds BF16, unknown to NumPy"
+    assert needs_torch(peek(path)) == "NumPy has no type BF16"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])

@@ -68,7 +68,7 @@ def test_a_page_is_straightened_from_corner_to_corner() -> None:
     ],
 )
 def test_corners_that_make_no_page(corners: list[tuple[float, float]]) -> None:
-    with pytest.raises(GinrError, match="no convex quadrilateral"):
+    with pytest.raises(GinrError, match="not form a convex quadrilateral"):
         straightening(corners, (50, 50))
 
 
@@ -124,7 +124,7 @@ def test_files_that_are_no_maps(tmp_path: Path) -> None:
     np.save(whole, np.zeros((40, 50, 2)))
     (tmp_path / "cut.npy").write_bytes(whole.read_bytes()[:-1000])
     for name in ("object.npy", "several.npz", "text.npy", "empty.npy", "cut.npy"):
-        with pytest.raises(GinrError, match=f"{name} is no array of numbers"):
+        with pytest.raises(GinrError, match=f"{name} is not an array of numbers"):
             read_map(tmp_path / name)
     with pytest.raises(GinrError, match=r"missing.npy cannot be read \(No such file"):
         read_map(tmp_path / "missing.npy")

@@ -62,7 +62,7 @@ def test_refused_boxes_name_the_text(text: str, words: str) -> None:
     [
         ("10,5,51,4", "box 10,5,51,4 reaches outside the picture's 60x40 pixels"),
         ("0,41,1,9", "reaches outside"),
-        ("1%,1%,0.1%,50%", "box 1,0,0,20 holds no pixel of 60x40"),
+        ("1%,1%,0.1%,50%", "box 1,0,0,20 contains no pixel of 60x40"),
     ],
 )
 def test_boxes_that_do_not_suit_a_picture(text: str, words: str) -> None:

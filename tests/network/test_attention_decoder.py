@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import window_plan
-from ginr.network.attention_decoder import CUTOFF, N_BAND, N_KEY, N_PLACE, AttentionDecoder
+from ginr.architecture.weights import N_BAND, N_KEY
+from ginr.network.attention_decoder import CUTOFF, N_PLACE, AttentionDecoder
 from ginr.network.field import Field
 from ginr.network.model import Ginr
 

@@ -12,6 +12,7 @@ from ginr.architecture.config import GinrConfig
 from ginr.array_types import Image
 from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.measuring.benchmark import score
+from ginr.network.compiled_decoder import CompiledLatticeDecoder
 from ginr.network.ensemble import VIEWS, Ensemble
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, read_picture
@@ -60,6 +61,10 @@ def test_places_answer_as_the_grid_does(tiny_model: Ginr) -> None:
         rgb = field.query(coords, torch.tensor([[[2 / 26, 2 / 20]]]))
         grid = field.render((26, 20)).flatten(2).mT
     torch.testing.assert_close(rgb, grid, atol=2e-5, rtol=1e-4)
+
+
+def test_it_renders_by_the_compiled_pass(tiny_model: Ginr) -> None:
+    assert isinstance(Ensemble(tiny_model).decoder, CompiledLatticeDecoder)
 
 
 def test_tiles_equal_the_whole(tiny_model: Ginr, sample_images: Path) -> None:

@@ -150,14 +150,13 @@ def test_finished_samples_are_the_rounded_render(
 ) -> None:
     assert field.base is not None
     one = dataclasses.replace(field, features=field.features[:1], base=field.base[:1])
-    assert one.can_render_samples
     for size, box in ((SIZES["x3.7"], (5, 9, 40, 61)), (SIZES["x1"], (0, 0, *LR))):
         planes = fused(one, size, box)[0].numpy()
         assert planes.min() < 0  # some are clipped
         assert planes.max() > 1
         expected = quantize(planes, 8 * np.dtype(kind).itemsize, False)
         out = np.full((*expected.shape[:2], channels), 7, kind)
-        one.render_samples(size, box, out)
+        assert one.begin_render(size, box, out)() is out
         np.testing.assert_array_equal(out[..., :3], expected)
         assert (out[..., 3:] == 7).all()
 

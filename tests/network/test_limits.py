@@ -3,11 +3,22 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ginr.architecture.limits import ACTIVE, COLOUR, FREE, LEVEL
+from ginr.architecture.limits import (
+    ABOUT,
+    ACTIVE,
+    ALMOST,
+    COLOUR,
+    FLAT,
+    FREE,
+    LEVEL,
+    STRIP,
+    find_limits,
+)
 from ginr.network.field import Field
-from ginr.network.limits import limit_at, limit_at_plain, limit_grid, limits_of, limits_plain
+from ginr.network.limits import limit_at, limit_at_plain, limit_grid
 from ginr.network.model import Ginr
 
 
@@ -23,25 +34,54 @@ def drawn(height: int, width: int, n_batch: int = 2) -> Tensor:
     return torch.from_numpy(pixels.clip(0, 255) / np.float32(255))
 
 
+def most(pixels: Tensor, side: int) -> Tensor:
+    return F.max_pool2d(pixels, side, 1, side // 2)
+
+
+def least(pixels: Tensor, side: int) -> Tensor:
+    return -most(-pixels, side)
+
+
+def limits_by_pooling(pixels: Tensor) -> Tensor:
+    """`find_limits` by torch's own sliding maximum."""
+    low, high = least(pixels, 5), most(pixels, 5)
+    flat = (most(pixels, 3) - least(pixels, 3)).amax(1, keepdim=True) < FLAT
+    ground_low = least(pixels.masked_fill(~flat, FREE), 7)
+    ground_high = most(pixels.masked_fill(~flat, -FREE), 7)
+    about, slack = ABOUT * (high - low) + ALMOST, (high - low).clamp(max=LEVEL)
+    is_low, is_high = ground_low <= low + about, ground_high >= high - about
+    tint = most(pixels.amax(1, keepdim=True) - pixels.amin(1, keepdim=True), 5)
+    colour = (tint / (2 * LEVEL)).clamp(max=1)
+    active = (is_low | is_high).any(1, keepdim=True) | (colour < 1)
+    low = torch.where(is_low, low - slack, low - FREE)
+    high = torch.where(is_high, high + slack, high + FREE)
+    return torch.cat([low, high, colour, active.to(colour)], 1)
+
+
 @pytest.mark.parametrize(
-    "size", [(1, 1), (1, 9), (9, 1), (2, 3), (3, 5), (7, 7), (40, 61)], ids=str
+    "size",
+    [(1, 1), (1, 9), (9, 1), (2, 3), (3, 5), (7, 7), (40, 61), (STRIP + 3, 9), (3 * STRIP, 20)],
+    ids=str,
 )
-def test_limits_equal_their_plain_form(size: tuple[int, int]) -> None:
+def test_limits_of_arrays_and_of_tensors_are_those_by_pooling(size: tuple[int, int]) -> None:
     for pixels in (drawn(*size), torch.rand(2, 3, *size)):
-        found, expected = limits_of(pixels), limits_plain(pixels)
-        assert found.shape == (2, 8, *size)
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+        expected = limits_by_pooling(pixels)
+        assert expected.shape == (2, 8, *size)
+        assert torch.equal(find_limits(pixels), expected)
+        found = find_limits(pixels.numpy())
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_both_kinds_of_places_are_in_the_example() -> None:
-    limits = limits_of(drawn(40, 61))
+    limits = find_limits(drawn(40, 61))
     for part in (limits[:, ACTIVE], limits[:, COLOUR]):
         assert 0.05 < part.mean() < 0.95
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (40, 61)], ids=str)
 def test_queries_equal_their_plain_form_and_the_grid(size: tuple[int, int]) -> None:
-    limits = limits_of(drawn(*size))
+    limits = find_limits(drawn(*size))
     rows, columns = torch.linspace(-1, size[0], 50), torch.linspace(-2, size[1] + 1, 70)
     rgb = torch.randn(2, 3, 50, 70)
     places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).flatten(0, 1)
@@ -56,7 +96,7 @@ def test_queries_equal_their_plain_form_and_the_grid(size: tuple[int, int]) -> N
 def test_an_edge_of_flat_ground_is_limited_on_both_sides() -> None:
     pixels = torch.full((1, 3, 9, 12), 200 * LEVEL)
     pixels[..., :6] = 50 * LEVEL
-    limits = limits_plain(pixels)
+    limits = find_limits(pixels)
     assert (limits[:, ACTIVE] == 1).all() and (limits[:, COLOUR] == 0).all()
     for column, low, high in ((1, 50, 50), (5, 49, 201), (6, 49, 201), (10, 200, 200)):
         torch.testing.assert_close(limits[0, :3, 4, column] / LEVEL, torch.full((3,), float(low)))
@@ -66,13 +106,13 @@ def test_an_edge_of_flat_ground_is_limited_on_both_sides() -> None:
 def test_a_thin_line_may_become_darker_than_lr_has_it() -> None:
     pixels = torch.full((1, 3, 11, 11), 1.0)
     pixels[..., 5] = 0.5
-    limits = limits_plain(pixels)
+    limits = find_limits(pixels)
     torch.testing.assert_close(limits[0, :3, 5, 5], torch.full((3,), 0.5 - FREE))
     torch.testing.assert_close(limits[0, 3:6, 5, 5], torch.full((3,), 1 + LEVEL))
 
 
 def test_texture_is_free() -> None:
-    limits = limits_plain(torch.rand(1, 3, 20, 20))
+    limits = find_limits(torch.rand(1, 3, 20, 20))
     assert (limits[:, ACTIVE] == 0).all()
     rgb = torch.randn(1, 3, 7, 9)
     rows, columns = torch.linspace(0, 19, 7), torch.linspace(0, 19, 9)

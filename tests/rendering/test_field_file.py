@@ -177,13 +177,13 @@ def rewritten(
 @pytest.mark.parametrize(
     ("metadata", "words"),
     [
-        ({"ginr.field": "2"}, "field format 2; this ginr reads format 1"),
-        ({"ginr.field": None}, "not a saved field"),
-        ({"ginr.facts": None}, "incomplete"),
-        ({"ginr.facts": "[]"}, "incomplete"),
+        ({"ginr.field": "2"}, "field format 2, this ginr reads format 1"),
+        ({"ginr.field": None}, "not a saved field of ginr"),
+        ({"ginr.facts": None}, "damaged header"),
+        ({"ginr.facts": "[]"}, "damaged header"),
         ({"ginr.facts": "{}"}, "height = None"),
         ({"ginr.config": "{}"}, "missing fields"),
-        ({"ginr.config": None}, "incomplete"),
+        ({"ginr.config": None}, "damaged header"),
     ],
 )
 def test_wrong_metadata_is_refused(
@@ -209,10 +209,10 @@ def test_wrong_facts_are_refused(field_file: Path, name: str, value: object) -> 
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
-        ({"features": None}, "missing tensor features"),
-        ({"levels": None}, "missing tensor levels"),
-        ({"more": torch.zeros(3)}, "unknown tensor more"),
-        ({"base": torch.zeros(3, dtype=torch.uint8)}, "unknown tensor base"),
+        ({"features": None}, "missing tensors features"),
+        ({"levels": None}, "missing tensors levels"),
+        ({"more": torch.zeros(3)}, "unknown tensors more"),
+        ({"base": torch.zeros(3, dtype=torch.uint8)}, "unknown tensors base"),
         ({"features": torch.zeros(1, 6, 9, 15, dtype=torch.uint8)}, "tensor features is U8"),
         ({"features": torch.zeros(3, 6, 9, 16, dtype=torch.uint8)}, "tensor features is U8"),
         ({"features": torch.zeros(1, 6, 9, 16), "levels": None}, "tensor features is F32"),

@@ -10,6 +10,7 @@ import torch
 import ginr.rendering.upscale as module
 from ginr.errors import GinrError, SizeError
 from ginr.geometry.size import Box, output_box
+from ginr.network.compiled_decoder import CompiledLatticeDecoder
 from ginr.network.field import Field
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, read_picture
@@ -197,7 +198,7 @@ def test_memory_that_runs_out_while_a_tile_is_rendered(
         return render(field, *rest)
 
     monkeypatch.setattr(module, "STRIP", 480)
-    monkeypatch.setattr(Field, "can_render_samples", False)
+    monkeypatch.delattr(CompiledLatticeDecoder, "render_samples")
     monkeypatch.setattr(Field, "render", limited)
     out = upscale(
         picture, tiny_model, height=100, width=120, tile=32,
@@ -221,7 +222,7 @@ def test_the_way_of_a_gpu_is_that_of_the_cpu(
     if opaque and picture.has_alpha:
         picture.samples[..., -1] = np.iinfo(dtype).max
     expected = upscale(picture, tiny_model, height=50, width=70).samples
-    monkeypatch.setattr(Field, "can_render_samples", False)
+    monkeypatch.delattr(CompiledLatticeDecoder, "render_samples")
     monkeypatch.setattr(module, "STRIP", 1000)
     assert np.array_equal(upscale(picture, tiny_model, height=50, width=70).samples, expected)
 

@@ -1,4 +1,4 @@
-"""Everything that fixes the shape of a network, in one flat frozen dataclass that a checkpoint carries."""
+"""The architecture of a network as one flat, frozen dataclass; every checkpoint contains it."""
 
 import dataclasses
 import json
@@ -12,40 +12,40 @@ Placement = Literal["equidistant", "middle", "n_group", "random"]
 Content = Literal["none", "start", "blocks"]
 Order = Literal["hilbert", "morton", "raster"]
 
-MAX_COUNT = 4096  # a checkpoint that asks for more is damaged, and would only fill the memory
+MAX_COUNT = 4096  # a checkpoint with more is damaged, and building it would exhaust memory
 MAX_WINDOW = 256
 WIDTH_STEP = 16  # widths are multiples of it, since compiled loops read whole vectors
 
 
 @dataclass(frozen=True)
 class GinrConfig:
-    """The architecture. Raises ValueError for a combination that cannot be built."""
+    """Raises ValueError for values out of range or a combination that cannot be built."""
 
     patch: int = 2
     """Side P of a patch token, in LR pixels."""
     window: int = 16
-    """Side of a window in LR pixels: the stretch of picture that one bank of LPs belongs to."""
+    """Side of a window in LR pixels: the part of a picture that one bank of LPs describes."""
     n_lp: int = 256
     """LPs per window, N."""
     placement: Placement = "n_group"
-    """Where the LPs stand in the sequence of a window's tokens."""
+    """Where the LPs are placed in the sequence of a window's tokens."""
     group: int = 4
-    """LPs that stand together (placement `n_group`)."""
+    """LPs placed next to each other (placement `n_group`)."""
     placement_seed: int = 0
     """Seed of placement `random`."""
     lp_init: Literal["normal", "xavier"] = "normal"
-    """Initial LP vectors: normal with deviation 0.02, or Xavier uniform."""
+    """Initial LP vectors: normal with standard deviation 0.02, or Xavier uniform."""
     content: Content = "blocks"
-    """What an LP is given besides the scan: nothing, its patch's tokens at the start, or also after every block."""
+    """What an LP receives besides the scan: nothing, the tokens of its patch at the start, or also after every block."""
     order: Order = "hilbert"
-    """Curve along which a window's tokens are read; every other scan reads its transpose."""
+    """Curve along which the tokens of a window are read; every other scan reads its transpose."""
     width: int = 32
     """Width D of tokens and LPs."""
     n_blocks: int = 6
     scan_every: int = 3
-    """Blocks 0, k, 2k, ... hold a Mamba mixer; the others are convolutions only."""
+    """Blocks 0, k, 2k, ... have a Mamba mixer; the others only convolutions."""
     expand: float = 1.0
-    """Inner width E of the mixer over D."""
+    """Inner width E of the mixer as a multiple of D."""
     head_dim: int = 16
     """Channels K per head of the mixer."""
     n_state: int = 16
@@ -55,14 +55,14 @@ class GinrConfig:
     hidden: int = 48
     """Hidden width of the convolutional feed-forward, and of the attention decoder's bands."""
     kernel: int = 3
-    """Side of its convolution, odd."""
+    """Side of the feed-forward's convolution, odd."""
     decoder: Literal["lattice", "attention"] = "lattice"
     n_frequency: int = 16
-    """Plane waves J: per code of the lattice decoder, per band of the attention decoder."""
+    """Plane waves J per code (lattice decoder) or per band (attention decoder)."""
     base: Literal["bicubic", "none"] = "bicubic"
-    """What the field is added to."""
+    """What the field is added to: the picture interpolated, or nothing."""
     max_scale: float = 4.0
-    """Largest scale trained: beyond it the lattice decoder keeps the footprint of this one."""
+    """Largest training scale: beyond it the lattice decoder uses the footprint of this one."""
 
     def __post_init__(self) -> None:
         for name in ("patch", "window", "n_lp", "group", "width", "n_blocks", "scan_every",
@@ -71,20 +71,26 @@ class GinrConfig:
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be from 1 to {most}")
         if not (math.isfinite(self.expand) and 1 <= self.inner <= MAX_COUNT):
-            raise ValueError(f"expand = {self.expand}: makes no inner width from 1 to {MAX_COUNT}")
+            raise ValueError(
+                f"expand = {self.expand}: the inner width must be from 1 to {MAX_COUNT}"
+            )
         if not (math.isfinite(self.max_scale) and self.max_scale >= 1):
             raise ValueError(f"max_scale = {self.max_scale}: must be at least 1")
         side = self.window // self.patch
         if self.window % self.patch or side & (side - 1):
-            raise ValueError(f"window {self.window} over patch {self.patch}: not a power of two")
+            raise ValueError(
+                f"window = {self.window}: must be patch = {self.patch} times a power of two"
+            )
         if self.n_lp > 4 * self.seq_len:
-            raise ValueError(f"n_lp = {self.n_lp}: at most four per token, {4 * self.seq_len}")
+            raise ValueError(
+                f"n_lp = {self.n_lp}: must be at most four per token, {4 * self.seq_len}"
+            )
         for name, width in (("width", self.width), ("inner width", self.inner)):
             if width % WIDTH_STEP:
                 raise ValueError(f"{name} = {width}: must be a multiple of {WIDTH_STEP}")
         if self.inner % self.head_dim:
             raise ValueError(
-                f"inner width {self.inner}: not a multiple of head_dim {self.head_dim}"
+                f"inner width = {self.inner}: must be a multiple of head_dim = {self.head_dim}"
             )
         if not self.kernel % 2:
             raise ValueError(f"kernel = {self.kernel}: must be odd")
@@ -109,25 +115,25 @@ class GinrConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "GinrConfig":
-        """Read back `to_json`; raises CheckpointError for a missing, unknown or ill-typed field."""
+        """The inverse of `to_json`. Raises CheckpointError for missing, unknown or invalid fields."""
         try:
             values: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"configuration is not JSON: {error}") from None
+            raise CheckpointError(f"the configuration is not JSON: {error}") from None
         if not isinstance(values, dict):
-            raise CheckpointError("configuration is not a JSON object")
+            raise CheckpointError("the configuration is not a JSON object")
         hints = get_type_hints(cls)
         unknown, missing = set(values) - set(hints), set(hints) - set(values)
         if unknown or missing:
             names = ", ".join(sorted(unknown | missing))
-            raise CheckpointError(f"configuration has unknown or missing fields: {names}")
+            raise CheckpointError(f"the configuration has unknown or missing fields: {names}")
         for name, kind in hints.items():
             if not _fits(values[name], kind):
-                raise CheckpointError(f"configuration field {name} = {values[name]!r} is not valid")
+                raise CheckpointError(f"the configuration has an invalid {name} = {values[name]!r}")
         try:
             return cls(**values)
         except ValueError as error:
-            raise CheckpointError(f"configuration: {error}") from None
+            raise CheckpointError(f"the configuration is invalid: {error}") from None
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -140,21 +146,10 @@ def _fits(value: object, kind: Any) -> bool:
 
 SMALL = GinrConfig()
 BASE = GinrConfig(width=64, hidden=96, head_dim=32, n_blocks=12)
-"""Twice as wide and twice as deep: 1.8 million weights, meant for training on a GPU."""
+"""Twice as wide and twice as deep as `small`: 1.8 million weights, for training on a GPU."""
 RECONSTRUCT = GinrConfig(
-    patch=4,
-    window=32,
-    n_lp=16,
-    placement="equidistant",
-    width=64,
-    n_blocks=4,
-    scan_every=2,
-    head_dim=32,
-    hidden=64,
-    decoder="attention",
-    n_frequency=32,
-    base="none",
-    max_scale=2.0,
-)
+    patch=4, window=32, n_lp=16, placement="equidistant", width=64, n_blocks=4, scan_every=2,
+    head_dim=32, hidden=64, decoder="attention", n_frequency=32, base="none", max_scale=2.0,
+)  # fmt: skip
 """A picture as its LP features alone: one LP of 64 numbers for every 8x8 pixels."""
 PRESETS = {"small": SMALL, "base": BASE, "reconstruct": RECONSTRUCT}

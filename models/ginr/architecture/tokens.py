@@ -1,4 +1,4 @@
-"""From pixels to one sequence and back: curves, the places of the LPs, and whole-picture indices.
+"""Token order: curves through a window, positions of LPs, and indices for whole pictures.
 
 Letters: L tokens and N position tokens (LPs) of a window, T = L + N, W windows, D width.
 """
@@ -19,7 +19,7 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class LpPlan:
-    """Where N LPs stand among the L tokens of a window; both directions read this one object."""
+    """Positions of N LPs among the L tokens of a window; `order` interleaves them."""
 
     placement: Placement
     n_lp: int
@@ -29,17 +29,17 @@ class LpPlan:
 
     @cached_property
     def positions(self) -> Index:
-        """Place of every LP in the sequence, (N,), strictly rising in [0, L + N)."""
+        """Index of every LP in the sequence, (N,), strictly increasing in [0, L + N)."""
         n, length = np.arange(self.n_lp), self.seq_len
         if self.placement == "random":
-            random = Random(self.seed)  # only random() is the same on every Python
+            random = Random(self.seed)  # of its methods only random() is the same on every Python
             keys = [random.random() for _ in range(length + self.n_lp)]
             return np.sort(np.argsort(keys, kind="stable")[: self.n_lp])
         if self.placement == "middle":
             before = np.full(self.n_lp, -(-length // 2))
         else:
-            # Spread `n_group` groups evenly: group i follows ceil((2 i + 1) L / (2 n_group)) tokens.
-            # Counting the tokens before each LP, not rounding its place, cannot collide.
+            # n_group groups, evenly spaced: group i follows ceil((2 i + 1) L / (2 n_group)) tokens.
+            # Counting the tokens before each LP, instead of rounding its index, avoids collisions.
             group = self.group if self.placement == "n_group" else 1
             n_group = -(-self.n_lp // group)
             before = -(-((2 * (n // group) + 1) * length) // (2 * n_group))
@@ -48,12 +48,12 @@ class LpPlan:
 
     @cached_property
     def before(self) -> Index:
-        """How many tokens come before each LP, (N,)."""
+        """Number of tokens before each LP, (N,)."""
         return self.positions - np.arange(self.n_lp)
 
     @cached_property
     def order(self) -> Index:
-        """The sequence (T,) as indices into tokens followed by LPs."""
+        """The sequence (T,) as indices into the tokens followed by the LPs."""
         order = np.full(self.seq_len + self.n_lp, -1)
         order[self.positions] = self.seq_len + np.arange(self.n_lp)
         order[order < 0] = np.arange(self.seq_len)
@@ -61,10 +61,10 @@ class LpPlan:
 
     @cached_property
     def block(self) -> Index:
-        """The tokens each LP stands for, (N, m): an even share of the window, or its neighbour.
+        """The tokens each LP represents, (N, m): an equal share of the window, or one neighbour.
 
-        LPs that are spread evenly share out the tokens exactly: m = L / N tokens each, or the one
-        token that N / L of them follow. Any other LP has the token just before it.
+        Evenly spaced LPs divide the tokens among them, m = L / N tokens each, or N / L of them
+        represent the one token they follow. Any other LP represents the token just before it.
         """
         length, n = self.seq_len, np.arange(self.n_lp)
         if length % self.n_lp == 0:
@@ -77,17 +77,13 @@ class LpPlan:
         return np.clip(self.before - 1, 0, length - 1)[:, None]
 
     def interleave(self, tokens: Array, lps: Array) -> Array:
-        """tokens (..., L, D) and lps (..., N, D) as one sequence (..., T, D)."""
+        """Joins tokens (..., L, D) and lps (..., N, D) into a sequence (..., T, D)."""
         return namespace(tokens).concatenate([tokens, lps], -2)[..., self.order, :]
-
-    def take(self, sequence: Array) -> Array:
-        """The LPs (..., N, D) of a sequence (..., T, D)."""
-        return sequence[..., self.positions, :]
 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """One window: its curve, its LPs, and the lattice the LPs form if they are spread evenly."""
+    """One window: its curve, its LPs, and the lattice they form if they are evenly spaced."""
 
     plan: LpPlan
     side: int
@@ -95,13 +91,23 @@ class WindowPlan:
     lp_side: int | None
     """LPs along one side if they form a square lattice, else None."""
     curves: tuple[Index, Index]
-    """Raster index of the token visited at each step (L,): the curve and its transpose."""
+    """Raster index of the token at each step of the curve (L,), and of its transpose."""
     lp_curves: tuple[Index, Index]
-    """Raster index on the LP lattice of each LP (N,), or just 0..N-1 without a lattice."""
+    """Raster index of each LP on the LP lattice (N,), or 0..N-1 without a lattice."""
+
+    @property
+    def tokens_per_lp(self) -> int:
+        """Tokens along each axis that an LP of a lattice covers, 1 without a lattice."""
+        return max(1, self.side // (self.lp_side or self.side))
+
+    @property
+    def lps_per_token(self) -> int:
+        """LPs of a lattice along each axis of a token, 1 without a lattice."""
+        return max(1, (self.lp_side or 0) // self.side)
 
     @cached_property
     def anchors(self) -> Doubles:
-        """Mean position of the tokens each LP stands for, (N, 2) in units of tokens, y first."""
+        """Mean position of the tokens each LP represents, (N, 2) in units of tokens, y first."""
         if self.lp_side:
             place = np.stack(np.divmod(self.lp_curves[0], self.lp_side), -1)
             anchors: Doubles = (place + 0.5) * (self.side / self.lp_side) - 0.5
@@ -113,7 +119,7 @@ class WindowPlan:
 
 @lru_cache(maxsize=16)
 def window_plan(config: GinrConfig) -> WindowPlan:
-    """The window that `config` describes."""
+    """The plan of a window of this configuration."""
     side = config.window // config.patch
     plan = LpPlan(
         config.placement, config.n_lp, config.seq_len, config.group, config.placement_seed
@@ -128,7 +134,7 @@ def window_plan(config: GinrConfig) -> WindowPlan:
         lps = path[:: (finest // lp_side) ** 2] // (finest // lp_side)
         lp_curves = _raster(lps, lp_side), _raster(lps[:, ::-1], lp_side)
     else:
-        # The place of an LP without a lattice is its place on the curve: keep one curve.
+        # Without a lattice the position of an LP is defined by the curve: use one curve only.
         curves = curves[0], curves[0]
         lp_curves = np.arange(plan.n_lp), np.arange(plan.n_lp)
     return WindowPlan(plan, side, lp_side, curves, lp_curves)
@@ -138,14 +144,14 @@ def _lattice_side(plan: LpPlan, side: int, order: Order) -> int | None:
     """Side of the LP lattice if every LP covers one square of a recursive curve, else None."""
     lp_side = round(plan.n_lp**0.5)
     square = lp_side**2 == plan.n_lp and lp_side & (lp_side - 1) == 0
-    share = np.bincount(plan.block.ravel(), minlength=plan.seq_len)  # LPs that stand for a token
+    share = np.bincount(plan.block.ravel(), minlength=plan.seq_len)  # LPs per token
     evenly = share.min() == share.max()
     recursive = order != "raster" or lp_side == side
     return lp_side if square and evenly and recursive else None
 
 
 def _curve(side: int, order: Order) -> Index:
-    """Cells (side^2, 2), y first, in the order of the curve; each quarter is one square."""
+    """Cells (side^2, 2), y first, in the order of the curve; each quarter of it fills a square."""
     index = np.arange(side * side)
     if order == "raster":
         return np.stack(np.divmod(index, side), -1)
@@ -154,7 +160,7 @@ def _curve(side: int, order: Order) -> Index:
     while size < side:
         high, low = (rest >> 1) & 1, rest & 1
         if order == "hilbert":
-            # Each level is the level below, turned so that its ends meet its neighbours' ends.
+            # Each level repeats the one below, turned so that its ends meet those of its neighbours.
             low = high ^ low
             flip, swap = (low == 0) & (high == 1), low == 0
             y, x = np.where(flip, size - 1 - y, y), np.where(flip, size - 1 - x, x)
@@ -173,20 +179,20 @@ def _raster(cells: Index, side: int) -> Index:
 
 @dataclass(frozen=True)
 class PicturePlan:
-    """The windows of one picture as one index: how rows of tokens, then rows of LPs, become sequences."""
+    """The windows of a picture as one index that orders all tokens and LPs into sequences."""
 
     n_window: int
     token_shape: tuple[int, int]
-    """Of the lattice of tokens: h, w."""
+    """h, w of the lattice of tokens."""
     lp_shape: tuple[int, int]
-    """Of the lattice of LPs, h' and w', or windows and N without one."""
+    """h', w' of the lattice of LPs; without a lattice W, N."""
     order: Index
-    """(W T,) indices into the rows of tokens, then of LPs."""
+    """(W T,) indices into the tokens in raster order, followed by the LPs."""
 
 
 @lru_cache(maxsize=16)
 def picture_plan(config: GinrConfig, height: int, width: int, transposed: bool) -> PicturePlan:
-    """The plan of a picture of height x width pixels, whole windows."""
+    """The plan of a picture of height x width pixels, both multiples of the window."""
     window = window_plan(config)
     down, across = height // config.window, width // config.window
     curve, lp_curve = window.curves[transposed], window.lp_curves[transposed]
@@ -203,7 +209,7 @@ def picture_plan(config: GinrConfig, height: int, width: int, transposed: bool) 
 
 
 def _whole(curve: Index, side: int, down: int, across: int) -> Index:
-    """Raster indices of a window's cells as raster indices of the whole picture, (W, cells)."""
+    """Raster indices in a window as raster indices in the whole picture, (W, cells)."""
     y, x = np.divmod(curve, side)
     corner = np.stack(np.divmod(np.arange(down * across), across), -1) * side  # (W, 2)
     index: Index = (corner[:, :1] + y) * (across * side) + corner[:, 1:] + x

@@ -1,50 +1,78 @@
-"""The weights of a network by name and shape, whoever computes it."""
-
-from collections.abc import Mapping
+"""The weights of a network by name and shape, for torch and for the CPU engine alike."""
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import window_plan
 
 Shapes = dict[str, tuple[int, ...]]
 
+N_BAND = 3
+"""Bands of plane waves of the attention decoder, from coarse to fine."""
+N_KEY = 13
+"""Numbers of an LP's key: a constant, and sine and cosine of three harmonics along each axis."""
+N_FOOTPRINT = 16
+"""Hidden width of the lattice decoder's footprint correction."""
+
 
 def shapes(config: GinrConfig) -> Shapes:
-    """The weights of a network that can run here, by the names of its checkpoint."""
-    d, e, m, h = config.width, config.inner, config.n_head, config.hidden
-    packed = e + 2 * config.n_state
-    square = lps_per_token(config) ** 2
-    norm = {"norm.weight": (d,), "norm.bias": (d,)}
-    mixer = {
+    """Every weight of a network that can be built, by its name in a checkpoint."""
+    d, e, m = config.width, config.inner, config.n_head
+    packed, window = e + 2 * config.n_state, window_plan(config)
+    norm: Shapes = {"norm.weight": (d,), "norm.bias": (d,)}
+    mixer: Shapes = {
         "to_packed.weight": (packed, d, 1, 1), "to_gate.weight": (e, d, 1, 1),
         "to_step.weight": (m, d, 1, 1), "conv_weight": (2, config.n_tap, packed),
         "conv_bias": (2, packed), "log_decay": (2, m), "step_bias": (2, m), "skip": (2, m),
         "norm": (e,), "out.weight": (d, e, 1, 1),
     }  # fmt: skip
-    feed_forward = norm | {
-        "conv.weight": (h, d, 3, 3), "conv.bias": (h,), "out.weight": (d, h, 1, 1), "out.bias": (d,)
-    }  # fmt: skip
-    content = {"map.weight": (square * d, d, 1, 1), "map.bias": (square * d,)}
-    n_code, n_wave = 3 * (1 + 2 * config.n_frequency), config.n_frequency
-    parts: dict[str, Mapping[str, tuple[int, ...]]] = {
-        "stem.": {"weight": (d, 3, config.patch + 2, config.patch + 2), "bias": (d,)},
-        "decoder.head.": {"weight": (n_code, d, 1, 1), "bias": (n_code,)},
-        "decoder.footprint.0.": {"weight": (16, 2), "bias": (16,)},
-        "decoder.footprint.2.": {"weight": (1 + n_wave, 16), "bias": (1 + n_wave,)},
-        "": {"lps": (config.n_lp, d), "decoder.waves": (n_wave, 2)},
+    content = _layer("map", window.tokens_per_lp**2 * d, window.lps_per_token**2 * d)
+    feed_forward = {
+        "token_ff.": norm | _feed_forward(config, config.kernel),
+        "lp_ff.": norm | _feed_forward(config, config.kernel if window.lp_side else 1),
     }
+    parts: dict[str, Shapes] = {"": {"lps": (config.n_lp, d)}}
+    parts["stem."] = {"weight": (d, 3, config.patch + 2, config.patch + 2), "bias": (d,)}
+    parts["decoder."] = _lattice(config) if config.decoder == "lattice" else _attention(config)
     if config.content != "none":
         parts["start."] = content
     for index in range(config.n_blocks):
         block = f"blocks.{index}."
         if index % config.scan_every == 0:
-            parts[block] = norm
-            parts[f"{block}mixer."] = mixer
-        parts[f"{block}token_ff."] = parts[f"{block}lp_ff."] = feed_forward
+            parts |= {block: norm, f"{block}mixer.": mixer}
+        parts |= {block + name: part for name, part in feed_forward.items()}
         if config.content == "blocks":
             parts[f"{block}content."] = content
     return {prefix + name: shape for prefix, part in parts.items() for name, shape in part.items()}
 
 
-def lps_per_token(config: GinrConfig) -> int:
-    """LPs per token along one axis."""
-    return (window_plan(config).lp_side or 0) * config.patch // config.window
+def _layer(name: str, n_in: int, n_out: int) -> Shapes:
+    """A linear map as a 1x1 convolution."""
+    return {f"{name}.weight": (n_out, n_in, 1, 1), f"{name}.bias": (n_out,)}
+
+
+def _feed_forward(config: GinrConfig, kernel: int) -> Shapes:
+    d, h = config.width, config.hidden
+    return {"conv.weight": (h, d, kernel, kernel), "conv.bias": (h,)} | _layer("out", h, d)
+
+
+def _lattice(config: GinrConfig) -> Shapes:
+    d, n_wave, lp_side = config.width, config.n_frequency, window_plan(config).lp_side
+    assert lp_side is not None, "the lattice decoder needs a lattice of LPs"
+    expand = max(1, round(config.window / lp_side))  # codes per LP along one axis
+    spread = _layer("spread", d, d * expand**2) if expand > 1 else {}
+    return spread | _layer("head", d, 3 * (1 + 2 * n_wave)) | {
+        "waves": (n_wave, 2), "footprint.0.weight": (N_FOOTPRINT, 2),
+        "footprint.0.bias": (N_FOOTPRINT,), "footprint.2.weight": (1 + n_wave, N_FOOTPRINT),
+        "footprint.2.bias": (1 + n_wave,),
+    }  # fmt: skip
+
+
+def _attention(config: GinrConfig) -> Shapes:
+    d, n_wave, h = config.width, config.n_frequency, config.hidden
+    found = _layer("key", d, N_BAND * N_KEY) | _layer("value", d, 2 * N_BAND * n_wave)
+    found |= {"slope": (N_BAND,), "waves": (N_BAND, n_wave, 2), "bias": (3,)}
+    for k in range(N_BAND):
+        found |= {f"colour.{k}.weight": (3, n_wave), f"out.{k}.weight": (3, h)}
+        found |= {f"band.{k}.weight": (h, n_wave), f"band.{k}.bias": (h,)}
+        if k:
+            found[f"carry.{k - 1}.weight"] = (h, h)
+    return found

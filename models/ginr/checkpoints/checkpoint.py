@@ -1,20 +1,21 @@
-"""One safetensors file that explains itself: weights, configuration, format version, training facts.
+"""Checkpoints: weights, configuration and training facts in one safetensors file."""
 
-The header's metadata holds `ginr.format` (this file's version), `ginr.architecture.config` (JSON of GinrConfig)
-and `ginr.facts` (JSON: how it was trained and what it scores). Nothing is ever unpickled.
-"""
-
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ginr.architecture.config import GinrConfig
-from ginr.checkpoints.tensors_file import n_number, read_header, write_tensors
+from ginr.checkpoints.tensors_file import (
+    CHECKPOINT,
+    Header,
+    check_entries,
+    check_finite,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 from ginr.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -25,32 +26,7 @@ if TYPE_CHECKING:
     from ginr.engine.model import CpuGinr
     from ginr.network.model import Ginr
 
-FORMAT = 1
 DEFAULT = "small"
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a checkpoint says of itself, read without its weights."""
-
-    path: Path
-    config: GinrConfig
-    facts: Mapping[str, Any]
-    n_parameter: int
-    dtypes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return self.path.stem
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of the file, in hexadecimal. Raises CheckpointError if it cannot be read any more."""
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True)
@@ -87,64 +63,36 @@ class Checkpoint:
                 model = Ginr(self.config)
         except ValueError as error:
             raise CheckpointError(f"{self.header.path}: {error}") from None
-        wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        _check_fit(self.header.path, wanted, self.weights)
+        _check(self.header, self.weights)
         own = {name: tensor.clone() for name, tensor in self.weights.items()}
         model.load_state_dict(own, strict=True, assign=True)
         return model.to(device).eval().requires_grad_(False)
 
 
 def peek(name_or_path: str | Path) -> Header:
-    """Read a checkpoint's header only. Raises CheckpointError for anything but a sound checkpoint."""
-    path = find_checkpoint(name_or_path)
-    file = read_header(path)
-    version = file.metadata.get("ginr.format")
-    if version != str(FORMAT):
-        if "ginr.field" in file.metadata:
-            raise CheckpointError(
-                f"{path}: is a saved field, not a checkpoint: render it with ginr reconstruct"
-            )
-        found = "is not a ginr checkpoint" if version is None else f"has format {version}"
-        raise CheckpointError(f"{path}: {found}; this ginr reads format {FORMAT}")
-    facts, config = file.facts(), file.config()
-    n_parameter = sum(n_number(entry["shape"]) for entry in file.tensors.values())
-    dtypes = tuple(sorted({entry["dtype"] for entry in file.tensors.values()}))
-    return Header(path, config, facts, n_parameter, dtypes)
+    """Read the header of a checkpoint only. Raises CheckpointError unless it is a sound one."""
+    return read_header(find_checkpoint(name_or_path), CHECKPOINT)
 
 
 def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
     """Read a checkpoint: the name of a shipped one, or a path. Raises CheckpointError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     header = peek(name_or_path)
-    try:
-        weights = load_file(header.path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{header.path}: cannot be read: {error}") from None
+    weights = read_tensors(header.path, "torch")
     return Checkpoint(header, {name: tensor.float() for name, tensor in weights.items()})
 
 
 def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
-    """The network of a checkpoint for the CPU alone, without loading torch.
+    """The network of a checkpoint for the CPU, without loading torch.
 
-    Raises CheckpointError as `load_checkpoint` and `build` do, and for a network that needs torch, as
-    `needs_torch` says.
+    Raises CheckpointError as `load_checkpoint` and `build` do, and if the network `needs_torch`.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    from ginr.architecture.weights import shapes
     from ginr.engine.model import CpuGinr
 
     header = peek(name_or_path)
     if reason := needs_torch(header):
         raise CheckpointError(f"{header.path}: needs torch: {reason}")
-    try:
-        weights = load_file(header.path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{header.path}: cannot be read: {error}") from None
-    _check_fit(header.path, shapes(header.config), weights)
+    weights = read_tensors(header.path, "numpy")
+    _check(header, weights)
     return CpuGinr(header.config, weights)
 
 
@@ -152,8 +100,8 @@ def needs_torch(header: Header) -> str:
     """Why `load_cpu_network` cannot load the checkpoint, empty if it can."""
     from ginr.engine.model import why_not
 
-    if extra := sorted(set(header.dtypes) - {"F16", "F32", "F64"}):
-        return f"it holds {', '.join(extra)}, unknown to NumPy"
+    if unknown := sorted(set(header.dtypes) - {"F16", "F32", "F64"}):
+        return f"NumPy has no type {', '.join(unknown)}"
     return why_not(header.config)
 
 
@@ -165,21 +113,16 @@ def save_checkpoint(
     *,
     dtype: "torch.dtype | None" = None,
 ) -> None:
-    """Write a checkpoint at once or not at all; `dtype` float16 or bfloat16 halves the file.
+    """Write a checkpoint; `dtype` float16 or bfloat16 halves the file.
 
-    Raises CheckpointError if it cannot be written; whatever stood at `path` then stays.
+    Raises CheckpointError if it cannot be written; a file at `path` is then left as it was.
     """
-    metadata = {
-        "format": "pt",
-        "ginr.format": str(FORMAT),
-        "ginr.config": config.to_json(),
-        "ginr.facts": json.dumps(dict(facts)),
-    }
-    write_tensors(path, {k: v.to(dtype or v.dtype) for k, v in weights.items()}, metadata)
+    tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in weights.items()}
+    write_tensors(path, tensors, {"format": "pt", **CHECKPOINT.metadata(config, facts)})
 
 
 def shipped_checkpoints() -> dict[str, Path]:
-    """The checkpoints that came with the package, by the name `--checkpoint` takes."""
+    """The checkpoints that come with the package, by the names `--checkpoint` accepts."""
     folder = Path(str(files("ginr") / "weights"))
     found = sorted(folder.glob("ginr-*.safetensors"))
     return {path.stem.removeprefix("ginr-"): path for path in found}
@@ -203,28 +146,10 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     return path
 
 
-def _check_fit(
-    path: Path, wanted: Mapping[str, tuple[int, ...]], weights: Mapping[str, "Array"]
-) -> None:
-    """Raises CheckpointError if a tensor is missing, unknown, of another shape or not finite."""
-    from ginr.array_api import namespace
+def _check(header: Header, weights: Mapping[str, "Array"]) -> None:
+    """Raises CheckpointError unless the weights are those of the configuration, and finite."""
+    from ginr.architecture.weights import shapes
 
-    missing, extra = set(wanted) - set(weights), set(weights) - set(wanted)
-    if missing or extra:
-        raise CheckpointError(
-            f"{path}: {_names('missing', missing)}{_names('unknown', extra)}"
-            "the file does not fit its own configuration; use another copy"
-        )
-    for name, tensor in weights.items():
-        if tuple(tensor.shape) != wanted[name]:
-            raise CheckpointError(
-                f"{path}: tensor {name} has shape {tuple(tensor.shape)}, "
-                f"the configuration needs {wanted[name]}"
-            )
-        if not namespace(tensor).isfinite(tensor).all():
-            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity; use another copy")
-
-
-def _names(what: str, names: set[str]) -> str:
-    shown = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{what} tensors {shown}; " if names else ""
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    check_entries(header.path, found, shapes(header.config))
+    check_finite(header.path, weights)

@@ -1,13 +1,21 @@
-"""Safetensors files: headers read without their tensors, files written at once or not at all."""
+"""Safetensors files that describe themselves: checkpoints and saved fields.
 
+The metadata of the header holds `ginr.config` (JSON of GinrConfig), `ginr.facts` (JSON) and the
+version of the file's format, under a key that tells what kind of file it is. Nothing is unpickled.
+"""
+
+import hashlib
 import json
+import math
 import os
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ginr.architecture.config import GinrConfig
 from ginr.errors import CheckpointError
@@ -15,43 +23,102 @@ from ginr.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ginr.array_api import Array
 
-MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
+MAX_HEADER = 100_000_000  # bytes, the limit of safetensors itself
+
+
+class Kind(NamedTuple):
+    """A kind of file."""
+
+    name: str
+    key: str
+    """Key of the format version in the metadata."""
+    version: str
+    advice: str
+    """What to do with such a file where another kind is expected."""
+
+    def metadata(self, config: GinrConfig, facts: Mapping[str, Any]) -> dict[str, str]:
+        """What a file of this kind says of itself."""
+        described = {"ginr.config": config.to_json(), "ginr.facts": json.dumps(dict(facts))}
+        return {self.key: self.version, **described}
+
+
+CHECKPOINT = Kind("checkpoint", "ginr.format", "1", "name a picture, and this with --checkpoint")
+FIELD = Kind("saved field", "ginr.field", "1", "render it with ginr reconstruct")
+
+
+class Entry(NamedTuple):
+    """A tensor as the header lists it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.shape}"
 
 
 @dataclass(frozen=True)
-class FileHeader:
-    """The header of a sound safetensors file, its length checked, its tensors not read."""
+class Header:
+    """The header of a sound file; the tensors are not read."""
 
     path: Path
-    metadata: Mapping[str, str]
-    tensors: Mapping[str, Any]
+    config: GinrConfig
+    facts: Mapping[str, Any]
+    tensors: Mapping[str, Entry]
 
-    def config(self) -> GinrConfig:
-        """The configuration in it. Raises CheckpointError without a valid one."""
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def n_parameter(self) -> int:
+        return sum(math.prod(entry.shape) for entry in self.tensors.values())
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return tuple(sorted({entry.dtype for entry in self.tensors.values()}))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the file, in hexadecimal. Raises CheckpointError if it can no longer be read."""
         try:
-            return GinrConfig.from_json(self.metadata["ginr.config"])
-        except KeyError:
-            raise self._incomplete() from None
-        except CheckpointError as error:
-            raise CheckpointError(f"{self.path}: {error}") from None
-
-    def facts(self) -> dict[str, Any]:
-        """The facts in it. Raises CheckpointError without any."""
-        try:
-            facts = json.loads(self.metadata["ginr.facts"])
-        except (KeyError, ValueError, RecursionError):
-            raise self._incomplete() from None
-        if not isinstance(facts, dict):
-            raise self._incomplete()
-        return facts
-
-    def _incomplete(self) -> CheckpointError:
-        return CheckpointError(f"{self.path}: incomplete ginr header; use another copy")
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise _unreadable(self.path, error.strerror) from None
 
 
-def read_header(path: Path) -> FileHeader:
-    """The header of a safetensors file. Raises CheckpointError for any other or a damaged one."""
+def read_header(path: Path, kind: Kind) -> Header:
+    """The header of a file of one kind. Raises CheckpointError for any other or a damaged one."""
+    metadata, tensors = _parse(path)
+    version = metadata.get(kind.key)
+    if version != kind.version:
+        for other in (CHECKPOINT, FIELD):
+            if other is not kind and other.key in metadata:
+                raise CheckpointError(
+                    f"{path}: is a {other.name}, not a {kind.name}: {other.advice}"
+                )
+        if version is None:
+            raise CheckpointError(f"{path}: not a {kind.name} of ginr: name another file")
+        raise CheckpointError(
+            f"{path}: {kind.name} format {version}, this ginr reads format {kind.version}: "
+            "use the version of ginr that wrote it"
+        )
+    try:
+        config = GinrConfig.from_json(metadata["ginr.config"])
+        facts = json.loads(metadata["ginr.facts"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except (KeyError, ValueError, RecursionError):
+        raise _damaged(path) from None
+    if not isinstance(facts, dict):
+        raise _damaged(path)
+    return Header(path, config, facts, tensors)
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], dict[str, Entry]]:
+    """Metadata and tensors as the header lists them, checked against the length of the file."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -60,34 +127,81 @@ def read_header(path: Path) -> FileHeader:
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else MAX_HEADER + 1
             if length > min(MAX_HEADER, size - 8) or file.read(1) != b"{":
                 raise CheckpointError(
-                    f"{path}: not a safetensors file, or cut short ({size} bytes); "
-                    "ginr reads .safetensors checkpoints only, never pickles"
+                    f"{path}: not a safetensors file, or cut short ({size} bytes): "
+                    "ginr reads .safetensors files only, never pickles"
                 )
             file.seek(8)
             entries = json.loads(file.read(length))
+        metadata = entries.pop("__metadata__", {})
+        metadata = metadata if isinstance(metadata, dict) else {}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        tensors = {
+            name: Entry(str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
+            for name, entry in entries.items()
+        }
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise CheckpointError(f"{path}: broken safetensors header; use another copy") from None
-    metadata = entries.pop("__metadata__", {}) if isinstance(entries, dict) else {}
-    if not isinstance(metadata, dict):
-        metadata = {}
-    try:
-        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        for entry in entries.values():
-            n_number(entry["shape"]), str(entry["dtype"])
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, LookupError):
-        raise CheckpointError(f"{path}: incomplete ginr header; use another copy") from None
-    if size != 8 + length + end:
+        raise _unreadable(path, error.strerror) from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise _damaged(path) from None
+    if size != end:
         raise CheckpointError(
-            f"{path}: {size} bytes where the header promises {8 + length + end}: "
-            "cut short or damaged; copy it again"
+            f"{path}: {size} bytes, but its header says {end}: cut short or damaged, "
+            "download or copy it again"
         )
-    return FileHeader(path, metadata, entries)
+    return metadata, tensors
 
 
-def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str]) -> None:
-    """A safetensors file under a temporary name, then renamed. Raises CheckpointError."""
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path}: damaged header: download or copy it again")
+
+
+def _unreadable(path: Path, why: object) -> CheckpointError:
+    return CheckpointError(f"{path}: cannot be read: {why}")
+
+
+def read_tensors(path: Path, library: Literal["numpy", "torch"]) -> "dict[str, Array]":
+    """All tensors of a file. Raises CheckpointError if it cannot be read."""
+    from safetensors import SafetensorError
+
+    try:
+        tensors: dict[str, Array] = import_module(f"safetensors.{library}").load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+    return tensors
+
+
+def check_entries(path: Path, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    """Raises CheckpointError unless the tensors found have the names and shapes wanted."""
+    missing, unknown = wanted.keys() - found.keys(), found.keys() - wanted.keys()
+    if missing or unknown:
+        raise CheckpointError(
+            f"{path}: {_names('missing', missing)}{_names('unknown', unknown)}"
+            "the file does not match its own configuration: download or copy it again"
+        )
+    for name, entry in found.items():
+        if entry != wanted[name]:
+            raise CheckpointError(
+                f"{path}: tensor {name} is {entry}, but the configuration needs {wanted[name]}: "
+                "download or copy it again"
+            )
+
+
+def _names(what: str, names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{what} tensors {shown}; " if names else ""
+
+
+def check_finite(path: Path, tensors: "Mapping[str, Array]") -> None:
+    """Raises CheckpointError for a tensor with NaN or infinity."""
+    from ginr.array_api import namespace
+
+    for name, tensor in tensors.items():
+        if not namespace(tensor).isfinite(tensor).all():
+            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity: use another file")
+
+
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: dict[str, str]) -> None:
+    """Write a file under a temporary name, then rename it. Raises CheckpointError."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -97,8 +211,8 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[st
         temporary.touch()
         mode = temporary.stat().st_mode & 0o777
         save_file(plain, temporary, metadata)
-        temporary.chmod(mode)  # safetensors lets nobody but the owner read
-        _flush(temporary)  # or a power cut could leave the new name on an empty file
+        temporary.chmod(mode)  # safetensors makes files readable by their owner only
+        _flush(temporary)  # or a power failure could leave an empty file under the new name
         os.replace(temporary, path)
         _flush(path.parent)
     except (OSError, SafetensorError) as error:
@@ -110,17 +224,10 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[st
 
 def _flush(path: Path) -> None:
     """Wait until a file or folder is on the disk."""
-    if path.is_dir() and os.name == "nt":  # no handles of folders there
+    if path.is_dir() and os.name == "nt":  # Windows has no handles of folders
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def n_number(shape: list[int]) -> int:
-    total = 1
-    for n in shape:
-        total *= n
-    return total

@@ -1,4 +1,4 @@
-"""Memory of large arrays, used again from tile to tile."""
+"""Memory for large arrays, reused from tile to tile."""
 
 import math
 from sys import getrefcount
@@ -8,10 +8,10 @@ import numpy as np
 from ginr.array_types import Floats
 
 
-class Room:
-    """Arrays that are used again when nothing else holds them any more.
+class Buffers:
+    """Arrays that are reused once nothing else refers to them.
 
-    The system zeroes new ones first, which takes a tenth of the time of every tile.
+    New ones are zeroed by the system first, which takes a tenth of the time of every tile.
     """
 
     def __init__(self) -> None:
@@ -19,31 +19,31 @@ class Room:
 
     @property
     def n_byte(self) -> int:
-        """What all of them take."""
+        """Bytes of all arrays."""
         return sum(array.nbytes for array in self._arrays)
 
-    def take(self, *shape: int) -> Floats:
-        """An array of that shape with anything in it."""
+    def borrow(self, *shape: int) -> Floats:
+        """An array of this shape with arbitrary contents."""
         n, fitting, small, held = math.prod(shape), list[Floats](), list[Floats](), list[Floats]()
-        while self._arrays:  # out of the list, so that no other thread finds them meanwhile
+        while self._arrays:  # removed from the list, so that no other thread finds them
             only = [self._arrays.pop()]
-            if _holders(only) > _NOBODY:  # views count, too
+            if _references(only) > _UNUSED:  # views count as well
                 held += only
             else:
                 (fitting if len(only[0]) >= n else small).append(only[0])
         if fitting:
             fitting.sort(key=len)
         else:
-            small.clear()  # room for the new one
+            small.clear()  # free memory for the new one
             fitting.append(np.empty(n, np.float32))
         taken = fitting[0][:n].reshape(shape)
         self._arrays += fitting + small + held
         return taken
 
 
-def _holders(only: list[Floats]) -> int:
-    """References to the one array of a list, more by `_NOBODY` than those outside of it."""
+def _references(only: list[Floats]) -> int:
+    """References to the one array of a list, including `_UNUSED` that are always there."""
     return getrefcount(only[0])
 
 
-_NOBODY = _holders([np.empty(1, np.float32)])
+_UNUSED = _references([np.empty(1, np.float32)])

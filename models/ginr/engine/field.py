@@ -1,6 +1,6 @@
-"""The field of the network without torch: LP features, the lattice decoder, renders on NumPy arrays.
+"""The field on the CPU without torch: LP features, the lattice decoder and renders as NumPy arrays.
 
-Letters: B layers, h' w' LPs, h w codes, D width, J waves, F = 1 + 2 J numbers per code and colour.
+Letters: B batch, h' w' LPs, h w codes, D width, J waves, F = 1 + 2 J numbers per code and colour.
 """
 
 import math
@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ginr.architecture.limits import find_limits
 from ginr.array_types import Floats
 from ginr.geometry.coords import Cell, render_grid
 from ginr.geometry.size import Box
@@ -24,21 +25,21 @@ Arrays = tuple[Floats, ...]
 
 @dataclass(frozen=True)
 class CpuDecoder:
-    """The lattice decoder (`ginr.network.lattice_decoder`)."""
+    """The lattice decoder, see `ginr.network.lattice_decoder`."""
 
     min_cell: float
-    """The smallest footprint of training, in LR pixels."""
+    """The smallest footprint in training, in LR pixels."""
     pitch: float
     """LR pixels between codes."""
     waves: Floats
     """(J, 2)."""
     head: Arrays
-    """The map from features to codes: its weight in panels, its bias."""
+    """The map from features to codes: weight in panels, bias."""
     footprint: Mapping[str, Floats]
-    """Weights of the learned correction of the gain."""
+    """Weights of the learned correction to the gain."""
 
     def gain(self, cell: Cell) -> Floats:
-        """What a footprint in LR pixels leaves of the mean and of each wave, (1 + J,)."""
+        """Share of the mean and of each wave left after averaging over a footprint, (1 + J,)."""
         size = np.maximum(np.array(cell, np.float32), np.float32(self.min_cell))
         left = np.sinc(size * self.waves / np.float32(2 * math.pi)).prod(-1)
         x = 4 * np.minimum(size, np.float32(1)) - 2
@@ -52,33 +53,27 @@ class CpuDecoder:
 
 @dataclass(frozen=True)
 class CpuField:
-    """A picture as LP features and the decoder that reads them, as `ginr.network.field.Field`."""
+    """A picture as LP features and the decoder that evaluates them, see `ginr.network.field.Field`."""
 
     features: Floats
     """LP features (B, h', w', D)."""
     base: Floats | None
-    """The LR pixels (B, 3, h, w) below the field, if any."""
+    """The LR pixels (B, 3, h, w) whose interpolation is added to the field, if any."""
     size: tuple[int, int]
-    """H, W: the LR pixels that the coordinates [-1, 1] span."""
+    """H, W of the picture in LR pixels."""
     origin: tuple[int, int]
-    """The pixel of the H x W at which the encoded part starts."""
+    """The pixel of the picture at which the encoded part starts."""
     decoder: CpuDecoder
-    can_render_samples: ClassVar[bool] = True
 
     @cached_property
     def codes(self) -> Floats:
-        """(B, h, w, 3, F), worked out once."""
+        """(B, h, w, 3, F), computed once."""
         return self._codes(0, self.features.shape[1])
 
     @cached_property
     def limits(self) -> Floats | None:
-        """What keeps flat ground flat (`ginr.architecture.limits`), (B, 8, H, W); worked out once."""
-        if self.base is None:
-            return None
-        found: Floats = import_module("ginr.kernels.limits").find_limits(
-            np.ascontiguousarray(self.base)
-        )
-        return found
+        """Limits of field plus base (`ginr.architecture.limits`), (B, 8, h, w), computed once."""
+        return None if self.base is None else find_limits(self.base)
 
     def _codes(self, first: int, last: int) -> Floats:
         """Rows `first` to `last` - 1 of the codes."""
@@ -91,32 +86,18 @@ class CpuField:
         import_module("ginr.kernels.feedforward").map_rows(rows[0], weight, bias, rows[1])
         return codes.reshape(*features.shape[:3], 3, -1)
 
-    def render_samples(self, size: tuple[int, int], box: Box, out: Samples) -> None:
-        """As `Field.render_samples`."""
-        peak = np.float32(np.iinfo(out.dtype).max)
-        import_module("ginr.kernels.render").render_samples(*self._tables(size, box), peak, out)
-
-    def fetch(
-        self, size: tuple[int, int], box: Box, depth: int | None = None
+    def begin_render(
+        self, size: tuple[int, int], box: Box, out: Samples | None = None
     ) -> Callable[[], NDArray[Any]]:
-        """As `Field.fetch`; all is done when called for."""
-        height, width = box[2] - box[0], box[3] - box[1]
-        if depth is not None:
-            kind = np.uint8 if depth == 8 else np.uint16
-            samples = np.empty((height, width, 3), kind)
-
-            def finished() -> NDArray[Any]:
-                self.render_samples(size, box, samples)
-                return samples
-
-            return finished
-
-        def rendered() -> NDArray[Any]:
-            out = np.empty((len(self.features), 3, height, width), np.float32)
-            import_module("ginr.kernels.render").render_lattice(*self._tables(size, box), out)
-            return out
-
-        return rendered
+        """See `ginr.architecture.contract.EncodedField`; returns when all is done."""
+        kernels, tables = import_module("ginr.kernels.render"), self._tables(size, box)
+        if out is not None:
+            kernels.render_samples(*tables, np.float32(np.iinfo(out.dtype).max), out)
+            return lambda: out
+        shape = len(self.features), 3, box[2] - box[0], box[3] - box[1]
+        planes = np.empty(shape, np.float32)
+        kernels.render_lattice(*tables, planes)
+        return lambda: planes
 
     def _tables(self, size: tuple[int, int], box: Box) -> list[NDArray[Any]]:
         rows, columns, cell = render_grid(size, box, self.size, self.origin)
@@ -131,7 +112,7 @@ class CpuField:
             decoder.waves,
             decoder.gain(cell),
         )
-        # The codes are the largest array by far: a strip makes those that it reads.
+        # The codes are by far the largest array: compute only the rows that this strip reads.
         first, last = int(y.min()), int(y.max()) + 1
         codes = self.codes if last - first == shape[1] else self._codes(first, last)
         return [np.ascontiguousarray(whole_lanes(codes, 2, 1)), base, y - first, *others]

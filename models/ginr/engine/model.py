@@ -1,9 +1,9 @@
-"""The network on the CPU without torch: the compiled passes of its blocks on NumPy arrays.
+"""The network on the CPU without torch: compiled passes over NumPy arrays.
 
-It does what `ginr.network.model.Ginr` does with the same weights, for those networks that every pass can run;
-loading torch takes longer than enlarging most pictures does. The weights are packed once.
+It computes the same as `ginr.network.model.Ginr`, for networks that have a compiled pass for every
+part. Loading torch takes longer than enlarging most pictures. The weights are packed once.
 
-Letters: H W the picture, P patch, h w its tokens, h' w' its LPs, D width, E inner width.
+Letters: H W the picture, P patch, h w tokens, h' w' LPs, D width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,27 +16,26 @@ from numpy.typing import NDArray
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import PicturePlan, picture_plan, window_plan
-from ginr.architecture.weights import lps_per_token
 from ginr.array_types import Floats
 from ginr.device import HOST, Host, Precision
-from ginr.engine.buffers import Room
+from ginr.engine.buffers import Buffers
 from ginr.engine.field import Arrays, CpuDecoder, CpuField
 from ginr.kernels.available import missing
 from ginr.kernels.packing import matrix, pack_content, pack_feed_forward, pack_mixer, panels
 from ginr.kernels.sizes import STATES, whole
 
-_NOTHING = np.empty((0, 0, 0), np.float32)  # nothing is kept for gradients
+_NOTHING = np.empty((0, 0, 0), np.float32)  # no room for what gradients need
 
 
 def why_not(config: GinrConfig) -> str:
-    """Why a network of this configuration cannot run here, empty if it can."""
+    """Why a network of this configuration cannot run without torch, empty if it can."""
     if reason := missing("numba"):
         return reason
     lp_side = window_plan(config).lp_side
     if config.decoder != "lattice" or lp_side is None or lp_side < config.window:
-        return "its LPs are no lattice, one or more for every pixel, read by the lattice decoder"
+        return "only a lattice decoder with at least one LP per pixel runs without it"
     if config.kernel != 3:
-        return "its kernel is not 3"
+        return f"its kernel is {config.kernel}, not 3"
     return ""
 
 
@@ -49,16 +48,17 @@ class _Block:
 
 
 class CpuGinr:
-    """The network; it keeps nothing of a picture but the memory of its largest arrays."""
+    """The network. Of a picture it keeps only the memory of its largest arrays, for reuse."""
 
     n_view: ClassVar[int] = 1
     device: ClassVar[Host] = HOST
 
     def __init__(self, config: GinrConfig, weights: Mapping[str, NDArray[Any]]) -> None:
-        """`weights` as `shapes` names them. Raises ValueError for what cannot run here."""
+        """`weights` by the names of `shapes`. Raises ValueError for `why_not`."""
         if reason := why_not(config):
             raise ValueError(reason)
-        self.config, self._up, self._room = config, lps_per_token(config), Room()
+        window = window_plan(config)
+        self.config, self._buffers = config, Buffers()
 
         def under(prefix: str) -> dict[str, Floats]:
             found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
@@ -66,7 +66,7 @@ class CpuGinr:
 
         def content(prefix: str) -> Arrays | None:
             part = under(prefix)
-            return _own(pack_content(part, self._up**2)) if part else None
+            return _own(pack_content(part, window.lps_per_token**2)) if part else None
 
         def block(prefix: str) -> _Block:
             scans = prefix + "mixer.skip" in weights
@@ -81,8 +81,8 @@ class CpuGinr:
         self._start = content("start.")
         stem, head = under("stem."), under("decoder.head.")
         self._stem = stem["weight"].reshape(config.width, -1).T, stem["bias"]
-        side = window_plan(config).lp_side or 0
-        place = window_plan(config).lp_curves[0].argsort()  # on the lattice, row by row
+        side = window.lp_side or 0
+        place = window.lp_curves[0].argsort()  # on the lattice, row by row
         self._bank = weights["lps"].astype(np.float32)[place].reshape(side, side, -1)
         self._decoder = CpuDecoder(
             1 / config.max_scale,
@@ -100,10 +100,7 @@ class CpuGinr:
         size: tuple[int, int],
         precision: Precision = "auto",
     ) -> "CpuField":
-        """The field of planes (1 or 3, H, W) in [0, 1], one picture of the batch each.
-
-        As `Ginr.encode_planes`; all is float32, whatever the precision.
-        """
+        """See `ginr.architecture.contract.Encoder`; computes in float32, whatever the precision."""
         features = [self._features(layer)[None] for layer in layers]
         three = (3, *layers[0].shape[1:])
         base = None
@@ -122,10 +119,10 @@ class CpuGinr:
         down, across = (n // window for n in shape)
         side = len(self._bank)
         lps, spare_lps = (
-            self._room.take(1, down * side, across * side, self.config.width) for _ in range(2)
+            self._buffers.borrow(1, down * side, across * side, self.config.width) for _ in range(2)
         )
         lps.reshape(down, side, across, side, -1)[:] = self._bank[:, None]
-        spare_tokens = self._room.take(*tokens.shape)
+        spare_tokens = self._buffers.borrow(*tokens.shape)
         if self._start is not None:
             forward.add_content(tokens, *self._start, lps, lps)
         for index, block in enumerate(self._blocks):
@@ -150,7 +147,7 @@ class CpuGinr:
         tokens: Floats,
         lps: Floats,
     ) -> None:
-        """Adds to both in place what the mixer gives them: a window reads nothing of another."""
+        """Adds the mixer's output to both in place, which is safe since windows are independent."""
         lattices = [v.reshape(1, -1, v.shape[-1]) for v in (tokens, lps)]
         n_state = whole(self.config.n_state, STATES)
         mix(
@@ -159,25 +156,25 @@ class CpuGinr:
         )  # fmt: skip
 
     def _tokens(self, planes: Floats) -> tuple[Floats, tuple[int, int]]:
-        """planes (1 or 3, H, W), mirrored to whole windows, as tokens (1, h, w, D), and that size."""
+        """Tokens (1, h, w, D) of planes (1 or 3, H, W) mirrored to whole windows, and that size."""
         patch, window = self.config.patch, self.config.window
         indices = []
         for length in planes.shape[1:]:
             index = np.arange(length + -length % window) % (2 * length)
             indices.append(np.minimum(index, 2 * length - 1 - index))
         shape = (len(indices[0]), len(indices[1]))
-        pixels = np.zeros((3, shape[0] + 2, shape[1] + 2), np.float32)  # zeros around
+        pixels = np.zeros((3, shape[0] + 2, shape[1] + 2), np.float32)  # with a zero border
         pixels[:, 1:-1, 1:-1] = planes[:, indices[0][:, None], indices[1]] - np.float32(0.5)
         patches = np.lib.stride_tricks.sliding_window_view(pixels, (patch + 2, patch + 2), (1, 2))
         patches = patches[:, ::patch, ::patch].transpose(1, 2, 0, 3, 4)  # (h, w, 3, P + 2, P + 2)
         weight, bias = self._stem
-        tokens = self._room.take(1, *patches.shape[:2], len(bias))
-        for row, some in enumerate(patches):  # all at once would be the largest array of them all
+        tokens = self._buffers.borrow(1, *patches.shape[:2], len(bias))
+        for row, some in enumerate(patches):  # all at once would be the largest array of all
             np.matmul(some.reshape(len(some), -1), weight, out=tokens[0, row])
         tokens += bias
         return tokens, shape
 
 
 def _own(packed: Sequence[Any]) -> Arrays:
-    """Copies that compiled loops take: contiguous and writable, or they would be compiled anew."""
+    """Contiguous, writable copies: for other arrays the kernels would be compiled again."""
     return tuple(np.array(array, np.float32, order="C") for array in packed)

@@ -1,8 +1,8 @@
-"""The one place that knows the coordinate convention.
+"""The coordinate convention.
 
 A picture covers [-1, 1] on each axis, y first, whatever its size: with n pixels, pixel i has its
-centre at (2 i + 1) / n - 1 and a footprint (cell) of 2 / n. Two renders of one field at different
-sizes therefore agree about where things are.
+centre at (2 i + 1) / n - 1 and a footprint (cell) of 2 / n. Renders of one field at different sizes
+are therefore aligned.
 """
 
 from typing import TYPE_CHECKING
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Cell = tuple[float, float]
-"""Footprint of an output pixel in LR pixels, y first."""
+"""Footprint of an output pixel: height and width in LR pixels."""
 
 
 def pixel_centres(n: int, start: int = 0, stop: int | None = None) -> Doubles:
-    """Centres of pixels start..stop-1 of n along one axis, (stop - start,)."""
+    """Centres of pixels start to stop - 1 of n along one axis, (stop - start,)."""
     stop = n if stop is None else stop
     centres: Doubles = (2 * np.arange(start, stop, dtype=np.float64) + 1) / n - 1
     return centres
 
 
 def pixel_grid(height: int, width: int) -> "Tensor":
-    """Centres of all pixels, (height * width, 2), y before x, row by row, float32."""
+    """Centres of all pixels, (height * width, 2), y first, row by row, float32."""
     import torch
 
     grid = np.meshgrid(pixel_centres(height), pixel_centres(width), indexing="ij")
@@ -37,24 +37,24 @@ def pixel_grid(height: int, width: int) -> "Tensor":
 
 
 def pixel_cell(height: int, width: int) -> "Tensor":
-    """Footprint (2,) of one pixel, y before x, float32."""
+    """Footprint (2,) of a pixel, y first, float32."""
     import torch
 
     return torch.tensor([2 / height, 2 / width], dtype=torch.float32)
 
 
 def to_lattice(centres: Array, n: int) -> Array:
-    """Coordinates in [-1, 1] as positions on a lattice of n cells, whose centres are 0..n-1."""
+    """Coordinates in [-1, 1] as positions among n pixels, whose centres are 0 to n - 1."""
     return (centres + 1) * (n / 2) - 0.5
 
 
 def render_grid(
     out: tuple[int, int], box: Box, size: tuple[int, int], origin: tuple[int, int]
 ) -> tuple[Doubles, Doubles, Cell]:
-    """Where the `box` of a render of `out` (H', W') lies in a part of a picture of `size` (H, W).
+    """The pixel grid of a box of a render of `out` (H', W') of a picture of `size` (H, W).
 
-    Returns its rows (h',) and columns (w',) in LR pixels of the part, which starts at `origin`, and the
-    cell of its pixels. Raises SizeError for a box that is empty or outside.
+    Returns rows (h',) and columns (w',) in LR pixels, counted from `origin`, and the cell of a pixel.
+    Raises SizeError for a box that is empty or outside the render.
     """
     top, left, bottom, right = box
     if min(out) < 1 or not (0 <= top < bottom <= out[0] and 0 <= left < right <= out[1]):

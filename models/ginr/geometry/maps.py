@@ -1,7 +1,7 @@
-"""Where the pixels of a warped picture lie in the input, and how large they are there.
+"""Maps of a warp: the place and size of each output pixel in the input.
 
-Letters: H W the input, H' W' the output, h w a box of the output. Pairs are y first, but for the
-arrays and corners that people hand in, which are x first.
+Letters: H W the input, H' W' the output, h w a box of the output. Pairs are y first, except for
+arrays and corners given by the user, which are x first.
 """
 
 import math
@@ -21,25 +21,25 @@ Pair = tuple[float, float]
 
 
 class Map(Protocol):
-    """An output-to-input map, asked for a box of output pixels at a time."""
+    """A map from output to input pixels, evaluated box by box."""
 
     def at(self, box: Box) -> tuple[Doubles, Doubles]:
-        """The places (h, w, 2) of pixel centres, in input pixels, and their Jacobians (h, w, 2, 2).
+        """Places (h, w, 2) of pixel centres in input pixels, and Jacobians (h, w, 2, 2).
 
-        Input pixel i has its centre at i. Jacobian [..., a, b] is the change of place a from one
-        output pixel to the next along b. A place may be infinite: nothing of the input is there.
+        Input pixel i has its centre at i. Jacobian [..., a, b] is the change of coordinate a from one
+        output pixel to the next along axis b. An infinite place lies outside the input.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Projective:
-    """A plane seen from elsewhere, or turned, moved and scaled."""
+    """A projective map: a plane rotated, shifted, scaled or seen in perspective."""
 
     matrix: Doubles
-    """(3, 3), from (y, x, 1) in the output to the same in the input, where pixel i spans [i, i + 1]."""
+    """(3, 3), from (y, x, 1) in the output to the same in the input; pixel i spans [i, i + 1]."""
 
     def at(self, box: Box) -> tuple[Doubles, Doubles]:
-        """Places and Jacobians of a box; what lies behind the viewer is infinitely far away."""
+        """Places and Jacobians of a box; places behind the viewer are infinite."""
         top, left, bottom, right = box
         y, x = np.mgrid[top:bottom, left:right] + 0.5
         linear, (down, across, one) = self.matrix[:2], self.matrix[2]
@@ -59,20 +59,20 @@ class Table:
     """A map given pixel by pixel."""
 
     places: NDArray[np.floating]
-    """(H', W', 2): x and y in input pixels, pixel i at i, as OpenCV's remap has it; at least 2x2."""
+    """(H', W', 2): x and y in input pixels, pixel i at i, as in OpenCV's remap; at least 2x2."""
 
     def __post_init__(self) -> None:
-        """Raises GinrError for an array that is no map."""
+        """Raises GinrError for an array that is not a map."""
         shape, kind = self.places.shape, self.places.dtype
         if kind.kind != "f" or len(shape) != 3 or shape[2] != 2 or min(shape) < 2:
             raise GinrError(
-                f"a map of {kind} with shape {shape}: it takes floats of shape (height, width, 2), "
+                f"a map of {kind} with shape {shape}: give floats of shape (height, width, 2), "
                 "x and y for each output pixel"
             )
-        for row in self.places:  # one at a time: it may be larger than the memory
+        for row in self.places:  # row by row, since the array may be larger than memory
             if not np.isfinite(row).all():
                 raise GinrError(
-                    "a map with NaN or infinite places: put them outside the picture, at -1e6 say"
+                    "a map with NaN or infinite places: use a place outside the picture, like -1e6"
                 )
 
     @property
@@ -81,10 +81,10 @@ class Table:
         return self.places.shape[0], self.places.shape[1]
 
     def at(self, box: Box) -> tuple[Doubles, Doubles]:
-        """Places of a box, and their differences from pixel to pixel: central, one-sided at edges."""
+        """Places of a box, and their differences between pixels: central, one-sided at edges."""
         low = [max(0, box[k] - 1) for k in (0, 1)]
         high = [min(self.size[k], box[k + 2] + 1) for k in (0, 1)]
-        for k in (0, 1):  # a difference takes two
+        for k in (0, 1):  # a difference needs two places
             low[k] = min(low[k], high[k] - 2)
         places = self.places[low[0] : high[0], low[1] : high[1], ::-1].astype(np.float64)
         slopes: list[Doubles] = list(np.gradient(places, axis=(0, 1)))
@@ -94,16 +94,16 @@ class Table:
 
 
 def read_map(path: Path) -> Table:
-    """The map in a .npy file, mapped into memory. Raises GinrError for a file that holds none."""
+    """The map in a .npy file, memory-mapped. Raises GinrError for any other file."""
     name = printable(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        raise GinrError(f"{name} cannot be read ({error.strerror or error}): check it") from None
+        raise GinrError(f"{name} cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError):
         array = None
     if not isinstance(array, np.ndarray):
-        raise GinrError(f"{name} is no array of numbers: write it with numpy.save")
+        raise GinrError(f"{name} is not an array of numbers: write it with numpy.save")
     try:
         return Table(array)
     except GinrError as error:
@@ -111,7 +111,7 @@ def read_map(path: Path) -> Table:
 
 
 def turned_frame(size: tuple[int, int], degrees: float) -> tuple[int, int]:
-    """H, W of the smallest upright frame of whole pixels around a turned picture."""
+    """H, W of the smallest upright frame of whole pixels around a rotated picture."""
     cos, sin = _cos_sin(degrees)
     height, width = size
     return (
@@ -128,15 +128,15 @@ def turning(
     degrees: float = 0,
     shift: Pair = (0, 0),
 ) -> Projective:
-    """A picture turned about its centre, then moved, then scaled from its frame to the output.
+    """A picture rotated about its centre, then shifted, then scaled from its frame to the output.
 
-    `size` (H, W), `frame` and `shift` are in input pixels and `out` in output pixels; the frame
-    lies about the picture's centre. `degrees` counts counter-clockwise as seen; the shift is
-    positive downwards and to the right, as seen after the turn.
+    `size` (H, W), `frame` and `shift` are in input pixels, `out` in output pixels; the frame is
+    centred on the picture. `degrees` is counter-clockwise; the shift, applied after the rotation,
+    is positive downwards and to the right.
     """
     cos, sin = _cos_sin(degrees)
     scale = np.diag([frame[0] / out[0], frame[1] / out[1]])
-    back = np.array([[cos, sin], [-sin, cos]])  # of (y, x), y downwards: the turn undone
+    back = np.array([[cos, sin], [-sin, cos]])  # inverse rotation of (y, x), y downwards
     matrix = np.eye(3)
     matrix[:2, :2] = back @ scale
     matrix[:2, 2] = np.divide(size, 2) - back @ (np.divide(frame, 2) + shift)
@@ -144,7 +144,7 @@ def turning(
 
 
 def page_size(corners: Sequence[Pair]) -> tuple[int, int]:
-    """H, W of the page: its longer side in y and in x, in input pixels."""
+    """H, W of a page from its corners: the longer of opposite sides, in input pixels."""
     top_left, top_right, bottom_right, bottom_left = corners
     height = max(math.dist(top_left, bottom_left), math.dist(top_right, bottom_right))
     width = max(math.dist(top_left, top_right), math.dist(bottom_left, bottom_right))
@@ -152,20 +152,20 @@ def page_size(corners: Sequence[Pair]) -> tuple[int, int]:
 
 
 def straightening(corners: Sequence[Pair], out: tuple[int, int]) -> Projective:
-    """A photographed rectangle seen from the front.
+    """The map that shows a photographed rectangle from the front.
 
     `corners` are (x, y) in input pixels from the picture's top left corner, in the order top left,
     top right, bottom right, bottom left; they may lie outside the picture. Raises GinrError unless
-    they make a convex quadrilateral in that order.
+    they form a convex quadrilateral in that order.
     """
     quad = np.array(corners, dtype=np.float64)  # (4, 2)
     side = np.roll(quad, -1, 0) - quad
     following = np.roll(side, -1, 0)
-    bend = side[:, 0] * following[:, 1] - side[:, 1] * following[:, 0]  # > 0: to the right
+    bend = side[:, 0] * following[:, 1] - side[:, 1] * following[:, 0]  # > 0: right turn
     reach = np.linalg.norm(side, axis=1) * np.linalg.norm(following, axis=1)
     if not (np.isfinite(quad).all() and (bend > 1e-6 * reach).all()):
         raise GinrError(
-            "the four corners make no convex quadrilateral: give top left, top right, "
+            "the four corners do not form a convex quadrilateral: give top left, top right, "
             "bottom right, bottom left"
         )
     height, width = out
@@ -183,7 +183,7 @@ def straightening(corners: Sequence[Pair], out: tuple[int, int]) -> Projective:
 
 
 def _cos_sin(degrees: float) -> Pair:
-    """Exact at quarter turns, where the rounded sine of pi would leave hairlines at the edges."""
+    """Exact at quarter turns, where the rounded sine of pi would leave lines at the edges."""
     quarter, rest = divmod(degrees, 90)
     cos, sin = math.cos(math.radians(rest)), math.sin(math.radians(rest))
     return [(cos, sin), (-sin, cos), (-cos, -sin), (sin, -cos)][int(quarter) % 4]

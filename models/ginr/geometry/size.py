@@ -1,7 +1,7 @@
-"""How large the output shall be: the grammar of `--scale`, `--size` and `--print`.
+"""The size of the output: the grammar of `--scale`, `--size` and `--print`.
 
-Text gives the width first, as people write it (2x3 doubles the width and triples the height);
-sizes in code are (height, width), as arrays have it. Pixels round half up, each axis on its own.
+Text gives the width first (2x3 doubles the width and triples the height); sizes in code are
+(height, width). Pixels are rounded half up on each axis.
 """
 
 import math
@@ -14,7 +14,7 @@ MAX_SCALE = 30
 MAX_PIXELS = 4_000_000_000  # 12 GB of 8-bit RGB before it reaches a file
 
 Box = tuple[int, int, int, int]
-"""top, left, bottom, right in pixels, the last two not included."""
+"""top, left, bottom, right in pixels, the last two exclusive."""
 
 _SCALES = "3.7, 3.7x, 370% or 2x3 (width x height)"
 _PAPERS = "30x20cm, 300x200mm or 12x8in (width x height)"
@@ -24,37 +24,37 @@ _SIZES = "1920x, x1080, 1920x1080 (fits inside) or 1920x1080! (exact)"
 
 @dataclass(frozen=True)
 class Scale:
-    """A factor for the width, x, and one for the height, y, both in [1, 30]."""
+    """Factors for the width, x, and the height, y, both in [1, 30]."""
 
     x: float
     y: float
 
     def resolve(self, height: int, width: int) -> tuple[int, int]:
-        """The output's (height, width) for an input's; `SizeError` beyond 4 gigapixels."""
+        """(height, width) of the output for an input. Raises SizeError beyond 4 gigapixels."""
         return within_limits(*self.whole(height, width))
 
     def whole(self, height: int, width: int) -> tuple[int, int]:
-        """The same without a limit, for a render of which only a part is made."""
+        """The same without a limit, for renders of a part of it."""
         return round_half_up(height * self.y), round_half_up(width * self.x)
 
     def label(self, height: int, width: int) -> str:
-        """What a default file name says, "x3.7" or "x2x3": the same for every input size."""
+        """The scale in default file names, such as "x3.7" or "x2x3", for any input size."""
         return f"x{self.x:g}" if self.x == self.y else f"x{self.x:g}x{self.y:g}"
 
 
 @dataclass(frozen=True)
 class SizeRule:
-    """A width, a height or both in pixels; both mean a box to fit inside unless `exact`."""
+    """A width, a height or both in pixels; with both, the output fits inside unless `exact`."""
 
     width: int | None
     height: int | None
     exact: bool = False
 
     def resolve(self, height: int, width: int, *, may_shrink: bool = False) -> tuple[int, int]:
-        """The output's (height, width) for an input's.
+        """(height, width) of the output for an input.
 
-        `SizeError` when that would enlarge an axis beyond x30, or be beyond 4 gigapixels, or shrink
-        an axis, unless it may.
+        Raises SizeError beyond x30 on an axis or 4 gigapixels, and if an axis shrinks unless
+        `may_shrink`.
         """
         x = self.width / width if self.width else math.inf
         y = self.height / height if self.height else math.inf
@@ -74,7 +74,7 @@ class SizeRule:
         return within_limits(round_half_up(height * y), round_half_up(width * x))
 
     def label(self, height: int, width: int) -> str:
-        """What a default file name says, the output's "1440x1080" for an input of this size."""
+        """The output size in default file names, such as "1440x1080", for an input of this size."""
         out_height, out_width = self.resolve(height, width)
         return f"{out_width}x{out_height}"
 
@@ -83,11 +83,11 @@ Target = Scale | SizeRule
 
 
 def output_box(core: Box, size: tuple[int, int], out: tuple[int, int]) -> Box:
-    """The pixels of a render of `out` whose centres lie in a core of the picture's pixels.
+    """The pixels of a render of size `out` whose centres lie in a core, a box of the picture.
 
-    Both sizes are (height, width); exact, in integers.
+    Both sizes are (height, width). Integer arithmetic, so exact.
     """
-    # Pixel i of n' has its centre at (2 i + 1) n / (2 n') pixels: i from ceil of its inverse.
+    # Pixel i of n' has its centre at (2 i + 1) n / (2 n'): solved for i and rounded up.
     return (
         -((size[0] - 2 * core[0] * out[0]) // (2 * size[0])),
         -((size[1] - 2 * core[1] * out[1]) // (2 * size[1])),
@@ -97,7 +97,7 @@ def output_box(core: Box, size: tuple[int, int], out: tuple[int, int]) -> Box:
 
 
 def parse_scale(text: str) -> Scale:
-    """`3.7`, `3.7x`, `370%` or `2x3` as a `Scale`; `SizeError` for anything else or outside 1-30."""
+    """Parses `3.7`, `3.7x`, `370%` or `2x3`. Raises SizeError for anything else or outside 1-30."""
     parts = _split(text)
     if len(parts) == 2 and parts[1] == "":
         parts.pop()  # 3.7x
@@ -108,7 +108,7 @@ def parse_scale(text: str) -> Scale:
 
 
 def parse_size(text: str) -> SizeRule:
-    """`1920x`, `1920`, `x1080`, `1920x1080` or `1920x1080!` as a `SizeRule`; else `SizeError`."""
+    """Parses `1920x`, `1920`, `x1080`, `1920x1080` or `1920x1080!`. Raises SizeError."""
     exact = text.strip().endswith("!")
     parts = _split(text.strip().removesuffix("!"))
     sides = [_side(part, text) for part in parts]
@@ -121,7 +121,7 @@ def parse_size(text: str) -> SizeRule:
 
 
 def parse_print(text: str, dpi: float) -> SizeRule:
-    """`30x20cm` at so many dots per inch, as the `SizeRule` that fits inside; else `SizeError`."""
+    """Parses `30x20cm`, to be fitted inside, at `dpi` dots per inch. Raises SizeError."""
     found = re.fullmatch(r"([0-9.]+) *[xX×] *([0-9.]+) *(cm|mm|in)", text.strip())  # noqa: RUF001
     try:
         sides = [float(found[k]) / _INCH[found[3]] * dpi for k in (1, 2)] if found else []
@@ -133,8 +133,8 @@ def parse_print(text: str, dpi: float) -> SizeRule:
 
 
 def round_half_up(value: float) -> int:
-    """The nearest whole number of pixels, halves up, at least 1."""
-    # 1e-9: 35 * 2.3 is 80.49999999999999 in floating point and means 80.5.
+    """The nearest whole number of pixels, halves rounded up, at least 1."""
+    # 1e-9: 35 * 2.3 is 80.49999999999999 in floating point but must round like 80.5.
     return max(1, math.floor(value + 0.5 + 1e-9))
 
 
@@ -165,7 +165,7 @@ def _side(part: str, text: str) -> int | None:
 
 
 def within_limits(height: int, width: int) -> tuple[int, int]:
-    """The (height, width) as given; `SizeError` beyond 4 gigapixels."""
+    """(height, width) as given. Raises SizeError beyond 4 gigapixels."""
     if height * width > MAX_PIXELS:
         raise SizeError(
             f"an output of {width}x{height} is over {MAX_PIXELS // 10**9} gigapixels: "

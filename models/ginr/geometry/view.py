@@ -1,7 +1,7 @@
-"""What to render of a picture: the grammar of `--box`, and where that part lies in the output.
+"""The part of a picture to render: the grammar of `--box`, and its place in the whole render.
 
-A view of a picture is a box of its whole render, to the pixel: the same grid, only not all of it.
-Text gives x, y, width, height, as people write them; boxes in code are (top, left, bottom, right).
+A view is a box of the whole render, on the same pixel grid. Text gives x, y, width, height; boxes in
+code are (top, left, bottom, right).
 """
 
 import re
@@ -18,7 +18,7 @@ _FORMS = "100,50,640,480 (pixels), 25%,25%,50%,50% or 0.25,0.25,0.5,0.5 (x,y,wid
 
 @dataclass(frozen=True)
 class BoxRule:
-    """x, y, width and height of a part: in pixels of the picture, or as shares of its sides."""
+    """x, y, width and height of a part, in pixels or as shares of the picture's sides."""
 
     x: Fraction
     y: Fraction
@@ -27,9 +27,9 @@ class BoxRule:
     is_share: bool = False
 
     def resolve(self, height: int, width: int) -> Box:
-        """The box in a picture's pixels; the edges of shares round half up.
+        """The box in pixels of a picture; edges given as shares are rounded half up.
 
-        `SizeError` for a box that reaches outside the picture or holds no pixel of it.
+        Raises SizeError for a box that reaches outside the picture or contains no pixel.
         """
         x_side, y_side = (width, height) if self.is_share else (1, 1)
         half = Fraction(1, 2)
@@ -39,19 +39,19 @@ class BoxRule:
         if right > width or bottom > height:
             raise SizeError(f"{asked} reaches outside the picture's {width}x{height} pixels")
         if left == right or top == bottom:
-            raise SizeError(f"{asked} holds no pixel of {width}x{height}: ask for a larger one")
+            raise SizeError(f"{asked} contains no pixel of {width}x{height}: ask for a larger one")
         return top, left, bottom, right
 
 
 @dataclass(frozen=True)
 class View:
-    """What to render: the (height, width) of the whole, and the box of it that is wanted."""
+    """What to render: the (height, width) of the whole render, and a box of it."""
 
     whole: tuple[int, int]
     box: Box
     """In pixels of the whole render."""
     source: Box | None = None
-    """The same part in pixels of the picture; None for all of it."""
+    """The same part in pixels of the picture; None for the whole picture."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,10 +60,10 @@ class View:
 
 
 def parse_box(text: str) -> BoxRule:
-    """`X,Y,W,H` as a `BoxRule`; `SizeError` for anything else, or what could be read two ways.
+    """Parses `X,Y,W,H`. Raises SizeError for anything else and for ambiguous numbers.
 
-    Whole numbers are pixels; with a percent sign each, or none above 1 and a decimal point in at
-    least one, they are shares of the width and height.
+    Whole numbers are pixels. Numbers that all have a percent sign, or are all at most 1 with at
+    least one decimal point, are shares of the width and height.
     """
     parts = [part.strip() for part in text.split(",")]
     numbers = [part.removesuffix("%") for part in parts]
@@ -91,16 +91,16 @@ def parse_box(text: str) -> BoxRule:
 
 @dataclass(frozen=True)
 class ViewRule:
-    """How large to render, and which part of a picture, whatever its size."""
+    """How large to render, and which part, for pictures of any size."""
 
     target: Target
     box: BoxRule | None = None
 
     def resolve(self, height: int, width: int) -> View:
-        """The view of a picture of height x width pixels; raises `SizeError` as its parts do.
+        """The view of a picture of height x width pixels. Raises SizeError as the two rules do.
 
-        At a scale, a box holds the pixels of the whole render whose centres lie in it; a size is
-        that of the box, and the whole is as large as makes the box so.
+        With a scale, the view is all pixels of the whole render whose centres lie in the box. A size
+        is that of the box; the size of the whole render follows from it.
         """
         if self.box is None:
             size = self.target.resolve(height, width)
@@ -116,7 +116,7 @@ class ViewRule:
         return view
 
     def label(self, height: int, width: int) -> str:
-        """What a default file name says: "x8", or "x8_box100,50,640,480" of a part."""
+        """The view in default file names: "x8", or "x8_box100,50,640,480" for a part."""
         if self.box is None:
             return self.target.label(height, width)
         top, left, bottom, right = self.box.resolve(height, width)
@@ -125,9 +125,9 @@ class ViewRule:
 
 
 def _side(side: int, start: int, stop: int, wanted: int) -> int:
-    """How long a render of `side` pixels is that has `wanted` pixels between two of its edges."""
+    """Length of the render of `side` pixels that has `wanted` pixels from `start` to `stop`."""
     nearest = round_half_up(side * wanted / (stop - start))
-    # A render longer by one has at most one pixel more or less there, so that every number occurs.
+    # A render one pixel longer has at most one pixel more or less there: every number occurs.
     for step in count():
         for length in (nearest + step, nearest - step):
             top, _, bottom, _ = output_box((start, 0, stop, 0), (side, 1), (length, 1))

@@ -2,121 +2,12 @@
 
 import numpy as np
 
-from ginr.architecture import limits
-from ginr.architecture.limits import ACTIVE, COLOUR, N_LIMIT, NEAR, SIDE
-from ginr.array_types import Floats
+from ginr.architecture.limits import ACTIVE, COLOUR, N_LIMIT
 from ginr.kernels.compile import fused, inlined, take
 
 SHARE = 256  # queries that a thread takes at a time
 
-FLAT, FREE = np.float32(limits.FLAT), np.float32(limits.FREE)
-ABOUT, ALMOST = np.float32(limits.ABOUT), np.float32(limits.ALMOST)
-LEVEL = np.float32(limits.LEVEL)
-ONE, NOTHING = np.float32(1.0), np.float32(0.0)
-REACH, FAR = SIDE // 2, NEAR // 2
-
-
-def find_limits(pixels: Floats) -> Floats:
-    """pixels (B, 3, H, W) in [0, 1] -> limits (B, 8, H, W)."""
-    n_batch, _, height, width = pixels.shape
-    found = np.empty((n_batch, N_LIMIT, height, width), np.float32)
-    flat = np.empty((n_batch, height, width), np.float32)
-    _find_flat(pixels, flat)
-    _find_limits(pixels, flat, found)
-    return found
-
-
-@inlined
-def _along(line, reach, most, out):
-    # The least (or the most) of `reach` numbers on either side and the one between, of a line.
-    n = len(line)
-    out[:] = line
-    for k in range(1, min(reach, n - 1) + 1):
-        for x in range(n - k):
-            out[x] = max(out[x], line[x + k]) if most else min(out[x], line[x + k])
-        for x in range(k, n):
-            out[x] = max(out[x], line[x - k]) if most else min(out[x], line[x - k])
-
-
-@inlined
-def _around(plane, row, reach, most, line, out):
-    # The same of a row of a plane, (2 reach + 1)^2 numbers in all.
-    line[:] = plane[row]
-    for r in range(max(0, row - reach), min(len(plane), row + reach + 1)):
-        for x in range(len(line)):
-            line[x] = max(line[x], plane[r, x]) if most else min(line[x], plane[r, x])
-    _along(line, reach, most, out)
-
-
-@fused
-def _find_flat(claim, pixels, flat):
-    """Where the 3x3 pixels around are flat, 1 or 0."""
-    n_batch, _, height, width = pixels.shape
-    line = np.empty(width, np.float32)
-    least, most = np.empty(width, np.float32), np.empty(width, np.float32)
-    task = take(claim)
-    while task < n_batch * height:
-        i, row = task // height, task % height
-        flat[i, row] = ONE
-        for c in range(3):
-            _around(pixels[i, c], row, 1, False, line, least)
-            _around(pixels[i, c], row, 1, True, line, most)
-            for x in range(width):
-                if most[x] - least[x] >= FLAT:
-                    flat[i, row, x] = NOTHING
-        task = take(claim)
-
-
-@inlined
-def _ground(plane, flat, row, most, line, out):
-    # The least (or the most) of the flat ones among 7x7 pixels; FREE (or -FREE) without any.
-    none = -FREE if most else FREE
-    line[:] = none
-    for r in range(max(0, row - FAR), min(len(plane), row + FAR + 1)):
-        for x in range(len(line)):
-            level = plane[r, x] if flat[r, x] > np.float32(0.5) else none
-            line[x] = max(line[x], level) if most else min(line[x], level)
-    _along(line, FAR, most, out)
-
-
-@fused
-def _find_limits(claim, pixels, flat, found):
-    n_batch, _, height, width = pixels.shape
-    line, ground = np.empty(width, np.float32), np.empty(width, np.float32)
-    least, most = np.empty(width, np.float32), np.empty(width, np.float32)
-    task = take(claim)
-    while task < n_batch * height:
-        i, row = task // height, task % height
-        colour, active = found[i, COLOUR, row], found[i, ACTIVE, row]
-        line[:] = NOTHING
-        for r in range(max(0, row - REACH), min(height, row + REACH + 1)):
-            for x in range(width):
-                red, green, blue = pixels[i, 0, r, x], pixels[i, 1, r, x], pixels[i, 2, r, x]
-                tint = max(max(red, green), blue) - min(min(red, green), blue)
-                line[x] = max(line[x], tint)
-        _along(line, REACH, True, colour)
-        for x in range(width):
-            colour[x] = min(colour[x] / (np.float32(2.0) * LEVEL), ONE)
-            active[x] = ONE if colour[x] < ONE else NOTHING
-        for c in range(3):
-            low, high = found[i, c, row], found[i, 3 + c, row]
-            _around(pixels[i, c], row, REACH, False, line, least)
-            _around(pixels[i, c], row, REACH, True, line, most)
-            _ground(pixels[i, c], flat[i], row, False, line, ground)
-            for x in range(width):
-                spread = most[x] - least[x]
-                slack = min(spread, LEVEL)
-                is_low = ground[x] <= least[x] + (ABOUT * spread + ALMOST)
-                low[x] = least[x] - (slack if is_low else FREE)
-                active[x] = ONE if is_low else active[x]
-            _ground(pixels[i, c], flat[i], row, True, line, ground)
-            for x in range(width):
-                spread = most[x] - least[x]
-                slack = min(spread, LEVEL)
-                is_high = ground[x] >= most[x] - (ABOUT * spread + ALMOST)
-                high[x] = most[x] + (slack if is_high else FREE)
-                active[x] = ONE if is_high else active[x]
-        task = take(claim)
+NOTHING = np.float32(0.0)
 
 
 @inlined
@@ -141,19 +32,18 @@ def _within(here, red, green, blue):
 
 
 @inlined
-def limit_row(i, row, found, y, wy, x, wx, first, lines, here, out):
-    """A row of a grid, out (3, w'), within the limits of picture i: found (B, 8, H, W), if any.
+def limit_row(found, y, wy, x, wx, first, lines, here, out):
+    """A row of a grid, out (3, w'), within the limits found (8, H, W) of its picture, if any.
 
-    y, wy (h', 2) and x, wx (w', 2) are neighbours and weights; lines (n, 8) has room for the LR
-    pixels from `first` on, here (8,) for one limit.
+    y, wy (2,) and x, wx (w', 2) are neighbours and weights; lines (n, 8) has room for the limits of
+    the LR pixels from `first` on, here (8,) for those of one place.
     """
-    if found.shape[2] == 0:
+    if found.shape[1] == 0:
         return
-    a, b = y[row, 0], y[row, 1]
     for k in range(N_LIMIT):
         for place in range(lines.shape[0]):
             at = first + place
-            lines[place, k] = wy[row, 0] * found[i, k, a, at] + wy[row, 1] * found[i, k, b, at]
+            lines[place, k] = wy[0] * found[k, y[0], at] + wy[1] * found[k, y[1], at]
     for column in range(out.shape[1]):
         a, b = x[column, 0] - first, x[column, 1] - first
         if wx[column, 0] * lines[a, ACTIVE] + wx[column, 1] * lines[b, ACTIVE] > NOTHING:

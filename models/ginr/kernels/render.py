@@ -98,7 +98,8 @@ def render_lattice(
             i, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
             cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
         )  # fmt: skip
-        limit_row(i, row, limits, near_y, share_y, near_x, share_x, first, around, here, answer)
+        sides = near_y[row], share_y[row], near_x, share_x
+        limit_row(limits[i], *sides, first, around, here, answer)
         for c in range(3):
             for column in range(width):
                 out[i, c, row, column] = answer[c, column]
@@ -137,7 +138,8 @@ def render_samples(
             0, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
             cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
         )  # fmt: skip
-        limit_row(0, row, limits, near_y, share_y, near_x, share_x, first, around, here, answer)
+        sides = near_y[row], share_y[row], near_x, share_x
+        limit_row(limits[0], *sides, first, around, here, answer)
         _quantize(answer, peak, out[row])
         row = take(claim)
 

@@ -1,20 +1,19 @@
-"""The attention decoder: a query attends to the LPs around it, bands of plane waves say what it sees.
+"""The attention decoder: a query attends to the LPs around it and reads bands of plane waves.
 
 f(c) = bias + sum over bands l of P_l h_l + d_l O_l v_l,   v_l = gelu(W_l h_l + C_l v_(l-1)),
 h_lj = g_j(cell) sum over LPs i of w_li(c) Re( conj(z_ij) exp(i omega_j (c - a_i)) )
 
-Where to read is cross-attention with a bias by the distance to each LP's anchor a_i, what to add
-are bands of waves from coarse to fine, modulated by what was read: the idea of LAINR (Lee, Kim, Cho
-and Han, "Locality-aware generalizable implicit neural representation", arXiv 2310.05624). Here the
-waves are read relative to the anchors, so that a place in one window is like that place in any other;
-g is what a pixel's footprint leaves of a wave, and d_l the mean of g over the band.
+Cross-attention, with a bias by the distance to each LP's anchor a_i, selects what to read; bands of
+waves from coarse to fine, modulated by what was read, are added up. The idea is that of LAINR (Lee,
+Kim, Cho and Han, "Locality-aware generalizable implicit neural representation", arXiv 2310.05624).
+Here waves are relative to the anchors, so that all windows are alike; g is the share of a wave that
+is left after averaging over the pixel's footprint, and d_l the mean of g over the band.
 
-Attention has a compact support: an LP counts for nothing from a fixed radius on, and for next to
-nothing shortly before. A query therefore needs only the LPs of its cell and of the cells around it, in
-whatever window they stand, and the field has no seams.
+Attention has compact support: weights fall smoothly to zero at a fixed radius. A query therefore
+needs only the LPs of its own and nearby cells, in any window, and the field has no seams.
 
-Letters: B batch, h w cells, n LPs per cell, K LPs within the radius, D width, Q queries, U cells that
-hold a query, M the most queries in one, H bands (a head each), J waves per band, C numbers per code.
+Letters: B batch, h w cells, n LPs per cell, K LPs within the radius, D width, Q queries, U cells with
+queries, M the most queries in a cell, H bands (a head each), J waves per band, C numbers per code.
 """
 
 import math
@@ -29,37 +28,37 @@ from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import Index, window_plan
+from ginr.architecture.weights import N_BAND, N_KEY
 from ginr.array_types import Doubles
 from ginr.geometry.coords import Cell
 from ginr.network.blocks import RESIDUAL_INIT, Pointwise
 from ginr.network.field import Ground, on_ground
 
-N_BAND = 3
-N_PLACE = 3  # harmonics of the cell, along each axis, that tell where in it a query is
-N_KEY = 1 + 4 * N_PLACE  # a key is what an LP weighs as a function of that place
+N_PLACE = 3  # harmonics along each axis that encode the place of a query in its cell
+assert N_KEY == 1 + 4 * N_PLACE  # a key gives an LP's score as a function of that place
 BLOCK = 128, 256  # rows and columns of a grid rendered at a time
-CUTOFF = 1e-30  # least square root of what an LP at the radius weighs: log needs one
+CUTOFF = 1e-30  # smallest square root of a weight, to keep its logarithm finite
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The LPs that a query in a cell can see: a square of the LP lattice, or a whole window."""
+    """The LPs within reach of a cell: a square of the LP lattice, or a whole window."""
 
     side: float
     """Side of a cell in LR pixels."""
     radius: float
-    """Distance in LR pixels from which on an LP is not seen; twice that of the nearest one."""
+    """Distance in LR pixels at which the weight of an LP becomes zero."""
     cell: Index
-    """(K, 2) the cell each stands in, relative to the query's, y first."""
+    """(K, 2) the cell of each, relative to the query's, y first."""
     number: Index
     """(K,) its number in that cell."""
     anchor: Doubles
-    """(K, 2) where it stands, in LR pixels from the middle of the query's cell."""
+    """(K, 2) its place in LR pixels from the middle of the query's cell."""
 
 
 @lru_cache(maxsize=16)
 def surroundings(config: GinrConfig) -> Surroundings:
-    """What every query of a network sees, from the anchors of its LPs."""
+    """The surroundings of any cell, from the anchors of the LPs."""
     window = window_plan(config)
     if window.lp_side:
         side, own = config.window / window.lp_side, np.zeros((1, 2))
@@ -68,7 +67,7 @@ def surroundings(config: GinrConfig) -> Surroundings:
         own = (window.anchors + 0.5) * config.patch - side / 2  # (n, 2)
     line = np.linspace(-side / 2, side / 2, 65)
     places = np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 1, 2)
-    # The place that is farthest from any LP of its own cell sees that one at half the radius.
+    # Twice the largest distance of a place from the nearest LP in its own cell.
     radius = 2 * float(np.linalg.norm(places - own, axis=-1).min(1).max())
     most = math.ceil(radius / side + 0.5)
     around = np.arange(-most, most + 1)
@@ -80,18 +79,18 @@ def surroundings(config: GinrConfig) -> Surroundings:
 
 
 class _Groups(NamedTuple):
-    """Queries sorted by the cell they are in: each cell's as one row of a matrix."""
+    """Queries grouped by cell: those of each cell form one row of a matrix."""
 
     cells: Tensor
-    """(U, 3) batch, row and column of every cell that holds a query."""
+    """(U, 3) batch, row and column of every cell with queries."""
     slot: Tensor
-    """(B Q,) place of every query among the U M."""
+    """(B Q,) index of every query among the U M."""
     offset: Tensor
-    """(U, M, 2) place of every query in LR pixels from the middle of its cell; zeros fill up."""
+    """(U, M, 2) place of every query in LR pixels from the middle of its cell, zero-padded."""
 
 
 class AttentionDecoder(nn.Module):
-    """Cross-attention to LPs anywhere, lattice or not, and bands of plane waves."""
+    """Cross-attention to LPs, with or without a lattice, and bands of plane waves."""
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
@@ -99,7 +98,7 @@ class AttentionDecoder(nn.Module):
         width, n_wave, hidden = config.width, config.n_frequency, config.hidden
         self.key = Pointwise(width, N_BAND * N_KEY)
         self.value = Pointwise(width, 2 * N_BAND * n_wave)
-        # Finer bands look closer: weights fall to 1/e at 0.5, 0.42 and 0.35 of the radius.
+        # Finer bands are more local: weights fall to 1/e at 0.5, 0.42 and 0.35 of the radius.
         self.slope = nn.Parameter(torch.tensor([4.0, 5.7, 8.0]).log())
         self.waves = nn.Parameter(_waves(n_wave))
         self.colour = nn.ModuleList(nn.Linear(n_wave, 3, bias=False) for _ in range(N_BAND))
@@ -132,7 +131,7 @@ class AttentionDecoder(nn.Module):
     def render(
         self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
-        """The grid rows (h') x columns (w') on its ground, (B, 3, h', w'); memory for one block."""
+        """The grid of rows (h') x columns (w') `on_ground`, (B, 3, h', w'), block by block."""
         n_batch, device = codes.shape[0], codes.device
         cells = torch.tensor(cell, device=device, dtype=codes.dtype).expand(n_batch, 1, 2)
         strips = []
@@ -147,19 +146,19 @@ class AttentionDecoder(nn.Module):
         return on_ground(field, ground, rows, columns)
 
     def gain(self, cells: Tensor) -> Tensor:
-        """What a footprint (..., 2) in LR pixels leaves of each wave, (H, ..., J)."""
+        """Share of each wave left after averaging over footprints (..., 2): (H, ..., J)."""
         phase = torch.einsum("...d,hjd->hj...d", cells, self.waves)
         left: Tensor = torch.sinc(phase / (2 * math.pi)).prod(-1)
         return left.movedim(1, -1)
 
     def _attend(self, codes: Tensor, places: Tensor) -> Tensor:
-        """The waves that each query sees, (H, B, Q, J): read in cells, so that LPs are read once."""
+        """The waves read by each query, (H, B, Q, J); by cell, so that each LP is gathered once."""
         groups = _group(places, codes.shape[1:3], self.around.side)
         offset = groups.offset.to(codes.dtype)  # (U, M, 2)
         seen, absent = self._seen(codes, groups.cells)  # (U, K, C), (U, K)
         anchor = torch.as_tensor(self.around.anchor).to(offset) / self.around.radius  # (K, 2)
         place = offset.transpose(1, 2) / self.around.radius  # (U, 2, M)
-        # |place - anchor|^2; what all LPs have in common does not count in a softmax.
+        # |place - anchor|^2; the softmax ignores the term common to all LPs.
         relative = anchor.square().sum(-1, keepdim=True) - 2 * anchor @ place  # (U, K, M)
         distance = relative + place.square().sum(1, keepdim=True)
         near = 2 * (1 - distance).clamp_min(CUTOFF).log()
@@ -176,7 +175,7 @@ class AttentionDecoder(nn.Module):
         return asked
 
     def _seen(self, codes: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """The codes (U, K, C) around each cell, and whether there is no LP, beyond the border."""
+        """The codes (U, K, C) around each cell, and where there are none, beyond the border (U, K)."""
         rows, columns, n_lp = codes.shape[1:4]
         step, number = (
             torch.as_tensor(index, device=codes.device)
@@ -190,7 +189,7 @@ class AttentionDecoder(nn.Module):
         return seen.unflatten(0, absent.shape), absent
 
     def _turned(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Amplitudes of cosine and sine, (H, U, K, J) each, from the middle of the query's cell."""
+        """Amplitudes of cosine and sine about the middle of the query's cell, (H, U, K, J) each."""
         values = seen[..., N_BAND * N_KEY :].unflatten(-1, (2, N_BAND, -1)).permute(2, 3, 0, 1, 4)
         anchor = torch.as_tensor(self.around.anchor).to(seen)
         phase = torch.einsum("kd,hjd->hkj", anchor, self.waves)[:, None]
@@ -199,7 +198,7 @@ class AttentionDecoder(nn.Module):
         return a * cosine - b * sine, a * sine + b * cosine
 
     def _place_features(self, offset: Tensor) -> Tensor:
-        """Where in its cell a place (U, M, 2) is, (U, N_KEY, M): periodic, so nothing jumps."""
+        """Fourier features (U, N_KEY, M) of places (U, M, 2) in their cell: continuous across cells."""
         turns = torch.arange(1, N_PLACE + 1).to(offset) * (2 * math.pi / self.around.side)
         phase = (offset.transpose(1, 2)[:, None] * turns[:, None, None]).flatten(1, 2)
         return torch.cat([torch.ones_like(phase[:, :1]), phase.cos(), phase.sin()], 1)
@@ -208,8 +207,8 @@ class AttentionDecoder(nn.Module):
 def _waves(n_wave: int) -> Tensor:
     """Plane waves (H, J, 2), radians per LR pixel, over half the plane, from coarse to fine.
 
-    Radii go up to 1.2 pi, a little beyond what LR holds; low frequencies, which hold most of a
-    picture, lie closer together. The first wave of the first band is the mean.
+    Radii go up to 1.2 pi, slightly beyond the Nyquist frequency of LR, and are denser at low
+    frequencies, which carry most of a picture. The first wave of the first band is constant.
     """
     index = torch.arange(N_BAND * n_wave)
     radius = 1.2 * math.pi * (index / (N_BAND * n_wave)) ** 0.75
@@ -219,7 +218,7 @@ def _waves(n_wave: int) -> Tensor:
 
 
 def _group(places: Tensor, shape: torch.Size, side: float) -> _Groups:
-    """Sort queries at places (B, Q, 2) in LR pixels by cells of a side, rows x columns of them."""
+    """Group queries at places (B, Q, 2) in LR pixels by cells of a side, `shape` of them."""
     rows, columns = shape
     last = torch.tensor([rows - 1, columns - 1], device=places.device)
     cell = torch.minimum(((places + 0.5) / side).floor().long().clamp_min(0), last)

@@ -1,49 +1,48 @@
-"""Self-ensemble: a network looks at every picture four times, mirrored, and answers with the mean.
+"""Self-ensemble: the mean over four mirrored views of every picture, as one field.
 
-A mirrored view's plane waves are mirrored plane waves at the same places, so the mean of the four
-fields is one field with four times as many waves: it is rendered, warped and tiled like any other.
+The plane waves of a mirrored view are mirrored plane waves at the same places, so the mean of four
+fields is one field with four times as many waves: it can be rendered, warped and tiled like any other.
 
-Letters: B batch, h w the lattice, V views, D width, J waves, F = 1 + 2 J numbers per code and colour.
+Letters: B batch, h w the lattice, V views, D width, J waves.
 """
 
 import torch
 from torch import Tensor, nn
 
 from ginr.errors import GinrError
+from ginr.network.compiled_decoder import CompiledLatticeDecoder
 from ginr.network.lattice_decoder import LatticeDecoder
 from ginr.network.model import Ginr
 
 VIEWS = ((), (1,), (2,), (1, 2))
-"""The axes of (B, h, w, ...) along which each view is mirrored. Turning the picture as well, eight
-views in all, gains a fifth more at twice the cost."""
+"""Axes of (B, h, w, ...) along which each view is mirrored. Eight views, with quarter turns, gain a
+fifth more at twice the cost."""
 
 
 class Ensemble(Ginr):
-    """The network whose field is the mean over `VIEWS` (geometric self-ensemble, Lim et al. 2017).
+    """A network whose field is the mean over `VIEWS` (geometric self-ensemble, Lim et al. 2017).
 
-    Its features are those of all views side by side, (B, h, w, V D).
+    Its features are those of all views, concatenated: (B, h, w, V D).
     """
 
     n_view = len(VIEWS)
 
     def __init__(self, model: Ginr) -> None:
-        """Shares its weights with `model`. Raises GinrError unless that has a lattice decoder."""
+        """Shares the weights of `model`. Raises GinrError unless it has a lattice decoder."""
         if not isinstance(model.decoder, LatticeDecoder):
-            raise GinrError(
-                "a network without a lattice decoder has no mirrored views: leave it out"
-            )
+            raise GinrError("a self-ensemble needs a network with a lattice decoder: leave it out")
         super().__init__(model.config)
         self.load_state_dict(model.state_dict(), assign=True)
         self.decoder = _MirroredDecoder(model.decoder)
         self.train(model.training)
 
     def _features(self, pixels: Tensor) -> Tensor:
-        see = super()._features
-        return torch.cat([see(pixels.flip(axes)).flip(axes) for axes in VIEWS], -1)
+        encode = super()._features
+        return torch.cat([encode(pixels.flip(axes)).flip(axes) for axes in VIEWS], -1)
 
 
-class _MirroredDecoder(LatticeDecoder):
-    """Reads the codes of all views at once, each with its own mirrored waves."""
+class _MirroredDecoder(CompiledLatticeDecoder):
+    """Evaluates the codes of all views at once, each with its own mirrored waves."""
 
     def __init__(self, decoder: LatticeDecoder) -> None:
         nn.Module.__init__(self)
@@ -57,12 +56,14 @@ class _MirroredDecoder(LatticeDecoder):
         """features (B, h', w', V D) -> codes (B, h, w, 3, 1 + 2 V J)."""
         n_wave, parts = len(self.view.waves), []
         for axes, part in zip(VIEWS, features.chunk(len(VIEWS), -1), strict=True):
-            codes = self.view.codes(part.flip(axes)).flip(axes)  # codes of one LP are mirrored too
+            codes = self.view.codes(part.flip(axes)).flip(
+                axes
+            )  # mirrors the codes within an LP, too
             parts.append((codes / len(VIEWS)).split([1, n_wave, n_wave], -1))
         mean, cosine, sine = zip(*parts, strict=True)
         return torch.cat([torch.stack(mean).sum(0), *cosine, *sine], -1)
 
     def gain(self, cells: Tensor) -> Tensor:
-        """As every view's: a footprint is the same mirrored. (..., 1 + V J)."""
+        """(..., 1 + V J): equal for all views, since a footprint is symmetric."""
         mean, waves = self.view.gain(cells).tensor_split([1], -1)
         return torch.cat([mean, *[waves] * len(VIEWS)], -1)

@@ -1,43 +1,14 @@
-"""`ginr.architecture.limits` in torch: the plain form of `ginr.kernels.limits`, and what runs on a GPU."""
+"""Limits applied in torch; queries on the CPU use `ginr.kernels.limits`."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ginr.architecture.limits import ABOUT, ALMOST, FLAT, FREE, LEVEL, NEAR, SIDE
 from ginr.device import sent
 from ginr.kernels.grid_tables import neighbours
 
 
-def limits_plain(pixels: Tensor) -> Tensor:
-    """pixels (B, 3, H, W) in [0, 1] -> limits (B, 8, H, W); `ginr.kernels.limits.find_limits` in torch."""
-    least, most = _least(pixels, SIDE), _most(pixels, SIDE)
-    spread = most - least
-    flat = (_most(pixels, 3) - _least(pixels, 3)).amax(1, keepdim=True) < FLAT
-    ground_low = _least(pixels.masked_fill(~flat, FREE), NEAR)
-    ground_high = _most(pixels.masked_fill(~flat, -FREE), NEAR)
-    about, slack = ABOUT * spread + ALMOST, spread.clamp(max=LEVEL)
-    is_low, is_high = ground_low <= least + about, ground_high >= most - about
-    low = torch.where(is_low, least - slack, least - FREE)
-    high = torch.where(is_high, most + slack, most + FREE)
-    tint = _most(pixels.amax(1, keepdim=True) - pixels.amin(1, keepdim=True), SIDE)
-    colour = (tint / (2 * LEVEL)).clamp(max=1)
-    active = (is_low | is_high).any(1, keepdim=True) | (colour < 1)
-    return torch.cat([low, high, colour, active.to(colour)], 1)
-
-
-def limits_of(pixels: Tensor) -> Tensor:
-    """pixels (B, 3, H, W) in [0, 1] -> limits (B, 8, H, W), without gradients."""
-    pixels = pixels.detach()
-    if pixels.device.type != "cpu" or pixels.dtype != torch.float32:
-        return limits_plain(pixels)
-    from ginr.kernels.limits import find_limits
-
-    return torch.from_numpy(find_limits(pixels.contiguous().numpy()))
-
-
 def limit_grid(rgb: Tensor, limits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rgb (B, 3, h', w') at rows (h') x columns (w') in LR pixels, within limits (B, 8, H, W)."""
+    """Clamps rgb (B, 3, h', w') at rows (h') x columns (w') in LR pixels to limits (B, 8, H, W)."""
     y, wy, _ = neighbours(sent(rows, limits.device), 1.0, limits.shape[2])  # (h', 2)
     x, wx, _ = neighbours(sent(columns, limits.device), 1.0, limits.shape[3])
     tall = torch.einsum("bchkw,hk->bchw", limits[:, :, y], wy.to(limits))
@@ -45,7 +16,7 @@ def limit_grid(rgb: Tensor, limits: Tensor, rows: Tensor, columns: Tensor) -> Te
 
 
 def limit_at(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
-    """rgb (B, Q, 3) at places (B, Q, 2) in LR pixels, within limits (B, 8, H, W)."""
+    """Clamps rgb (B, Q, 3) at places (B, Q, 2) in LR pixels to limits (B, 8, H, W)."""
     learning = torch.is_grad_enabled() and (rgb.requires_grad or places.requires_grad)
     if learning or any(v.device.type != "cpu" or v.dtype != torch.float32 for v in (rgb, places)):
         return limit_at_plain(rgb, limits, places)
@@ -57,7 +28,7 @@ def limit_at(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
 
 
 def limit_at_plain(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
-    """`limit_at` in torch."""
+    """`limit_at` in plain torch, with gradients and on any device."""
     height, width = limits.shape[2:]
     y, wy, _ = neighbours(places[..., 0], 1.0, height)  # (B, Q, 2)
     x, wx, _ = neighbours(places[..., 1], 1.0, width)
@@ -69,17 +40,8 @@ def limit_at_plain(rgb: Tensor, limits: Tensor, places: Tensor) -> Tensor:
 
 
 def _within(rgb: Tensor, limits: Tensor) -> Tensor:
-    """rgb (B, 3, ...) within the limits (B, 8, ...) of the same places."""
+    """Clamps rgb (B, 3, ...) to limits (B, 8, ...) at the same places."""
     low, high, colour, active = limits.split([3, 3, 1, 1], 1)
     grey = rgb.mean(1, keepdim=True)
     held = torch.minimum(torch.maximum(grey + colour * (rgb - grey), low), high)
     return torch.where(active > 0, held, rgb)
-
-
-def _most(pixels: Tensor, side: int) -> Tensor:
-    """The largest of the side x side pixels around each, of those inside the picture."""
-    return F.max_pool2d(pixels, side, 1, side // 2)
-
-
-def _least(pixels: Tensor, side: int) -> Tensor:
-    return -_most(-pixels, side)

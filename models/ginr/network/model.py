@@ -1,4 +1,4 @@
-"""`Ginr`: pixels -> tokens -> tokens and LPs interleaved -> encoder -> LPs taken out -> Field."""
+"""`Ginr`: pixels -> tokens -> tokens and LPs interleaved -> encoder -> LP features -> Field."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,10 +23,10 @@ from ginr.network.transform_start import start_as_transform
 
 
 class Ginr(nn.Module):
-    """The network. It keeps nothing of a picture: `encode` returns a value."""
+    """The network. It stores nothing about a picture: `encode` returns a value."""
 
     n_view: ClassVar[int] = 1
-    """How often it looks at a picture: its fields hold as many features of a pixel."""
+    """Views of a picture that it encodes; its fields have this many times the features."""
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
@@ -52,13 +52,13 @@ class Ginr(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of its weights."""
         return self.lps.device
 
     def compile(self, backend: str = "inductor") -> None:
-        """Have torch.compile fuse every block, and the decoder's answers to queries, when first run.
+        """Compile every block and the decoder's queries by torch.compile, on their first call.
 
-        Blocks of a kind are compiled once for all; the scan is the chunked one, which can be fused.
+        Blocks of one kind are compiled once. Uses the chunked scan, which torch.compile can fuse.
         """
         for module in self.modules():
             if isinstance(module, BiMamba):
@@ -81,13 +81,13 @@ class Ginr(nn.Module):
     ) -> Field:
         """pixels (B, 3, H, W) in [0, 1] -> Field.
 
-        A tile of a larger picture says where it starts (`origin`, LR pixels) and how large the
-        picture is (`size`, H and W), so that its field answers in the picture's coordinates.
-        Raises SizeError for a picture without pixels.
+        For a tile of a larger picture, `origin` is where it starts (LR pixels) and `size` is the
+        H, W of the picture, whose coordinates the field then uses. Raises SizeError for another
+        shape, or without pixels.
         """
         height, width = pixels.shape[2:]
         if not (pixels.shape[1] == 3 and height and width):
-            raise SizeError(f"a picture of shape {tuple(pixels.shape)}: need (B, 3, H, W)")
+            raise SizeError(f"pixels of shape {tuple(pixels.shape)}: give (B, 3, H, W)")
         lps = self._features(self._whole_windows(pixels))
         base = pixels if self.config.base == "bicubic" else None
         return Field(
@@ -103,12 +103,9 @@ class Ginr(nn.Module):
         size: tuple[int, int],
         precision: Precision = "auto",
     ) -> Field:
-        """The field of planes (1 or 3, H, W) in [0, 1], each a picture of its own in the batch.
-
-        One plane stands for three; `origin` and `size` are as for `encode`.
-        """
+        """See `ginr.architecture.contract.Encoder`; auto is float32, or as `in_bfloat16` decides."""
         fields, low = [], in_bfloat16(self, precision)
-        for layer in layers:  # one after the other: together they would need twice the memory
+        for layer in layers:  # one by one: a batch of two would need twice the memory
             pixels = sent(torch.from_numpy(layer), self.device).expand(3, -1, -1)[None]
             with torch.autocast(pixels.device.type, torch.bfloat16, enabled=low):
                 fields.append(self.encode(pixels, origin=origin, size=size))
@@ -120,7 +117,7 @@ class Ginr(nn.Module):
         )
 
     def _features(self, pixels: Tensor) -> Tensor:
-        """pixels (B, H', W', 3) of whole windows -> LP features, as `_bank` lays LPs out."""
+        """pixels (B, H', W', 3) of whole windows -> LP features, arranged as by `_bank`."""
         tokens = self.stem(pixels - 0.5)  # (B, h, w, D)
         lps = self._bank(tokens)  # (B, h', w', D)
         if self.start is not None:
@@ -137,7 +134,7 @@ class Ginr(nn.Module):
         return lps
 
     def _whole_windows(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) mirrored below and to the right to whole windows, as (B, H', W', 3)."""
+        """(B, 3, H, W) padded below and right to whole windows by mirroring: (B, H', W', 3)."""
         for axis in (2, 3):
             length = pixels.shape[axis]
             index = torch.arange(length + -length % self.config.window, device=pixels.device)
@@ -148,7 +145,7 @@ class Ginr(nn.Module):
         return pixels.permute(0, 2, 3, 1).contiguous()
 
     def _bank(self, tokens: Tensor) -> Tensor:
-        """The N vectors laid out for every window: (B, h', w', D), or (B, W, N, D)."""
+        """The N vectors repeated for every window: (B, h', w', D), or (B, W, N, D)."""
         window = window_plan(self.config)
         n_batch = tokens.shape[0]
         down, across = (tokens.shape[k] // window.side for k in (1, 2))
@@ -161,9 +158,9 @@ class Ginr(nn.Module):
         return square.repeat(down, across, 1).expand(n_batch, -1, -1, -1)
 
     def _crop(self, lps: Tensor, height: int, width: int) -> Tensor:
-        """Without the LPs that only stand for padding, where they form a lattice.
+        """LPs of a lattice without those of the padding alone, (B, h', w', D).
 
-        Without a lattice the windows in their rows, (B, down, across, N, D).
+        Without a lattice, all LPs by window: (B, down, across, N, D).
         """
         side = window_plan(self.config).lp_side
         if side is None:
@@ -174,10 +171,9 @@ class Ginr(nn.Module):
 
 
 def in_bfloat16(model: Ginr, precision: Precision) -> bool:
-    """Whether to encode in bfloat16: where auto, on GPUs that compute in it, above a base.
+    """Whether to encode in bfloat16: for auto, on GPUs that support it, if there is a base.
 
-    A field that corrects a picture changes by 0.008 dB at the most (Set5, x2 and x4), one that is
-    all of the picture by up to 0.11 dB.
+    With a base the result changes by at most 0.008 dB (Set5, x2 and x4), without by up to 0.11 dB.
     """
     device = model.device
     if precision != "auto" or device.type != "cuda" or model.config.base == "none":
@@ -186,23 +182,23 @@ def in_bfloat16(model: Ginr, precision: Precision) -> bool:
 
 
 def centred_lps(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same network with what all its LPs have in common moved to the bias of their content.
+    """Weights of the same network, with the mean of its LPs moved into the bias of their content.
 
-    Only the sum of the two counts, so training leaves the common part anywhere between them; with
-    all of it in the bias, the LPs are what sets one place of a window apart from another, and their
-    diversity says how well they do. Weights of a network without content stay as they are.
+    Only the sum of the two matters, so training distributes the mean between them arbitrarily. With
+    the mean in the bias, LPs only differ by place, and their diversity measures how much. Weights
+    of a network without content are not changed.
     """
     if "start.map.bias" not in weights:
         return dict(weights)
     common = weights["lps"].mean(0)  # (D,)
     bias = weights["start.map.bias"]
-    repeated = common.repeat(bias.numel() // common.numel())  # one share for each LP of a token
+    repeated = common.repeat(bias.numel() // common.numel())  # once for each LP of a token
     moved = {"lps": weights["lps"] - common, "start.map.bias": bias + repeated}
     return {**weights, **moved}
 
 
 def initial_lps(config: GinrConfig) -> Tensor:
-    """N vectors of width D: normal with deviation 0.02, or Xavier uniform."""
+    """N vectors of width D: normal with standard deviation 0.02, or Xavier uniform."""
     lps = torch.empty(config.n_lp, config.width)
     if config.lp_init == "xavier":
         return nn.init.xavier_uniform_(lps)

@@ -1,4 +1,4 @@
-"""The plans of `ginr.architecture.tokens` as indices on a device: lattices to sequences and back, with gradients.
+"""Lattices to sequences and back on a device, by the plans of `ginr.architecture.tokens`.
 
 Letters: B batch, W windows, T = L + N steps, D width.
 """
@@ -16,18 +16,17 @@ from ginr.device import sent
 
 
 @lru_cache(maxsize=16)
-@torch.inference_mode(False)  # kept for later calls, which may be training
+@torch.inference_mode(False)  # cached for later calls, which may need gradients
 def lp_order(config: GinrConfig, device: torch.device) -> Tensor:
-    """Which LP of the sequence stands at each place of a window's lattice of LPs, row by row: (N,)."""
+    """The LP at each place of a window's lattice of LPs, row by row: (N,)."""
     return sent(torch.from_numpy(window_plan(config).lp_curves[0].argsort()), device)
 
 
 @dataclass(frozen=True)
 class SequenceLayout:
-    """The windows of one picture as one index: how (rows of tokens, rows of LPs) become sequences.
+    """The windows of a picture as one index that orders all tokens and LPs into sequences.
 
-    Tokens are kept as a lattice (B, h, w, D), LPs as a lattice too (or as windows x N without
-    one); a block reads them as B W sequences of length T and writes the answers back in place.
+    Tokens are stored as a lattice (B, h, w, D), LPs likewise, or as (B, W, N, D) without a lattice.
     """
 
     n_window: int
@@ -35,9 +34,9 @@ class SequenceLayout:
     token_shape: tuple[int, int]
     lp_shape: tuple[int, int]
     order: Tensor
-    """(W T,) indices into the rows of tokens, then of LPs."""
+    """(W T,) indices into the tokens in raster order, followed by the LPs."""
     inverse: Tensor
-    """(W T,) the place of every row in the sequences."""
+    """(W T,) position of every token, then of every LP, in the sequences."""
 
     def interleave(self, tokens: Tensor, lps: Tensor) -> Tensor:
         """tokens (B, h, w, D) and lps (B, h', w', D) as sequences (B W, T, D)."""
@@ -54,12 +53,12 @@ class SequenceLayout:
         return tokens.unflatten(1, self.token_shape), lps.unflatten(1, self.lp_shape)
 
 
-@lru_cache(maxsize=16)  # of large tiles each takes some 80 MB of a GPU
-@torch.inference_mode(False)  # kept for later calls, which may be training
+@lru_cache(maxsize=16)  # for large tiles each occupies about 80 MB of a GPU
+@torch.inference_mode(False)  # cached for later calls, which may need gradients
 def sequence_layout(
     config: GinrConfig, height: int, width: int, transposed: bool, device: torch.device
 ) -> SequenceLayout:
-    """The layout of a picture of height x width pixels, whole windows."""
+    """The layout of a picture of height x width pixels, both multiples of the window."""
     plan = picture_plan(config, height, width, transposed)
     order = sent(torch.from_numpy(plan.order), device)
     inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=device))
@@ -68,7 +67,7 @@ def sequence_layout(
 
 
 class _Permute(torch.autograd.Function):
-    """Rows in another order; the gradient is the inverse order, a copy where torch would add."""
+    """Reorders rows; the gradient copies by the inverse order, where torch would accumulate."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:

@@ -1,12 +1,11 @@
-"""Initial weights under which a network passes the picture on from the start, as a lapped transform.
+"""Initial weights that make a network reproduce its input, as a lapped cosine transform.
 
-Nearly all of a photograph is in its lowest frequencies (its spectrum falls as 1/f^2), and random
-weights find the others slowly, because their gradients are as small as they are. So the tokens of a
-network without a base start as the coefficients of a discrete cosine transform of their patch
-(Ahmed, Natarajan and Rao, "Discrete cosine transform", IEEE Transactions on Computers C-23, 1974), an
-LP as the lowest of those of the square of tokens it stands for, and the attention decoder as the
-inverse: a term is two plane waves, and what an LP says beyond its square fades into what its
-neighbours say. After 300 steps the preset `reconstruct` is at 38.3 dB, from random weights at 29.9.
+The spectrum of photographs falls as 1/f^2, so high frequencies have small gradients and random
+weights learn them slowly. The tokens of a network without a base therefore start as coefficients of
+a discrete cosine transform of their patch (Ahmed, Natarajan and Rao, "Discrete cosine transform",
+IEEE Transactions on Computers C-23, 1974), an LP as the lowest coefficients of the square of tokens
+it represents, and the attention decoder as the inverse: a term is two plane waves, and neighbouring
+squares are blended. After 300 steps the preset `reconstruct` reaches 38.3 dB (random weights: 29.9).
 
 Letters: n side of a square in pixels, D width, P patch, f tokens along the square's side, J waves.
 """
@@ -21,16 +20,16 @@ from ginr.network.attention_decoder import AttentionDecoder
 from ginr.network.blocks import ContentPath, Conv
 
 COLOURS = (1, 1, 1), (1, 0, -1), (1, -2, 1)
-"""Lightness and two differences of colour, at right angles to each other."""
-CHROMA = 2.5  # a frequency of colour counts as much as one of lightness so much higher
-SLOPE = 16.0  # of the distance bias: steep, what an LP says far from its square is made up
+"""Luminance and two colour differences, orthogonal to each other."""
+CHROMA = 2.5  # a colour frequency ranks with a luminance frequency this many times higher
+SLOPE = 16.0  # of the distance bias: steep, since an LP only describes its own square
 
 
 class Term(NamedTuple):
     """A product of two cosines and a colour."""
 
     u: int
-    """Half periods along y over the square's side; negative for a wave that falls where x rises."""
+    """Half periods along y over the square's side; negative if the wave falls where x rises."""
     v: int
     """The same along x."""
     colour: int
@@ -40,7 +39,7 @@ class Term(NamedTuple):
 def start_as_transform(
     stem: Conv, start: ContentPath, decoder: AttentionDecoder, patch: int
 ) -> None:
-    """Set the weights; the LPs must form a lattice, none finer than the tokens."""
+    """Set the weights of a network whose LPs form a lattice no finer than the tokens."""
     side, width = patch * start.down, stem.weight.shape[0]
     tokens, kept = _terms(patch)[:width], _terms(side)[:width]
     to_tokens = torch.stack([_pattern(patch, term) for term in tokens])  # (D, 3, P, P)
@@ -60,7 +59,7 @@ def start_as_transform(
 
 
 def _start_decoder(decoder: AttentionDecoder, kept: list[Term], side: int) -> None:
-    """The inverse: LP features, the terms `kept`, as amplitudes of waves."""
+    """The inverse transform: LP features, the terms `kept`, become amplitudes of waves."""
     n_band, n_wave = decoder.waves.shape[:2]
     waves = _terms(side, every_wave=True)[: n_band * n_wave]
     number = {term: k for k, term in enumerate(kept)}
@@ -87,16 +86,16 @@ def _start_decoder(decoder: AttentionDecoder, kept: list[Term], side: int) -> No
 
 
 def _terms(side: int, *, every_wave: bool = False) -> list[Term]:
-    """The terms of a square from coarse to fine, or the plane waves that they are made of."""
+    """The terms of a square from coarse to fine, or the plane waves that compose them."""
     rows = range(1 - side, side) if every_wave else range(side)
     terms = [
         Term(u, v, colour)
         for colour in range(3)
         for u in rows
         for v in range(side)
-        if u >= 0 or v > 0  # a wave with both signs turned is the same
+        if u >= 0 or v > 0  # (-u, -v) is the same wave as (u, v)
     ]
-    # The terms' own order where they are equally fine keeps the waves of a term together.
+    # Sorting equally fine terms keeps the two waves of a term together.
     return sorted(terms, key=lambda term: (_fineness(term), term.colour, abs(term.u), term.v))
 
 
@@ -106,12 +105,12 @@ def _fineness(term: Term) -> float:
 
 
 def _gain(side: int, term: Term) -> float:
-    """Brings the coefficients of a photograph to much the same size."""
+    """Scales the coefficients of a photograph to similar sizes."""
     return (1 + math.hypot(term.u, term.v)) * (2 if term.colour else 1) * 8 / side
 
 
 def _pattern(side: int, term: Term) -> Tensor:
-    """(3, n, n), of norm 1, at right angles to those of other terms."""
+    """(3, n, n), orthonormal."""
     phase = (torch.arange(side) + 0.5) * (math.pi / side)
     y, x = ((phase * k).cos() * _norm(side, k) for k in (term.u, term.v))
     pattern: Tensor = _colour(term.colour)[:, None, None] * y[:, None] * x

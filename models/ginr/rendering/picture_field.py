@@ -18,7 +18,6 @@ from ginr.errors import GinrError, SizeError
 from ginr.geometry.size import Box, output_box
 from ginr.network.attention_decoder import surroundings
 from ginr.network.field import Field
-from ginr.network.lattice_decoder import LatticeDecoder
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, quantize
 from ginr.rendering.tile_size import MARGIN, whole_windows
@@ -113,7 +112,7 @@ class PictureField:
         """The field of a box of LR pixels, whole windows, and what the decoder sees around it."""
         window, n = self.config.window, _rows_per_window(self.config)
         reach = MARGIN
-        if not isinstance(model.decoder, LatticeDecoder):
+        if self.config.decoder == "attention":
             reach = max(reach, math.ceil(surroundings(self.config).radius))
         margin = whole_windows(reach, window)
         top, left = (max(0, core[k] - margin) for k in (0, 1))

@@ -1,16 +1,10 @@
 """How large tiles are: whole windows, a margin around them, and what fits the memory at hand."""
 
 import math
-from typing import TYPE_CHECKING, TypeAlias
 
+from ginr.architecture.contract import EncodedField, Encoder
 from ginr.errors import GinrError
 from ginr.kernels.available import default_backend
-
-if TYPE_CHECKING:
-    from ginr.engine.model import CpuGinr
-    from ginr.network.model import Ginr
-
-    Network: TypeAlias = Ginr | CpuGinr
 
 MARGIN = 32  # LR pixels around the core of a tile, at least
 LARGEST = 2048  # LR pixels along the side of a core on a GPU, however much memory it has
@@ -19,7 +13,7 @@ ALIVE_COMPILED = 2.4  # the same in compiled passes
 ON_CPU = 880 << 20  # bytes for the encoder on the CPU: tiles of 1024x1024 pixels with `small`
 
 
-def tile_side(model: "Network", tile: int | None) -> int:
+def tile_side(model: Encoder[EncodedField], tile: int | None) -> int:
     """The side of a core in whole windows: `tile`, or what fits into `ON_CPU` bytes or half a GPU."""
     device = model.device
     if tile:
@@ -33,7 +27,7 @@ def tile_side(model: "Network", tile: int | None) -> int:
     return fitting_side(model, (torch.cuda.mem_get_info(device)[0] + cached) // 2)
 
 
-def fitting_side(model: "Network", n_byte: int) -> int:
+def fitting_side(model: Encoder[EncodedField], n_byte: int) -> int:
     """The largest side of a core, in whole windows, that is encoded in so many bytes."""
     config, compiled = model.config, default_backend(model.device) == "numba"
     steps = (config.seq_len + config.n_lp) / config.window**2  # per LR pixel
@@ -48,7 +42,7 @@ def whole_windows(length: int, window: int) -> int:
     return -(-length // window) * window
 
 
-def smaller_side(side: int, model: "Network") -> int:
+def smaller_side(side: int, model: Encoder[EncodedField]) -> int:
     """Half the side of a tile, in whole windows; raises GinrError where it is one window already."""
     window, device = model.config.window, model.device
     if side <= window:

@@ -9,11 +9,12 @@ makes a band of output rows, handed on when it is whole: no more than one is hel
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, overload
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ginr.architecture.contract import EncodedField, Encoder
 from ginr.device import Precision, one_ahead
 from ginr.errors import GinrError, SizeError
 from ginr.geometry.size import Box, output_box
@@ -27,11 +28,7 @@ from ginr.rendering.tile_size import (
     whole_windows,
 )
 
-if TYPE_CHECKING:
-    from ginr.engine.field import CpuField
-    from ginr.network.field import Field
-    from ginr.network.model import Ginr
-    from ginr.rendering.tile_size import Network
+F = TypeVar("F", bound=EncodedField)
 
 STRIP = 1 << 20  # output pixels rendered at a time
 BAND = 1 << 27  # bytes of output in a band; its tiles are made flatter until it fits
@@ -47,7 +44,7 @@ class Tile:
 
 def upscale(
     picture: Picture,
-    model: "Network",
+    model: Encoder[EncodedField],
     *,
     height: int,
     width: int,
@@ -76,7 +73,7 @@ def upscale(
 
 def upscale_bands(
     picture: Picture,
-    model: "Network",
+    model: Encoder[EncodedField],
     *,
     height: int,
     width: int,
@@ -122,7 +119,7 @@ class _Work:
     def __init__(
         self,
         picture: Picture,
-        model: "Network",
+        model: Encoder[EncodedField],
         out: tuple[int, int],
         box: Box,
         side: int,
@@ -198,26 +195,19 @@ class _Work:
                 self.progress(done, total)
         self.done = done
 
-    def _begin(self, field: "Field | CpuField", strip: Box) -> Callable[[], Samples]:
+    def _begin(self, field: EncodedField, strip: Box) -> Callable[[], Samples]:
         """A strip of the tile's output, to be called for: a GPU begins with it at once."""
-        picture, is_colour = self.picture, self.opaque and not self.picture.is_grey
-        fused = is_colour and field.can_render_samples
-        if not fused:
-            arrived = field.fetch(self.out, strip, picture.depth if is_colour else None)
-
-        def finish() -> Samples:
-            if not is_colour:
-                planes = planes_of(arrived(), picture.is_grey, picture.has_alpha, self.opaque)
-                return quantize(planes, picture.depth, picture.has_alpha)
-            samples = canvas(picture, strip[2] - strip[0], strip[3] - strip[1])
-            samples[..., 3:] = np.iinfo(samples.dtype).max
-            if fused:
-                field.render_samples(self.out, strip, samples)
-            else:
-                samples[..., :3] = arrived()
-            return samples
-
-        return finish
+        picture = self.picture
+        if picture.is_grey or not self.opaque:
+            arrived = field.begin_render(self.out, strip)
+            return lambda: quantize(
+                planes_of(arrived(), picture.is_grey, picture.has_alpha, self.opaque),
+                picture.depth,
+                picture.has_alpha,
+            )
+        samples = canvas(picture, strip[2] - strip[0], strip[3] - strip[1])
+        samples[..., 3:] = np.iinfo(samples.dtype).max
+        return field.begin_render(self.out, strip, samples)
 
 
 def canvas(
@@ -260,17 +250,9 @@ def cut_strips(box: Box) -> Iterator[Box]:
             yield y, left, min(y + rows, bottom), right
 
 
-@overload
 def encode_tile(
-    picture: Picture, model: "Ginr", tile: Tile, precision: Precision, opaque: bool
-) -> "Field": ...
-@overload
-def encode_tile(
-    picture: Picture, model: "Network", tile: Tile, precision: Precision, opaque: bool
-) -> "Field | CpuField": ...
-def encode_tile(
-    picture: Picture, model: "Network", tile: Tile, precision: Precision, opaque: bool
-) -> "Field | CpuField":
+    picture: Picture, model: Encoder[F], tile: Tile, precision: Precision, opaque: bool
+) -> F:
     """The tile's field: colour in picture 0 of the batch, alpha in picture 1 if it matters."""
     planes = picture.pixels(*tile.read)  # (C, h, w), colour premultiplied
     layers = [planes[:1] if picture.is_grey else planes[:3]]
