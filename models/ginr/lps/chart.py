@@ -25,11 +25,9 @@ SEQUENTIAL = (
 )  # fmt: skip
 DIVERGING = ((24, 68, 138), (98, 160, 204), (247, 247, 247), (226, 134, 98), (150, 22, 40))  # fmt: skip
 
-_FINE = 2
-_LEVELS = 12
-"""Colours between two stops: as many as the eye can distinguish, which keeps files small."""
-_BAR = 10
-"""Width of a colour bar."""
+_FINE = 2  # pixels drawn per pixel of the page
+_LEVELS = 12  # colours between two stops: as many as the eye can distinguish, for small files
+_BAR = 10  # width of a colour bar
 
 
 @dataclass(frozen=True)
@@ -99,12 +97,6 @@ class Page:
         """The outline of a circle, or a disc if `full`."""
         box = [(v + sign * radius) * _FINE for sign in (-1, 1) for v in (x, y)]
         self._draw.ellipse(box, colour if full else None, colour, round(1.2 * _FINE))
-
-    def rectangle(
-        self, box: tuple[float, float, float, float], colour: tuple[int, int, int]
-    ) -> None:
-        """The outline of a box (left, top, right, bottom)."""
-        self._draw.rectangle([v * _FINE for v in box], outline=colour, width=_FINE)
 
     def picture(self, frame: Frame, pixels: Pixels) -> tuple[float, float, float]:
         """Pixels (h, w, 3) scaled to fit the frame, as sharp squares if there are few.

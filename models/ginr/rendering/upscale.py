@@ -130,19 +130,13 @@ class _Upscaling:
 
     def area(self) -> Box:
         """The LR pixels under the box, in whole windows of the picture."""
-        # Output pixel i has its centre in LR pixel (2 i + 1) n // (2 n').
-        first, last = (
-            [
-                (2 * i + 1) * n // (2 * n_out)
-                for i, n, n_out in zip(at, self.size, self.out, strict=True)
-            ]
-            for at in (self.box[:2], (self.box[2] - 1, self.box[3] - 1))
-        )
-        top, left = (i // self.window * self.window for i in first)
-        bottom, right = (
-            min(whole_windows(i + 1, self.window), n) for i, n in zip(last, self.size, strict=True)
-        )
-        return top, left, bottom, right
+        first, end = [], []
+        for k, (n, n_out) in enumerate(zip(self.size, self.out, strict=True)):
+            # Output pixel i has its centre in LR pixel (2 i + 1) n // (2 n').
+            low, high = ((2 * i + 1) * n // (2 * n_out) for i in (self.box[k], self.box[k + 2] - 1))
+            first.append(low // self.window * self.window)
+            end.append(min(whole_windows(high + 1, self.window), n))
+        return first[0], first[1], end[0], end[1]
 
     def rows(self) -> int:
         """Height of a row of tiles whose band of output stays within `BAND` bytes."""

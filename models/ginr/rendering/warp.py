@@ -152,12 +152,9 @@ class _Warping:
             seen = ((high > -0.5) & (low < border)).all(1)
             if seen.any():
                 first = np.floor(low[seen].min(0) + 0.5).clip(0).astype(int) // side * side
-                last = np.minimum(np.floor(high[seen].max(0) + 0.5), np.subtract(self.size, 1))
-                area = (*first.tolist(), *(last.astype(int) + 1).tolist())
-                self.blocks[block] = [
-                    (y, x, min(y + side, self.size[0]), min(x + side, self.size[1]))
-                    for y, x, _, _ in cut_box(area, side)
-                ]
+                last = np.floor(high[seen].max(0) + 0.5).clip(0, np.subtract(self.size, 1))
+                end = np.minimum((last.astype(int) // side + 1) * side, self.size)
+                self.blocks[block] = list(cut_box((*first.tolist(), *end.tolist()), side))
 
     @torch.inference_mode()
     def run(self, progress: Progress) -> Picture:

@@ -147,7 +147,9 @@ class _Film:
             for shot, frame in near:
                 top, left, bottom, right = box = self._seen(shot, core)
                 if top < bottom and left < right:
-                    field = field or self._encode(core)
+                    field = field or encode_tile(
+                        self.picture, self.model, core, self.precision, self.opaque
+                    )
                     planes = self._near(field, shot, box)
                     frame[top:bottom, left:right] = quantize(
                         planes, self.picture.depth, self.picture.has_alpha
@@ -172,9 +174,6 @@ class _Film:
             low.append(int(np.searchsorted(pixel, core[k])))
             high.append(int(np.searchsorted(pixel, core[k + 2])))
         return low[0], low[1], high[0], high[1]
-
-    def _encode(self, core: Box) -> Field:
-        return encode_tile(self.picture, self.model, core, self.precision, self.opaque)
 
     def _near(self, field: Field, shot: Shot, box: Box) -> Planes:
         """A box of the frame from the field: planes (C, h', w')."""
@@ -201,14 +200,11 @@ class _Film:
         """A box of the frame from the picture alone, averaged over pixels: planes (C, h', w')."""
         rows, columns, cell = self._places(shot)
         level = max(0, int(np.log2(cell)) - 1)  # 2 to 4 of its pixels per frame pixel
-        places = [
-            (axis[a:b] + 0.5) / 2**level - 0.5
-            for axis, a, b in ((rows, box[0], box[2]), (columns, box[1], box[3]))
-        ]
-        size = [-(-n // 2**level) for n in self.size]
-        (y, weight_y), (x, weight_x) = (
-            _taps(axis, cell / 2**level, n) for axis, n in zip(places, size, strict=True)
-        )
+        taps = []
+        for k, axis in enumerate((rows, columns)):
+            places = (axis[box[k] : box[k + 2]] + 0.5) / 2**level - 0.5
+            taps.append(_taps(places, cell / 2**level, -(-self.size[k] // 2**level)))
+        (y, weight_y), (x, weight_x) = taps
         part = (int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1)
         planes = self._pixels(level, part)
         y, x = y - part[0], x - part[1]
@@ -225,15 +221,12 @@ class _Film:
         if level == 0:
             return self.picture.pixels(*box)
         while len(self.halves) < level:
-            planes = self._pixels(len(self.halves), (0, 0, *self._level_size(len(self.halves))))
+            planes = self.halves[-1] if self.halves else self.picture.pixels(0, 0, *self.size)
             odd = [(0, n % 2) for n in planes.shape[1:]]
             planes = np.pad(planes, ((0, 0), *odd), "edge")
             planes = planes[:, ::2] + planes[:, 1::2]
             self.halves.append((planes[:, :, ::2] + planes[:, :, 1::2]) * np.float32(0.25))
         return self.halves[level - 1][:, box[0] : box[2], box[1] : box[3]]
-
-    def _level_size(self, level: int) -> tuple[int, int]:
-        return -(-self.size[0] // 2**level), -(-self.size[1] // 2**level)
 
 
 def _taps(places: Doubles, cell: float, n: int) -> tuple[NDArray[np.intp], Planes]:
