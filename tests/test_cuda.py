@@ -13,6 +13,7 @@ import torch
 import ginr.rendering.upscale as tiles
 from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.device import choose_device
+from ginr.geometry.size import Box
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, read_picture
 from ginr.rendering.tile_size import tile_side
@@ -132,12 +133,12 @@ def test_out_of_memory_goes_on_with_smaller_tiles(
     model, encode = on("cuda"), tiles.encode_tile
     expected = upscale(photo, model, tile=64, **size)
 
-    def hungry(picture: Picture, model: Ginr, tile: tiles.Tile, *rest: object) -> object:
-        if tile.core[3] - tile.core[1] > 64:
+    def hungry(picture: Picture, model: Ginr, core: Box, *rest: object) -> object:
+        if core[3] - core[1] > 64:
             torch.empty(1 << 50, dtype=torch.uint8, device=model.lps.device)  # a petabyte
-        return encode(picture, model, tile, *rest)  # type: ignore[arg-type]
+        return encode(picture, model, core, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tiles, "encode_tile", hungry)
     made = upscale(photo, model, tile=128, notice=said.append, **size)
     assert difference(made, expected) == 0
-    assert said == ["out of memory: going on with tiles of 64 pixels"]
+    assert said == ["out of memory: continuing with tiles of 64 pixels"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ginr.lps.history import LpMoment
+    from ginr.lps.reach import Reach
     from ginr.lps.report import LpReport
     from ginr.lps.response import PictureReport
-    from ginr.lps.spread import Spread
 
 LABEL = 24
 """Width of the first column."""
@@ -159,6 +159,6 @@ def _range(low: float, mean: float, high: float) -> str:
     return f"{low:.3f} to {high:.3f}, mean {mean:.3f}"
 
 
-def _reach(spread: "Spread") -> str:
-    near, far = spread.radius(0.9), spread.radius(0.99)
-    return f"90% within {near:g} px, 99% {far:g}; own window {spread.own_window:.0%}"
+def _reach(reach: "Reach") -> str:
+    near, far = reach.radius(0.9), reach.radius(0.99)
+    return f"90% within {near:g} px, 99% {far:g}; own window {reach.own_window:.0%}"

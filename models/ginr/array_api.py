@@ -38,3 +38,9 @@ def framed(x: Array, n: int) -> Array:
     if namespace(x) is np:
         return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(n, n)] * 2, "edge")
     return namespace(x).nn.functional.pad(x, (n, n, n, n), "replicate")
+
+
+def mirrored(index: Array, n: int) -> Array:
+    """Indices (...) into a line of n pixels that is mirrored at both ends, edge pixels repeated."""
+    index = index % (2 * n)
+    return namespace(index).minimum(index, 2 * n - 1 - index)

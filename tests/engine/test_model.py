@@ -179,8 +179,8 @@ def test_memory_that_runs_out_halves_the_tiles(
     monkeypatch.setattr(CpuGinr, "_features", limited)
     out = upscale(noise(50, 60), network, height=100, width=120, tile=64, notice=said.append)
     assert said == [
-        "out of memory: going on with tiles of 32 pixels",
-        "out of memory: going on with tiles of 16 pixels",
+        "out of memory: continuing with tiles of 32 pixels",
+        "out of memory: continuing with tiles of 16 pixels",
     ]
     np.testing.assert_array_equal(out.samples, expected)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ginr.geometry.coords import pixel_cell, pixel_centres, pixel_grid, to_lattice
+from ginr.geometry.coords import pixel_centres, render_grid, to_lattice
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,16 @@ def test_twice_the_size_halves_every_pixel() -> None:
     assert to_lattice(pixel_centres(8), 4)[:2].tolist() == [-0.25, 0.25]
 
 
-def test_a_grid_goes_row_by_row_y_first() -> None:
-    grid = pixel_grid(1, 2)
-    assert grid.dtype == torch.float32
-    assert grid.tolist() == [[0.0, -0.5], [0.0, 0.5]]
-    assert pixel_grid(3, 5).reshape(3, 5, 2)[2, 0].tolist() == pytest.approx([2 / 3, -0.8])
-
-
 def test_cells_tile_the_picture() -> None:
-    assert pixel_cell(4, 5).tolist() == pytest.approx([0.5, 0.4])
-    np.testing.assert_allclose(np.diff(pixel_centres(5)), pixel_cell(4, 5)[1].item())
+    rows, columns, cell = render_grid((4, 5), (0, 0, 4, 5), (8, 20), (0, 0))
+    assert cell == (2, 4)
+    np.testing.assert_allclose(np.diff(rows), 2)
+    np.testing.assert_allclose(np.diff(columns), 4)
+    np.testing.assert_allclose((rows[0], columns[0]), (0.5, 1.5))
+
+
+def test_a_part_counts_from_its_origin() -> None:
+    rows, columns, _ = render_grid((4, 5), (1, 2, 3, 5), (8, 20), (2, 4))
+    whole = render_grid((4, 5), (0, 0, 4, 5), (8, 20), (0, 0))
+    np.testing.assert_allclose(rows, whole[0][1:3] - 2)
+    np.testing.assert_allclose(columns, whole[1][2:5] - 4)

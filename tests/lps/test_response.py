@@ -11,9 +11,9 @@ import torch
 from ginr.architecture.config import GinrConfig
 from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.lps.measures import diversity
+from ginr.lps.reach import ReachSum
 from ginr.lps.report import lp_places
 from ginr.lps.response import _gradients, encoded_places, picture_report
-from ginr.lps.spread import Spreading
 from ginr.network.model import Ginr
 from ginr.pictures import Picture
 
@@ -31,20 +31,20 @@ def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 
 def test_squares_are_summed_by_distance() -> None:
-    spreading = Spreading((0, 0, 2, 2), per_pixel=1, reach=1)
+    sums = ReachSum((0, 0, 2, 2), per_pixel=1, extent=1)
     square = np.zeros((5, 5))
     square[1, 1], square[1, 2], square[4, 1] = 4, 2, 2  # at distances 0, 1 and 3
-    spreading.add(square, np.array([1.0, 1.0]))
-    spread = spreading.spread(n_lp=7)
-    assert spread.n_lp == 7
-    assert (spread.radius(0.5), spread.radius(0.7), spread.radius(1.0)) == (0, 1, 3)
-    assert spread.share[-1] == pytest.approx(1) and spread.own_window == 0.5
-    assert spread.around.tolist() == [[0, 0, 0], [0, 1, 0.5], [0, 0, 0]]
+    sums.add(square, np.array([1.0, 1.0]))
+    reach = sums.reach(n_lp=7)
+    assert reach.n_lp == 7
+    assert (reach.radius(0.5), reach.radius(0.7), reach.radius(1.0)) == (0, 1, 3)
+    assert reach.share[-1] == pytest.approx(1) and reach.own_window == 0.5
+    assert reach.around.tolist() == [[0, 0, 0], [0, 1, 0.5], [0, 0, 0]]
 
 
 def test_nothing_to_sum_is_no_trouble() -> None:
-    spread = Spreading((0, 0, 2, 2), per_pixel=4, reach=1).spread(n_lp=0)
-    assert spread.radius(0.9) == 0 and spread.own_window == 0
+    reach = ReachSum((0, 0, 2, 2), per_pixel=4, extent=1).reach(n_lp=0)
+    assert reach.radius(0.9) == 0 and reach.own_window == 0
 
 
 @pytest.mark.parametrize("size", [(16, 24), (13, 21), (3, 5)])

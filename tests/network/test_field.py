@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ginr.architecture.config import GinrConfig
 from ginr.errors import SizeError
-from ginr.geometry.coords import pixel_cell, pixel_centres, pixel_grid, to_lattice
+from ginr.geometry.coords import pixel_centres, to_lattice
 from ginr.geometry.size import Box
 from ginr.network import lattice_decoder as decoder
 from ginr.network.compiled_decoder import read_codes_compiled
@@ -24,6 +24,8 @@ from ginr.network.lattice_decoder import LatticeDecoder, read_codes
 from ginr.network.model import Ginr
 from ginr.pictures.resize import resize
 from ginr.pictures.samples import quantize
+
+from .support import pixel_cell, pixel_grid
 
 LR = (13, 21)
 SIZES = {

@@ -13,11 +13,12 @@ import torch
 
 from ginr.architecture.config import GinrConfig
 from ginr.errors import SizeError
-from ginr.geometry.coords import pixel_cell, pixel_grid
 from ginr.kernels.available import backends
 from ginr.network import compiled_blocks, scan
 from ginr.network.model import Ginr, centred_lps, initial_lps
 from ginr.network.sequences import sequence_layout
+
+from .support import pixel_cell, pixel_grid
 
 Make = Callable[[GinrConfig], Ginr]
 

@@ -75,9 +75,9 @@ def test_a_box_is_the_crop_and_costs_no_more(
     whole = upscale(picture, tiny_model, **options).samples
     encode = module.encode_tile
 
-    def heard(picture: Picture, model: Ginr, tile: module.Tile, *rest: object) -> object:
-        encoded.append(tile.read)
-        return encode(picture, model, tile, *rest)  # type: ignore[arg-type]
+    def heard(picture: Picture, model: Ginr, core: Box, *rest: object) -> object:
+        encoded.append(module.read_box(core, (200, 220), 8))
+        return encode(picture, model, core, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "encode_tile", heard)
     part = upscale(picture, tiny_model, box=(301, 333, 313, 421), **options).samples
@@ -172,15 +172,15 @@ def test_out_of_memory_halves_the_tiles(
     expected = upscale(picture, tiny_model, height=100, width=120, tile=16).samples
     encode = module.encode_tile
 
-    def limited(picture: Picture, model: Ginr, tile: module.Tile, *rest: object) -> object:
-        if tile.core[2] - tile.core[0] > 16:
+    def limited(picture: Picture, model: Ginr, core: Box, *rest: object) -> object:
+        if core[2] - core[0] > 16:
             raise error
-        return encode(picture, model, tile, *rest)  # type: ignore[arg-type]
+        return encode(picture, model, core, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "encode_tile", limited)
     out = upscale(picture, tiny_model, height=100, width=120, tile=64, notice=said.append)
     assert np.array_equal(out.samples, expected)
-    assert said == [f"out of memory: going on with tiles of {n} pixels" for n in (32, 16)]
+    assert said == [f"out of memory: continuing with tiles of {n} pixels" for n in (32, 16)]
 
 
 def test_memory_that_runs_out_while_a_tile_is_rendered(

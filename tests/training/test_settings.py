@@ -106,7 +106,10 @@ def test_what_is_no_pair(text: str) -> None:
         ({"network.order": "zigzag"}, "use one of hilbert, morton, raster"),
         ({"network.width": 50}, "network: width = 50: must be a multiple of 16"),
         ({"network.expand": 1.25}, "network: inner width = 40: must be a multiple of 16"),
-        ({"network.head_dim": 12}, "network: inner width = 32: must be a multiple of head_dim = 12"),
+        (
+            {"network.head_dim": 12},
+            "network: inner width = 32: must be a multiple of head_dim = 12",
+        ),
         ({"preset": "huge"}, "preset huge is not known: use one of small"),
     ],
 )

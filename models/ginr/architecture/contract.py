@@ -14,10 +14,7 @@ class EncodedField(Protocol):
     """A picture, or a tile of one, as a field that renders any box of it at any size."""
 
     def begin_render(
-        self,
-        size: tuple[int, int],
-        box: tuple[int, int, int, int],
-        out: NDArray[Any] | None = None,
+        self, size: tuple[int, int], box: tuple[int, int, int, int], out: NDArray[Any] | None = None
     ) -> Callable[[], NDArray[Any]]:
         """Start to render a box (top, left, bottom, right) of the picture at `size` (H', W').
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import PicturePlan, picture_plan, window_plan
+from ginr.array_api import mirrored
 from ginr.array_types import Floats
 from ginr.device import HOST, Host, Precision
 from ginr.engine.buffers import Buffers
@@ -158,13 +159,10 @@ class CpuGinr:
     def _tokens(self, planes: Floats) -> tuple[Floats, tuple[int, int]]:
         """Tokens (1, h, w, D) of planes (1 or 3, H, W) mirrored to whole windows, and that size."""
         patch, window = self.config.patch, self.config.window
-        indices = []
-        for length in planes.shape[1:]:
-            index = np.arange(length + -length % window) % (2 * length)
-            indices.append(np.minimum(index, 2 * length - 1 - index))
-        shape = (len(indices[0]), len(indices[1]))
+        rows, columns = (mirrored(np.arange(n + -n % window), n) for n in planes.shape[1:])
+        shape = len(rows), len(columns)
         pixels = np.zeros((3, shape[0] + 2, shape[1] + 2), np.float32)  # with a zero border
-        pixels[:, 1:-1, 1:-1] = planes[:, indices[0][:, None], indices[1]] - np.float32(0.5)
+        pixels[:, 1:-1, 1:-1] = planes[:, rows[:, None], columns] - np.float32(0.5)
         patches = np.lib.stride_tricks.sliding_window_view(pixels, (patch + 2, patch + 2), (1, 2))
         patches = patches[:, ::patch, ::patch].transpose(1, 2, 0, 3, 4)  # (h, w, 3, P + 2, P + 2)
         weight, bias = self._stem

@@ -5,17 +5,12 @@ centre at (2 i + 1) / n - 1 and a footprint (cell) of 2 / n. Renders of one fiel
 are therefore aligned.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ginr.array_api import Array
 from ginr.array_types import Doubles
 from ginr.errors import SizeError
 from ginr.geometry.size import Box
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Cell = tuple[float, float]
 """Footprint of an output pixel: height and width in LR pixels."""
@@ -26,21 +21,6 @@ def pixel_centres(n: int, start: int = 0, stop: int | None = None) -> Doubles:
     stop = n if stop is None else stop
     centres: Doubles = (2 * np.arange(start, stop, dtype=np.float64) + 1) / n - 1
     return centres
-
-
-def pixel_grid(height: int, width: int) -> "Tensor":
-    """Centres of all pixels, (height * width, 2), y first, row by row, float32."""
-    import torch
-
-    grid = np.meshgrid(pixel_centres(height), pixel_centres(width), indexing="ij")
-    return torch.from_numpy(np.stack(grid, -1).reshape(-1, 2)).float()
-
-
-def pixel_cell(height: int, width: int) -> "Tensor":
-    """Footprint (2,) of a pixel, y first, float32."""
-    import torch
-
-    return torch.tensor([2 / height, 2 / width], dtype=torch.float32)
 
 
 def to_lattice(centres: Array, n: int) -> Array:

@@ -1,7 +1,7 @@
 """Charts drawn with Pillow: text, heat maps with a colour bar, curves with axes.
 
-A page is drawn at twice its size and halved at the end, which smooths lines and letters. All
-lengths are pixels of the finished page.
+Pages are drawn at twice their size and reduced at the end, which smooths lines and letters. All
+lengths are in pixels of the finished page.
 """
 
 import math
@@ -18,28 +18,21 @@ Values = NDArray[np.float64]
 
 INK, GREY, FAINT = (34, 40, 49), (112, 120, 130), (221, 225, 230)
 LINES = ((38, 98, 168), (214, 96, 40), (46, 139, 87), (148, 80, 160))
-"""Colours of curves, in this order."""
-# Stops at equal distances. Dark to light in even steps of lightness, and two hues around white.
+"""Colours of successive curves."""
+# Equally spaced stops: dark to light in even steps of lightness, and two hues around white.
 SEQUENTIAL = (
-    (12, 16, 60),
-    (58, 34, 122),
-    (128, 44, 126),
-    (196, 70, 98),
-    (242, 128, 66),
-    (252, 240, 176),
-)
+    (12, 16, 60), (58, 34, 122), (128, 44, 126), (196, 70, 98), (242, 128, 66), (252, 240, 176)
+)  # fmt: skip
 DIVERGING = ((24, 68, 138), (98, 160, 204), (247, 247, 247), (226, 134, 98), (150, 22, 40))  # fmt: skip
 
-_FINE = 2
-_LEVELS = 12
-"""Colours from one stop to the next: no more than the eye tells apart, which keeps files small."""
-_BAR = 10
-"""Width of a colour bar."""
+_FINE = 2  # pixels drawn per pixel of the page
+_LEVELS = 12  # colours between two stops: as many as the eye can distinguish, for small files
+_BAR = 10  # width of a colour bar
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A square of the page that a chart fills; its words stand around it."""
+    """A square of the page for one chart; its labels are outside of it."""
 
     x: int
     y: int
@@ -51,7 +44,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through the points (x, y), both finite."""
+    """A line through finite points (x, y)."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -59,7 +52,7 @@ class Curve:
 
 
 def coloured(values: Values, low: float, high: float, stops: Sequence[Sequence[int]]) -> Pixels:
-    """Values (h, w) from `low` to `high` as colours (h, w, 3) along `stops`; faint where NaN."""
+    """Values (h, w) from `low` to `high` as colours (h, w, 3) along `stops`; pale for NaN."""
     place = np.clip((values - low) / max(high - low, 1e-300), 0, 1) * (len(stops) - 1)
     known = np.round(np.nan_to_num(place) * _LEVELS) / _LEVELS
     channels = [np.interp(known, np.arange(len(stops)), part) for part in zip(*stops, strict=True)]
@@ -87,34 +80,28 @@ class Page:
         colour: tuple[int, int, int] = INK,
         anchor: str = "la",
     ) -> None:
-        """A line of text; `anchor` says, as in Pillow, which of its points is at x, y."""
+        """A line of text whose `anchor`, as in Pillow, is at x, y."""
         font = ImageFont.load_default(size * _FINE)
         self._draw.text((x * _FINE, y * _FINE), text, colour, font, anchor)
 
     def line(
         self, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], width: float
     ) -> None:
-        """A line from point to point, (x, y) each."""
+        """A line through points (x, y)."""
         scaled = [(x * _FINE, y * _FINE) for x, y in points]
         self._draw.line(scaled, colour, round(width * _FINE), "curve")
 
     def circle(
         self, x: float, y: float, radius: float, colour: tuple[int, int, int], *, full: bool = False
     ) -> None:
-        """A circle, its outline or `full`."""
+        """The outline of a circle, or a disc if `full`."""
         box = [(v + sign * radius) * _FINE for sign in (-1, 1) for v in (x, y)]
         self._draw.ellipse(box, colour if full else None, colour, round(1.2 * _FINE))
 
-    def rectangle(
-        self, box: tuple[float, float, float, float], colour: tuple[int, int, int]
-    ) -> None:
-        """The outline of left, top, right, bottom."""
-        self._draw.rectangle([v * _FINE for v in box], outline=colour, width=_FINE)
-
     def picture(self, frame: Frame, pixels: Pixels) -> tuple[float, float, float]:
-        """Pixels (h, w, 3) as large as the frame holds, squares with sharp edges if they are few.
+        """Pixels (h, w, 3) scaled to fit the frame, as sharp squares if there are few.
 
-        Returns where the picture stands: left, top, and the page's pixels for one of its own.
+        Returns the left and top of the picture and the size of one of its pixels on the page.
         """
         self._titles(frame)
         height, width = pixels.shape[:2]
@@ -137,8 +124,8 @@ class Page:
     ) -> tuple[float, float, float]:
         """Values (h, w) as colours, with a colour bar to the right of the frame.
 
-        `ticks` are values and their words on the bar; left out, round numbers. Returns what
-        `picture` returns.
+        `ticks` are values and labels on the bar, by default round numbers. Returns the same as
+        `picture`.
         """
         place = self.picture(frame, coloured(values, low, high, stops))
         bar = np.linspace(high, low, frame.side * _FINE)[:, None].repeat(_BAR * _FINE, 1)
@@ -160,7 +147,7 @@ class Page:
         low: float = 0.0,
         high: float | None = None,
     ) -> None:
-        """Curves over axes that start at 0 on the left and at `low` below, labelled where they end."""
+        """Curves over axes that start at 0 and at `low`, with their labels at the lower right."""
         self._titles(frame)
         right = max((max(curve.x) for curve in curves), default=1.0) or 1.0
         high = max(max(curve.y) for curve in curves) * 1.05 if high is None else high
@@ -202,7 +189,7 @@ def round_numbers(low: float, high: float) -> list[float]:
 
 
 def spelled(value: float) -> str:
-    """A tick's number, such as 0.25, 40 or 12k."""
+    """The label of a tick, such as 0.25, 40 or 12k."""
     if abs(value) >= 10_000:
         return f"{value / 1000:g}k"
     return f"{value:.6g}" if abs(value) > 1e-12 else "0"

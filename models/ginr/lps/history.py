@@ -1,4 +1,4 @@
-"""What the LPs of a run were like as it went, from the log of the run."""
+"""Diversity and effective rank of the LPs during a training run, from its log."""
 
 import json
 import math
@@ -12,19 +12,19 @@ LOG = "metrics.jsonl"
 
 @dataclass(frozen=True)
 class LpMoment:
-    """What the LPs of a run were like after `step` steps."""
+    """Measures of the LPs after `step` steps."""
 
     step: int
     minutes: float
     diversity: float
     effective_rank: float | None
-    """None in runs from before it was logged."""
+    """None for runs older than this log entry."""
 
 
 def lp_history(folder: Path) -> list[LpMoment]:
-    """The LPs of a run by step, from its log; lines that are damaged are passed over.
+    """The LPs of a run by step, from its log; damaged lines are skipped.
 
-    Raises GinrError if there is no log, or nothing of LPs in it.
+    Raises GinrError if there is no log, or no LP diversity in it.
     """
     path = folder / LOG
     try:

@@ -1,4 +1,4 @@
-"""The LP reports as one picture: likeness, places and norms, what an LP reaches, a run's history."""
+"""The LP reports as one picture: similarity, places, norms, reach, and the history of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,30 +10,25 @@ from ginr.checkpoints.checkpoint import Checkpoint
 from ginr.lps.chart import DIVERGING, FAINT, GREY, LINES, SEQUENTIAL, Curve, Frame, Page, Values
 from ginr.lps.history import LpMoment
 from ginr.lps.measures import similarity
+from ginr.lps.reach import Reach
 from ginr.lps.report import LpReport
 from ginr.lps.response import PictureReport
-from ginr.lps.spread import Spread
 from ginr.pictures import Picture
 
-SIDE = 256
-"""Of a chart, in pixels of the page."""
+SIDE = 256  # of a chart, in pixels of the page
 COLUMN, ROW = SIDE + 78, SIDE + 106
 LEFT, HEAD, FOOT = 40, 112, 8
 WIDTH = LEFT + 5 * COLUMN
-MOST_SHOWN = 512
-"""LPs in a similarity matrix; of more, every second, third, ... is shown."""
-FLOOR = -6
-"""Smallest power of ten that the maps of squares tell apart."""
-CIRCLES = (0.5, 0.9, 0.99)
-"""Shares whose radii are drawn as circles."""
-MOST_PLOTTED = 0.999
-"""Share at which the curves of shares end."""
+MOST_SHOWN = 512  # LPs in a similarity matrix; of more, every second, third, ... is shown
+FLOOR = -6  # smallest power of ten shown in maps of squares
+CIRCLES = (0.5, 0.9, 0.99)  # shares of the sum whose radii are drawn as circles
+MOST_PLOTTED = 0.999  # share at which curves of shares end
 WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True)
 class Section:
-    """All that is drawn of one checkpoint."""
+    """What is drawn for one checkpoint."""
 
     name: str
     checkpoint: Checkpoint
@@ -43,7 +38,7 @@ class Section:
 
 
 def draw(sections: Sequence[Section]) -> Picture:
-    """One page, the sections below each other."""
+    """One page with all sections, from top to bottom."""
     n_rows = [1 + (one.picture is not None) + bool(one.history) for one in sections]
     page = Page(WIDTH, sum(HEAD + ROW * n - 56 + FOOT for n in n_rows) + 24)
     y = 0
@@ -140,30 +135,32 @@ def _picture(page: Page, y: int, report: PictureReport) -> None:
     norms = _on_grid(report.places, report.norms, report.pitch, shape)
     page.heat_map(frame, norms, 0, float(np.nanquantile(norms, 0.99)), SEQUENTIAL)
     effect, sight = report.effect, report.sight
-    _around(page, _frame(y, 2, "Changed when an LP is zeroed", _told(effect, "the change")), effect)
-    _around(page, _frame(y, 3, "Seen by an LP", _told(sight, "the gradient")), sight)
-    n = 1 + max(spread.radii.index(spread.radius(MOST_PLOTTED)) for spread in (effect, sight))
+    _around(
+        page, _frame(y, 2, "Changed when an LP is zeroed", _summary(effect, "the change")), effect
+    )
+    _around(page, _frame(y, 3, "Seen by an LP", _summary(sight, "the gradient")), sight)
+    n = 1 + max(reach.radii.index(reach.radius(MOST_PLOTTED)) for reach in (effect, sight))
     curves = [
-        Curve(spread.radii[:n], spread.share[:n], label)
-        for spread, label in ((effect, "changed"), (sight, "seen"))
+        Curve(reach.radii[:n], reach.share[:n], label)
+        for reach, label in ((effect, "changed"), (sight, "seen"))
     ]
     frame = _frame(y, 4, "Share of the squares within a radius", "of the two maps on the left")
     page.curves(frame, curves, "LR pixels from the LP", high=1.0)
 
 
-def _told(spread: Spread, what: str) -> str:
-    near = f"99% of {what} within {spread.radius(0.99):g} px"
-    return f"{near}, {spread.own_window:.0%} in its window"
+def _summary(reach: Reach, what: str) -> str:
+    near = f"99% of {what} within {reach.radius(0.99):g} px"
+    return f"{near}, {reach.own_window:.0%} in its window"
 
 
-def _around(page: Page, frame: Frame, spread: Spread) -> None:
-    """Squares around an LP, in powers of ten, and the circles that hold a share of them."""
-    powers = np.log10(np.maximum(spread.around, 10.0**FLOOR))
+def _around(page: Page, frame: Frame, reach: Reach) -> None:
+    """Squares around an LP in powers of ten, with circles that contain a share of them."""
+    powers = np.log10(np.maximum(reach.around, 10.0**FLOOR))
     ticks = [(float(k), f"1e{k}" if k else "1") for k in range(FLOOR, 1, 2)]
     left, top, cell = page.heat_map(frame, powers, FLOOR, 0, SEQUENTIAL, ticks)
     middle = len(powers) * cell / 2
     for share in CIRCLES:
-        radius = spread.radius(share) * spread.per_pixel * cell
+        radius = reach.radius(share) * reach.per_pixel * cell
         page.circle(left + middle, top + middle, radius, WHITE)
 
 
@@ -190,7 +187,7 @@ def _table(page: Page, frame: Frame, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def _on_grid(places: Values, values: Values, pitch: float, shape: tuple[int, int]) -> Values:
-    """Values (n,) at places (n, 2) in LR pixels as a grid of cells; the mean in each, NaN if none."""
+    """Values (n,) at places (n, 2) in LR pixels as means in the cells of a grid; NaN if empty."""
     y, x = np.clip(np.floor((places + 0.5) / pitch).astype(int), 0, np.array(shape) - 1).T
     total, count = np.zeros(shape), np.zeros(shape)
     np.add.at(total, (y, x), values)

@@ -1,6 +1,4 @@
-"""What the learnable position tokens (LPs) of a checkpoint are like: norms, likeness, places.
-
-The measures take any set of vectors, so that `ginr.lps.response` asks them of encoded LPs as well.
+"""The learnable position tokens (LPs) of a checkpoint in numbers: norms, similarity, places.
 
 Letters: N vectors (LPs), D width.
 """
@@ -21,20 +19,20 @@ if TYPE_CHECKING:
     from ginr.checkpoints.checkpoint import Checkpoint
 
 HEALTHY_DIVERSITY = 0.5
-"""At or below it the LPs point the same way and carry little more than one vector would."""
+"""At or below it the LPs are nearly parallel and carry little more than one vector."""
 
 HEALTHY_RANK = 0.25
-"""Effective rank over the largest possible, min(N, D): below it most of the width lies idle."""
+"""Effective rank over its maximum, min(N, D): below it most of the width is unused."""
 
 N_NEAREST = 5
-"""Pairs of LPs that a report names."""
+"""Most similar pairs in a report."""
 
-_CELLS = 1 << 22  # of the similarity matrix at a time
+_CELLS = 1 << 22  # entries of the similarity matrix computed at a time
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two LPs, by their number in the sequence, and their cosine similarity."""
+    """Two LPs, by their index in the sequence, and their cosine similarity."""
 
     first: int
     second: int
@@ -43,15 +41,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Explained:
-    """How much of what sets the LPs apart is where they stand, as shares of their variance."""
+    """Shares of the variance of the LPs that their places explain."""
 
     row: float
-    """By their row on the lattice of the window's LPs alone."""
+    """By the row on the window's lattice of LPs alone."""
     column: float
     row_and_column: float
-    """By a vector for the row plus one for the column."""
+    """By the sum of a vector for the row and one for the column."""
     by_chance: float
-    """What `row_and_column` would be on the mean for LPs that know nothing of either."""
+    """Mean of `row_and_column` for random LPs."""
 
 
 @dataclass(frozen=True)
@@ -66,33 +64,30 @@ class LpReport:
     norm_mean: float
     norm_max: float
     diversity: float
-    """1 minus the mean of the whole cosine-similarity matrix, its diagonal of ones included."""
+    """1 minus the mean of the cosine-similarity matrix, including its diagonal of ones."""
     diversity_off_diagonal: float | None
     """The same without the diagonal; None for a single LP."""
     effective_rank: float
-    """Dimensions the LPs fill, from 1 to min(N, D); 0 if all are zero."""
+    """Dimensions that the LPs occupy, from 1 to min(N, D); 0 if all are zero."""
     explained: Explained | None
-    """By place; None where the LPs form no lattice of more than one row."""
+    """None unless the LPs form a lattice of more than one row."""
     nearest: tuple[Pair, ...]
-    """The most similar pairs, the most similar first."""
+    """The most similar pairs, in falling order."""
     window: int
     """Side of the window, in LR pixels."""
     token_side: int
     """Tokens along it."""
     lp_side: int | None
-    """LPs along it if they form a square lattice."""
+    """LPs along it, if they form a square lattice."""
     places: tuple[tuple[float, float], ...]
-    """Where each LP stands in the window, y and x in LR pixels, the first pixel's centre at 0."""
+    """Place of each LP in the window, y and x in LR pixels, the first pixel's centre at 0."""
     norms: tuple[float, ...]
     singular_values: tuple[float, ...]
-    """Of the matrix of LPs (N, D), falling."""
+    """Of the matrix of LPs (N, D), in falling order."""
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the LPs are diverse enough, and in enough directions, to be worth their number.
-
-        A single one always is.
-        """
+        """Whether the LPs have enough diversity and effective rank; always true for a single LP."""
         if self.n_lp == 1:
             return True
         fullness = self.effective_rank / min(self.n_lp, self.width)
@@ -100,7 +95,7 @@ class LpReport:
 
 
 def lp_report(checkpoint: "Checkpoint") -> LpReport:
-    """The report on a checkpoint's LPs, from its weights alone: no picture is needed."""
+    """The report on the LPs of a checkpoint, from its weights alone."""
     lps = checkpoint.weights["lps"].float()  # (N, D)
     norms = lps.norm(dim=-1)
     window, places = window_plan(checkpoint.config), lp_places(checkpoint.config)
@@ -127,13 +122,13 @@ def lp_report(checkpoint: "Checkpoint") -> LpReport:
 
 
 def lp_places(config: GinrConfig) -> NDArray[np.float64]:
-    """Where the LPs of a window stand, in LR pixels, y first: (N, 2) in the order of the sequence."""
+    """Places of the LPs of a window in LR pixels, y first: (N, 2) in the order of the sequence."""
     tokens = window_plan(config).anchors
     return (tokens + 0.5) * config.patch - 0.5
 
 
 def nearest_pairs(lps: Tensor, n_pair: int) -> tuple[Pair, ...]:
-    """The `n_pair` most similar pairs of different vectors of lps (N, D), fewer if there are fewer."""
+    """The (at most) `n_pair` most similar pairs of different vectors of lps (N, D)."""
     found: list[Pair] = []
     n_row = max(1, _CELLS // lps.shape[0])
     for start in range(0, lps.shape[0], n_row):
@@ -147,7 +142,7 @@ def nearest_pairs(lps: Tensor, n_pair: int) -> tuple[Pair, ...]:
 
 
 def explained_by_place(lps: Tensor, config: GinrConfig) -> Explained | None:
-    """How much of the variance of lps (N, D) their rows and columns explain, where they have such."""
+    """Shares of the variance of lps (N, D) explained by place; None without a lattice of rows."""
     window = window_plan(config)
     if window.lp_side is None or window.lp_side == 1:
         return None
@@ -165,7 +160,7 @@ def explained_by_place(lps: Tensor, config: GinrConfig) -> Explained | None:
 
 
 def _explained(centred: Tensor, given: Tensor) -> float:
-    """The share of the squares of centred (N, D) within the span of the columns of given (N, k)."""
+    """Share of the squares of centred (N, D) in the span of the columns of given (N, k)."""
     total = centred.square().sum()
     if not total > 0:
         return 0.0

@@ -1,9 +1,9 @@
-"""What LPs hold of one picture, how far each reaches into the result, and how far it looks.
+"""The encoded LPs of one picture: their measures, what each affects and what each depends on.
 
-Two questions are answered by measuring. What does an LP answer for? Its encoded feature is set to
-zero, and the render is compared with the whole one. What does it see? The gradient of its feature
-by the pixels: the squares of the Jacobian, estimated without bias by random signs (Hutchinson
-1990). Both are summed over LPs of the middle window, as squares by distance from the LP's place.
+The effect of an LP is the change of the render when its encoded feature is set to zero. Its sight is
+the gradient of its feature with respect to the pixels: the squares of the Jacobian, estimated
+without bias by random signs (Hutchinson 1990). Both are summed as squares by the distance from the
+LP, over LPs of the middle window.
 
 Letters: H W the measured part in LR pixels, M its encoded LPs, D width.
 """
@@ -22,36 +22,30 @@ from ginr.array_types import Doubles, Image
 from ginr.checkpoints.checkpoint import Checkpoint
 from ginr.geometry.size import Box
 from ginr.lps.measures import diversity, diversity_off_diagonal, effective_rank
+from ginr.lps.reach import Reach, ReachSum
 from ginr.lps.report import lp_places
-from ginr.lps.spread import Spread, Spreading
 from ginr.measuring.benchmark import reference
 from ginr.measuring.held_out import validate
 from ginr.network.model import Ginr
 from ginr.pictures import Picture
 
-PART = 256
-"""Most LR pixels along a side of the part that is encoded, the middle of the picture."""
-N_AROUND = 3
-"""Windows kept on each side of the middle one for what its LPs reach and see."""
-MAGNIFICATION = 4
-"""Scale of the renders that are compared."""
-N_REMOVED, N_LOOKED = 256, 16
-"""LPs of the middle window that are removed, and looked through, at the most."""
-N_SIGN = 2
-"""Random signs for each that is looked through."""
-EQUAL_SCALE = 2.0
-"""Scale at which learned LPs are held against equal ones."""
+PART = 256  # LR pixels: the largest side of the part that is measured, the middle of the picture
+N_AROUND = 3  # windows on each side of the middle one for effect and sight
+MAGNIFICATION = 4  # scale of the renders that are compared
+N_REMOVED, N_LOOKED = 256, 16  # most LPs whose effect and whose sight are measured
+N_SIGN = 2  # random sign vectors per LP for its sight
+EQUAL_SCALE = 2.0  # scale at which learned LPs are compared with equal ones
 
 
 @dataclass(frozen=True)
 class PictureReport:
-    """The encoded LPs of one picture, all that the decoder reads, in numbers."""
+    """The encoded LPs of one picture, the input of the decoder, in numbers."""
 
     picture: str
     box: Box
-    """The part that was measured: top, left, bottom, right in pixels."""
+    """The measured part: top, left, bottom, right in pixels."""
     notes: tuple[str, ...]
-    """What the part was measured without."""
+    """What was left out, such as alpha."""
     n_encoded: int
     norm_min: float
     norm_mean: float
@@ -60,22 +54,22 @@ class PictureReport:
     diversity_off_diagonal: float | None
     effective_rank: float
     window_diversity: tuple[float, float, float]
-    """Diversity of the encoded LPs of one window: smallest, mean and largest of the windows."""
+    """Diversity within a window: smallest, mean and largest over the windows."""
     within_windows: float
-    """Share of the encoded LPs' variance inside windows; the rest is between windows' means."""
+    """Share of the variance that is within windows; the rest is between their means."""
     equal_lps_db: float | None
-    """PSNR-Y at x2 gained when all learned vectors are made equal, which is below 0 if knowing
-    its place helps an LP; None for a part too small to be halved."""
-    effect: Spread
-    """Where the render changes when the feature of an LP is set to zero."""
-    sight: Spread
-    """Where the pixels lie that the feature of an LP follows."""
+    """Gain in PSNR-Y at x2 when all learned vectors are set to their mean, negative if their
+    differences help; None for a part too small to be halved."""
+    effect: Reach
+    """Change of the render when the feature of an LP is set to zero."""
+    sight: Reach
+    """Gradient of the feature of an LP with respect to the pixels."""
     places: Doubles = field(repr=False)
-    """(M, 2): where the encoded LPs stand in the part, in LR pixels, y first."""
+    """(M, 2) places of the encoded LPs in the part, in LR pixels, y first."""
     norms: Doubles = field(repr=False)
     """(M,)"""
     pitch: float
-    """LR pixels between the encoded LPs of a lattice, or between tokens where there is none."""
+    """LR pixels between the encoded LPs of a lattice, or between tokens without one."""
     part: Image = field(repr=False)
     """(H, W, 3)"""
 
@@ -86,7 +80,7 @@ def picture_report(
     name: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PictureReport:
-    """The report on a picture, on the CPU; `progress` hears how many LPs are done, of how many."""
+    """The report on a picture, on the CPU. `progress` counts LPs measured, and all of them."""
     model = checkpoint.build()
     samples, notes = reference(picture)
     box = _middle(samples.shape[0], samples.shape[1])
@@ -128,9 +122,9 @@ def picture_report(
 
 
 def encoded_places(config: GinrConfig, height: int, width: int) -> Doubles:
-    """Where the encoded LPs of a height x width picture stand, in LR pixels, y first: (M, 2).
+    """Places of the encoded LPs of a height x width picture, in LR pixels, y first: (M, 2).
 
-    In the order of `Field.features`: row by row on a lattice, else window by window.
+    In the order of `Field.features`: row by row on a lattice, otherwise window by window.
     """
     side = window_plan(config).lp_side
     if side is not None:
@@ -142,8 +136,8 @@ def encoded_places(config: GinrConfig, height: int, width: int) -> Doubles:
 
 def _responses(
     model: Ginr, part: Image, progress: Callable[[int, int], None]
-) -> tuple[Spread, Spread]:
-    """What the LPs of the middle window change, and what they see."""
+) -> tuple[Reach, Reach]:
+    """Effect and sight of the LPs of the middle window."""
     window = model.config.window
     corner = [max(0, -(-n // window) - 1) // 2 * window for n in part.shape[:2]]
     first = [max(0, n - N_AROUND * window) for n in corner]  # whole windows, as in the picture
@@ -163,19 +157,19 @@ def _responses(
         for n in (N_REMOVED, N_LOOKED)
     )
     total = len(removed) + len(looked) * N_SIGN
-    sight = Spreading(own, per_pixel=1, reach=(N_AROUND + 1) * window // 2)
+    sight = ReachSum(own, per_pixel=1, extent=(N_AROUND + 1) * window // 2)
     for done, (index, square) in enumerate(_gradients(model, near, looked)):
         sight.add(square, places[index])
         progress(done + 1, total)
-    effect = Spreading(own, per_pixel=MAGNIFICATION, reach=4)
+    effect = ReachSum(own, per_pixel=MAGNIFICATION, extent=4)
     for done, (index, square) in enumerate(_changes(model, near, removed)):
         effect.add(square, places[index])
         progress(len(looked) * N_SIGN + done + 1, total)
-    return effect.spread(len(removed)), sight.spread(len(looked))
+    return effect.reach(len(removed)), sight.reach(len(looked))
 
 
 def _gradients(model: Ginr, near: Image, chosen: Index) -> Iterator[tuple[int, Doubles]]:
-    """LPs and the squares (H, W) of random projections of their features' gradients."""
+    """Yields LPs with the squares (H, W) of random projections of their features' gradients."""
     random = torch.Generator().manual_seed(0)
     pixels = _pixels(near).requires_grad_()
     with torch.enable_grad():
@@ -189,7 +183,7 @@ def _gradients(model: Ginr, near: Image, chosen: Index) -> Iterator[tuple[int, D
 
 @torch.inference_mode()
 def _changes(model: Ginr, near: Image, chosen: Index) -> Iterator[tuple[int, Doubles]]:
-    """LPs and the squared changes (H', W') of the render without each, MAGNIFICATION as large."""
+    """Yields LPs with the squared change (H', W') of the magnified render without each."""
     whole = model.encode(_pixels(near))
     size = (near.shape[0] * MAGNIFICATION, near.shape[1] * MAGNIFICATION)
     before = whole.render(size)
@@ -201,7 +195,7 @@ def _changes(model: Ginr, near: Image, chosen: Index) -> Iterator[tuple[int, Dou
 
 
 def _equal_lps(checkpoint: Checkpoint, model: Ginr, part: Image) -> float | None:
-    """PSNR-Y gained by making all learned vectors equal."""
+    """Gain in PSNR-Y when all learned vectors are set to their mean."""
     lps = checkpoint.weights["lps"]
     weights = {**checkpoint.weights, "lps": lps.mean(0).expand_as(lps)}
     networks = model, replace(checkpoint, weights=weights).build()
@@ -210,14 +204,14 @@ def _equal_lps(checkpoint: Checkpoint, model: Ginr, part: Image) -> float | None
 
 
 def _by_window(features: Tensor, places: Doubles, window: int) -> list[Tensor]:
-    """Encoded LPs (M, D) window by window."""
+    """Encoded LPs (M, D) by window."""
     y, x = np.floor((places + 0.5) / window).astype(int).T
     _, which = np.unique(y * (x.max() + 1) + x, return_inverse=True)
     return [features[torch.as_tensor(which == k)] for k in range(which.max() + 1)]
 
 
 def _middle(height: int, width: int) -> Box:
-    """The middle PART x PART pixels, or what there is."""
+    """The middle PART x PART pixels, or fewer in a small picture."""
     top, left = (max(0, n - PART) // 2 for n in (height, width))
     return top, left, min(height, top + PART), min(width, left + PART)
 
@@ -228,6 +222,6 @@ def _pixels(part: Image) -> Tensor:
 
 
 def _grid(y: NDArray[np.generic], x: NDArray[np.generic]) -> Doubles:
-    """All pairs of y and x, (n, 2), x running first."""
+    """All pairs of y and x, (n, 2), row by row."""
     pairs: Doubles = np.stack(np.meshgrid(y, x, indexing="ij"), -1).reshape(-1, 2).astype(float)
     return pairs

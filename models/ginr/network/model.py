@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import window_plan
+from ginr.array_api import mirrored
 from ginr.device import Precision, sent
 from ginr.errors import SizeError
 from ginr.network.attention_decoder import AttentionDecoder
@@ -136,12 +137,10 @@ class Ginr(nn.Module):
     def _whole_windows(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) padded below and right to whole windows by mirroring: (B, H', W', 3)."""
         for axis in (2, 3):
-            length = pixels.shape[axis]
-            index = torch.arange(length + -length % self.config.window, device=pixels.device)
-            index = index % (2 * length)
-            index = torch.where(index < length, index, 2 * length - 1 - index)
-            if len(index) > length:
-                pixels = pixels.index_select(axis, index)
+            n = pixels.shape[axis]
+            if missing := -n % self.config.window:
+                index = torch.arange(n + missing, device=pixels.device)
+                pixels = pixels.index_select(axis, mirrored(index, n))
         return pixels.permute(0, 2, 3, 1).contiguous()
 
     def _bank(self, tokens: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
-"""A whole picture as a field that can be kept: encoded in tiles, rendered in tiles, of any size.
+"""The field of a whole picture, to be stored or rendered later: encoded and rendered in tiles.
 
-Letters: B layers (colour, and alpha where some of it is not opaque), H W the picture, D width, C channels.
+Letters: B layers (colour, and alpha unless all is opaque), H W the picture, D width, C channels.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import window_plan
 from ginr.device import Precision
-from ginr.errors import GinrError, SizeError
+from ginr.errors import GinrError
 from ginr.geometry.size import Box, output_box
 from ginr.network.attention_decoder import surroundings
 from ginr.network.field import Field
@@ -22,23 +22,22 @@ from ginr.network.model import Ginr
 from ginr.pictures import Picture, quantize
 from ginr.rendering.tile_size import MARGIN, whole_windows
 from ginr.rendering.upscale import (
-    Tile,
+    Progress,
+    canvas,
+    check_size,
     cut_box,
     cut_strips,
     encode_tile,
     planes_of,
-    read_box,
 )
 
-TILE = 512  # LR pixels along the side of what is encoded or rendered at a time
-LEVELS = 255  # steps between the codes 0 and 255
-
-Progress = Callable[[int, int], None]
+TILE = 512  # side of the core of a tile in LR pixels
+LEVELS = 255  # steps between codes 0 and 255
 
 
 @dataclass(frozen=True, eq=False)
 class PictureField:
-    """All that a decoder needs of a picture, in the numbers that a file keeps of it."""
+    """All that a decoder needs to render a picture, in the number formats of a saved field."""
 
     config: GinrConfig
     size: tuple[int, int]
@@ -48,16 +47,16 @@ class PictureField:
     depth: int
     """Bits of the picture's samples: 8 or 16."""
     features: Tensor
-    """LP features as `Field` has them, float16; or their codes, uint8."""
+    """LP features as in `Field`, float16; or uint8 codes of them."""
     levels: Tensor | None = None
-    """Of codes (2, D), float32: the value of code 0 and the step between codes, by channel."""
+    """For codes: the value of code 0 and the step between codes of each channel, (2, D) float32."""
     base: Tensor | None = None
-    """(C, H, W) samples of the picture, colour times alpha, if the field is added to them."""
+    """(C, H, W) samples of the picture, premultiplied, if the field is added to them."""
     icc: bytes | None = None
 
     @property
     def feature_bits(self) -> int:
-        """Bits of the LP features, their levels included."""
+        """Bits of the LP features, including their levels."""
         return _bits(self.features) + _bits(self.levels)
 
     @property
@@ -66,12 +65,10 @@ class PictureField:
         return _bits(self.base)
 
     def quantized(self) -> "PictureField":
-        """The same with 8-bit codes: 256 even steps from the least to the largest of each channel."""
+        """The field with 8-bit codes: each channel from its smallest to its largest value in 255 steps."""
         values = self.features.float()
         least, most = values.flatten(0, -2).aminmax(dim=0)
-        step = ((most - least) / LEVELS).clamp_min(
-            1e-12
-        )  # of a channel that is the same everywhere
+        step = ((most - least) / LEVELS).clamp_min(1e-12)  # for constant channels
         codes = ((values - least) / step).round().byte()
         return replace(self, features=codes, levels=torch.stack([least, step]))
 
@@ -79,18 +76,12 @@ class PictureField:
     def render(
         self, model: Ginr, *, height: int, width: int, progress: Progress | None = None
     ) -> Picture:
-        """The picture at height x width pixels, in its own depth, by the decoder of `model`.
+        """The picture at height x width pixels, with its own depth, by the decoder of `model`.
 
-        `progress` hears how many output pixels are done, of how many. Raises SizeError for a size
-        below 1 and GinrError for one that does not fit into memory.
+        Raises SizeError for a size below 1 and GinrError for one that does not fit into memory.
         """
-        if min(height, width) < 1:
-            raise SizeError(f"{width}x{height}: a picture needs at least 1x1 pixels")
-        try:
-            kind = np.uint8 if self.depth == 8 else np.uint16
-            out = np.empty((height, width, self.channels), kind)
-        except (MemoryError, ValueError):
-            raise GinrError(f"{width}x{height} is more than fits: choose a smaller size") from None
+        check_size(height, width)
+        out = canvas((height, width, self.channels), np.uint8 if self.depth == 8 else np.uint16)
         done, has_alpha = 0, self.channels in (2, 4)
         for core in self._cores():
             field = self._part(core, model)
@@ -109,7 +100,7 @@ class PictureField:
         return cut_box((0, 0, *self.size), whole_windows(TILE, self.config.window))
 
     def _part(self, core: Box, model: Ginr) -> Field:
-        """The field of a box of LR pixels, whole windows, and what the decoder sees around it."""
+        """The field of a core and of the margin that its decoder needs."""
         window, n = self.config.window, _rows_per_window(self.config)
         reach = MARGIN
         if self.config.decoder == "attention":
@@ -139,10 +130,10 @@ def encode_picture(
     precision: Precision = "auto",
     progress: Progress | None = None,
 ) -> PictureField:
-    """The picture's LP features, in tiles: memory grows only with what is kept of the picture.
+    """The field of a picture, encoded in tiles.
 
-    `progress` hears how many pixels are encoded, of how many. `precision` is that of the encoder;
-    auto is float32. Raises GinrError for features that float16 cannot hold.
+    `precision` is that of the encoder, `progress` counts pixels of the picture. Raises GinrError for
+    features that float16 cannot represent or memory cannot hold.
     """
     config, size = model.config, (picture.height, picture.width)
     window, n = config.window, _rows_per_window(config)
@@ -152,16 +143,16 @@ def encode_picture(
         features = torch.empty(shape, dtype=torch.float16)
     except RuntimeError:
         gib = math.prod(shape) * 2 / 2**30
-        raise GinrError(f"the LP features need {gib:.1f} GiB: too large a picture") from None
+        raise GinrError(f"the LP features need {gib:.1f} GiB: use a smaller picture") from None
     for core in cut_box((0, 0, *size), whole_windows(TILE, window)):
-        tile = Tile(core, read_box(core, size, window))
-        part = encode_tile(picture, model, tile, precision, opaque).features
-        first = [core[k] // window * n for k in (0, 1)]
-        skip = [first[k] - tile.read[k] // window * n for k in (0, 1)]
-        rows, columns = (-(-(core[k + 2] - core[k]) * n // window) for k in (0, 1))
-        features[:, first[0] : first[0] + rows, first[1] : first[1] + columns] = part[
-            :, skip[0] : skip[0] + rows, skip[1] : skip[1] + columns
-        ].to("cpu", torch.float16)
+        field = encode_tile(picture, model, core, precision, opaque)
+        inside, own = [], []  # rows and columns of the core in the picture and in the tile
+        for k in (0, 1):
+            first, count = core[k] // window * n, -(-(core[k + 2] - core[k]) * n // window)
+            skip = first - field.origin[k] // window * n
+            inside.append(slice(first, first + count))
+            own.append(slice(skip, skip + count))
+        features[:, inside[0], inside[1]] = field.features[:, own[0], own[1]].to(features)
         done += (core[2] - core[0]) * (core[3] - core[1])
         if progress:
             progress(done, size[0] * size[1])
@@ -179,7 +170,7 @@ def encode_picture(
 
 
 def features_shape(config: GinrConfig, size: tuple[int, int], n_layer: int) -> tuple[int, ...]:
-    """The shape of `Field.features` of a picture of `size` (H, W)."""
+    """Shape of `Field.features` for a picture of `size` (H, W)."""
     side = window_plan(config).lp_side
     rows, columns = (-(-length * (side or 1) // config.window) for length in size)
     per_window = () if side else (config.n_lp,)
@@ -191,5 +182,5 @@ def _bits(tensor: Tensor | None) -> int:
 
 
 def _rows_per_window(config: GinrConfig) -> int:
-    """Rows of `Field.features` in a window: LPs of the lattice, or the window as a whole."""
+    """Rows of `Field.features` per window: those of the lattice of LPs, or one without a lattice."""
     return window_plan(config).lp_side or 1

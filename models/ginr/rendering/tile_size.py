@@ -1,4 +1,4 @@
-"""How large tiles are: whole windows, a margin around them, and what fits the memory at hand."""
+"""The size of tiles: whole windows plus a margin, as large as memory allows."""
 
 import math
 
@@ -7,9 +7,9 @@ from ginr.errors import GinrError
 from ginr.kernels.available import default_backend
 
 MARGIN = 32  # LR pixels around the core of a tile, at least
-LARGEST = 2048  # LR pixels along the side of a core on a GPU, however much memory it has
-ALIVE = 14  # float32 numbers the encoder holds at a time, at most, per step and packed channel
-ALIVE_COMPILED = 2.4  # the same in compiled passes
+LARGEST = 2048  # LR pixels: the largest side of a core on a GPU, whatever its memory
+ALIVE = 14  # float32 numbers per step and packed channel at the encoder's peak of memory
+ALIVE_COMPILED = 2.4  # the same with compiled passes
 ON_CPU = 880 << 20  # bytes for the encoder on the CPU: tiles of 1024x1024 pixels with `small`
 
 
@@ -28,7 +28,7 @@ def tile_side(model: Encoder[EncodedField], tile: int | None) -> int:
 
 
 def fitting_side(model: Encoder[EncodedField], n_byte: int) -> int:
-    """The largest side of a core, in whole windows, that is encoded in so many bytes."""
+    """The largest side of a core, in whole windows, that can be encoded in `n_byte` bytes."""
     config, compiled = model.config, default_backend(model.device) == "numba"
     steps = (config.seq_len + config.n_lp) / config.window**2  # per LR pixel
     alive = ALIVE_COMPILED if compiled else ALIVE
@@ -43,7 +43,7 @@ def whole_windows(length: int, window: int) -> int:
 
 
 def smaller_side(side: int, model: Encoder[EncodedField]) -> int:
-    """Half the side of a tile, in whole windows; raises GinrError where it is one window already."""
+    """Half the side of a tile, in whole windows. Raises GinrError if it is one window already."""
     window, device = model.config.window, model.device
     if side <= window:
         place = "" if device.type == "cpu" else f" on {device}, or use --device cpu"
@@ -54,9 +54,9 @@ def smaller_side(side: int, model: Encoder[EncodedField]) -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether this is how running out of memory looks."""
+    """Whether an error means that memory ran out."""
     if isinstance(error, MemoryError):
         return True
-    # Torch's own errors say so too; oneDNN, CUDA, cuBLAS and cuDNN have no class of their own for it.
+    # By its text, since oneDNN, CUDA, cuBLAS and cuDNN have no class for it.
     words = ("allocate memory", "could not create a primitive", "out of memory", "ALLOC_FAILED")
     return any(phrase in str(error) for phrase in words)

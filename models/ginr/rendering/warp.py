@@ -1,19 +1,19 @@
-"""Warps rendered straight from the field: a pixel is the field's mean over its own footprint.
+"""Warps rendered from the field: each output pixel is the field's mean over its own footprint.
 
-Where the Jacobian of the output-to-input map is J, an output pixel covers the parallelogram
-J [-1/2, 1/2]^2 of the input. It is cut into n_y x n_x equal parts, and each is asked of the field as
-an upright box with the variances of the part: c_a = |row a of J / n|. For an upright footprint that is the
-part itself; for a turned square, whose covariance is that of the upright one of the same side, it
-is right to the third order, at any angle. Parts are made so small that both
+With J the Jacobian of the map from output to input, an output pixel covers the parallelogram
+J [-1/2, 1/2]^2 of the input. It is cut into n_y x n_x equal parts; each is queried as an upright box
+with the variances of the part, c_a = |row a of J / n|. For an upright footprint this is exact; for a
+rotated square, which has the covariance of the upright one, it is exact to third order. Parts are
+small enough that
 
-- a side is at most one LR pixel: the bicubic base is read at points, whatever the footprint, and
-- the covariance that the box lacks, row y of J times row x over 12, is at most SKEW / 12.
+- a side is at most one LR pixel, since the bicubic base is interpolated at points, and
+- the covariance that the box neglects, row y of J times row x over 12, is at most SKEW / 12.
 
-Nothing is resampled twice and nothing is left to alias. Letters: H W the input, Q pixels of
-a block of the output, S parts of them, C planes.
+So nothing is resampled twice and nothing aliases. Letters: H W the input, Q pixels of a block of the
+output, S parts of them, C planes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from ginr.array_types import Doubles, Planes
 from ginr.device import Precision
-from ginr.errors import SizeError
 from ginr.geometry.maps import Map
 from ginr.geometry.size import Box
 from ginr.network.field import Field
@@ -30,18 +29,20 @@ from ginr.network.model import Ginr
 from ginr.pictures import Picture, quantize
 from ginr.rendering.tile_size import is_out_of_memory, smaller_side, tile_side
 from ginr.rendering.upscale import (
-    Tile,
+    Notice,
+    Progress,
     canvas,
+    check_size,
     cut_box,
     encode_tile,
     planes_of,
     read_box,
 )
 
-SKEW = 0.1  # LR pixels squared: e^(-SKEW / 12 pi^2 / 2) = 0.96 of a diagonal wave at LR's limit
-FINEST = 64  # parts of a pixel along one axis at most: its footprint may reach to the horizon
-BLOCK = 128  # output pixels along the side of what is mapped at a time
-BATCH = 1 << 16  # parts asked at a time
+SKEW = 0.1  # LR pixels squared: leaves e^(-SKEW / 12 pi^2 / 2) = 0.96 of the finest diagonal wave
+FINEST = 64  # most parts of a pixel along an axis: its footprint may extend to the horizon
+BLOCK = 128  # side of a block of output pixels that is mapped at a time
+BATCH = 1 << 16  # parts queried at a time
 
 
 def warp(
@@ -53,22 +54,21 @@ def warp(
     width: int,
     tile: int | None = None,
     precision: Precision = "auto",
-    progress: Callable[[int, int], None] | None = None,
-    notice: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+    notice: Notice | None = None,
 ) -> Picture:
-    """The picture seen through a map at height x width pixels, in its own depth, with its metadata.
+    """The picture warped by a map to height x width pixels, with its depth and metadata.
 
-    What falls outside the input is transparent, and the border is blended by how much of a pixel
-    is inside; a picture without alpha gets one then. `tile`, `precision`, `progress` and `notice`
-    are as for `upscale`; out of memory, the work starts over with smaller tiles. Raises SizeError
-    for a size below 1 and GinrError when even the smallest tile does not fit.
+    Outside the input the output is transparent (an alpha channel is added if needed); pixels on the
+    border are blended by the share that is inside. `tile`, `precision`, `progress` and `notice` are
+    as for `upscale`; when memory runs out, the warp starts over with smaller tiles. Raises SizeError
+    for a size below 1 and GinrError when even the smallest tile does not fit into memory.
     """
-    if min(height, width) < 1:
-        raise SizeError(f"{width}x{height}: a picture needs at least 1x1 pixels")
+    check_size(height, width)
     side = tile_side(model, tile)
     while True:
         try:
-            work = _Work(picture, model, mapping, (height, width), side, precision)
+            work = _Warping(picture, model, mapping, (height, width), side, precision)
             return work.run(progress or (lambda done, total: None))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -80,24 +80,24 @@ def warp(
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts of pixels, ready to be asked."""
+    """Parts of pixels to query."""
 
     pixel: NDArray[np.intp]
-    """(S,) which of the pixels each belongs to."""
+    """(S,) index of the pixel of each."""
     places: Doubles
     """(S, 2) in input pixels, inside the picture."""
     cells: Doubles
-    """(S, 2) sides of the box that stands for the part."""
+    """(S, 2) sides of the box that represents it."""
     weight: Doubles
-    """(S,) share of the pixel, less what lies outside the picture."""
+    """(S,) share of the pixel that it covers inside the picture."""
 
 
 def parts_of(
     places: Doubles, jacobian: Doubles, number: NDArray[np.intp], size: tuple[int, int]
 ) -> Parts:
-    """Cut pixels at places (Q, 2) with Jacobians (Q, 2, 2) into number (Q, 2); without those outside.
+    """Parts of pixels at places (Q, 2) with Jacobians (Q, 2, 2), number (Q, 2) along the axes.
 
-    `size` is H, W.
+    Parts outside the picture of `size` (H, W) are left out.
     """
     count = number.prod(1)
     pixel = np.repeat(np.arange(len(places)), count)  # (S,)
@@ -110,7 +110,7 @@ def parts_of(
     cells = np.sqrt(((jacobian / number[:, None]) ** 2).sum(2)).clip(1e-6)
     border = np.subtract(size, 0.5)
     inside = np.minimum(centre + cells / 2, border) - np.maximum(centre - cells / 2, -0.5)
-    # A pixel that touches the border from within is whole, for all its rounding.
+    # Despite rounding, a pixel that touches the border from within is covered in full.
     cover = (inside / cells + 1e-6).clip(0, 1).prod(1)
     kept = cover > 1e-4
     pixel = pixel[kept]
@@ -119,7 +119,7 @@ def parts_of(
 
 
 def n_parts(jacobian: Doubles) -> NDArray[np.intp]:
-    """Into how many parts (Q, 2) pixels with Jacobians (Q, 2, 2) are cut, by the rules above."""
+    """Number of parts (Q, 2) along each axis of pixels with Jacobians (Q, 2, 2), see above."""
     lacking = np.abs((jacobian[:, 0] * jacobian[:, 1]).sum(1)) / SKEW  # (Q,)
     sides = np.sqrt((jacobian**2).sum(1))  # (Q, 2): of the output's y and x, in input pixels
     number = np.ceil(np.maximum(sides, np.sqrt(lacking)[:, None]) - 1e-6)
@@ -127,8 +127,8 @@ def n_parts(jacobian: Doubles) -> NDArray[np.intp]:
     return parts
 
 
-class _Work:
-    """One warp: every tile is encoded once, a block of output is written when its last tile is."""
+class _Warping:
+    """The state of one warp: every tile is encoded once, a block is written after its last tile."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class _Work:
         self.out, self.side, self.precision = out, side, precision
         self.size, self.opaque = (picture.height, picture.width), picture.is_opaque
         self.blocks: dict[Box, list[Box]] = {}
-        """The cores in which parts of a block's pixels may lie."""
+        """The cores that parts of a block's pixels may lie in."""
         self.has_alpha = picture.has_alpha
         for block in cut_box((0, 0, *out), BLOCK):
             low, high = self._reach(block)
@@ -152,18 +152,15 @@ class _Work:
             seen = ((high > -0.5) & (low < border)).all(1)
             if seen.any():
                 first = np.floor(low[seen].min(0) + 0.5).clip(0).astype(int) // side * side
-                last = np.minimum(np.floor(high[seen].max(0) + 0.5), np.subtract(self.size, 1))
-                area = (*first.tolist(), *(last.astype(int) + 1).tolist())
-                self.blocks[block] = [
-                    (y, x, min(y + side, self.size[0]), min(x + side, self.size[1]))
-                    for y, x, _, _ in cut_box(area, side)
-                ]
+                last = np.floor(high[seen].max(0) + 0.5).clip(0, np.subtract(self.size, 1))
+                end = np.minimum((last.astype(int) // side + 1) * side, self.size)
+                self.blocks[block] = list(cut_box((*first.tolist(), *end.tolist()), side))
 
     @torch.inference_mode()
-    def run(self, progress: Callable[[int, int], None]) -> Picture:
-        """Tile by tile, with the sums of those blocks only that wait for another tile."""
+    def run(self, progress: Progress) -> Picture:
+        """Render tile by tile; only blocks that wait for another tile have sums in memory."""
         channels = self.picture.channels + (self.has_alpha and not self.picture.has_alpha)
-        out = canvas(self.picture, *self.out, channels)
+        out = canvas((*self.out, channels), self.picture.samples.dtype)
         out[:] = 0
         waiting = {block: len(cores) for block, cores in self.blocks.items()}
         by_core: dict[Box, list[Box]] = {}
@@ -194,7 +191,7 @@ class _Work:
         return replace(self.picture, samples=out)
 
     def _reach(self, block: Box) -> tuple[Doubles, Doubles]:
-        """The least and largest place of each pixel's footprint, (Q, 2) each."""
+        """The smallest and largest place of each pixel's footprint, (Q, 2) each."""
         places, jacobian = self._at(block)
         half = np.abs(jacobian).sum(2) / 2
         return places - half, places + half
@@ -204,10 +201,10 @@ class _Work:
         return places.reshape(-1, 2), jacobian.reshape(-1, 2, 2)
 
     def _parts(self, block: Box, core: Box) -> Iterator[Parts]:
-        """The parts of a block's pixels whose places lie in a core, some at a time."""
+        """Yields the parts of a block's pixels that lie in a core, in batches."""
         places, jacobian = self._at(block)
         half = np.abs(jacobian).sum(2) / 2
-        # What lies beyond the picture's border belongs to the core inside of it.
+        # Beyond the picture's border the nearest core is responsible.
         low = np.where(np.equal(core[:2], 0), -np.inf, np.subtract(core[:2], 0.5))
         high = np.where(np.equal(core[2:], self.size), np.inf, np.subtract(core[2:], 0.5))
         near = ((places + half >= low) & (places - half <= high)).all(1).nonzero()[0]
@@ -224,19 +221,18 @@ class _Work:
                 )
 
     def _encode(self, core: Box) -> Field:
-        """The tile's field in coordinates of its own, where float32 is fine enough."""
-        part = Tile(core, read_box(core, self.size, self.model.config.window))
-        field = encode_tile(self.picture, self.model, part, self.precision, self.opaque)
-        top, left, bottom, right = part.read
+        """The field of a tile in coordinates of its own, for which float32 is precise enough."""
+        field = encode_tile(self.picture, self.model, core, self.precision, self.opaque)
+        top, left, bottom, right = read_box(core, self.size, self.model.config.window)
         return replace(field, size=(bottom - top, right - left))
 
     def _add(self, planes: Planes, field: Field, parts: Parts) -> None:
-        """Ask the field and add the answers to the block's planes (C, Q)."""
+        """Query the field and add the results to the planes (C, Q) of a block."""
         device = field.features.device
         places = torch.from_numpy(parts.places - field.origin).to(device)
         unit = 2 / places.new_tensor(field.size)
         cells = torch.from_numpy(parts.cells).to(device)
-        if (cells == cells[0]).all():  # the footprint is worked out once for all
+        if (cells == cells[0]).all():  # then the footprint is computed once
             cells = cells[:1]
         coords = ((places + 0.5) * unit - 1).float()
         n_layer = len(field.features)

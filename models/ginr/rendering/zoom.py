@@ -1,22 +1,23 @@
-"""A zoom: views of a picture from one box to another, each rendered at its own true scale.
+"""Zooms: views of a picture from one box to another, each rendered at its own scale.
 
-A frame is the field f on its base, both averaged over what a pixel of that frame covers: f by the
-decoder's gains, the picture below it by the bicubic kernel, widened where the view is larger than
-the frame. There f fades out until `FADED` picture pixels lie along one frame pixel: its detail is
-averaged away by then, and no tile of what is only seen from afar has to be encoded. Frames are held
-and fields are not: a field takes some 600 bytes per pixel of the picture, a frame 3, so every tile
-is encoded once and rendered into all the frames that see it.
+A frame is the field f plus its base, both averaged over the footprint of the frame's pixels: f by the
+decoder's gains, the picture by the bicubic kernel, widened where the view is larger than the frame.
+There f fades out until one frame pixel covers `FADED` picture pixels, since by then its detail is
+averaged away; tiles that are only visible at such scales need not be encoded. A field takes some 600
+bytes per picture pixel and a frame 3, so frames are kept in memory: every tile is encoded once and
+rendered into all frames that show it.
 
 Letters: H W the picture, H' W' a frame, C planes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ginr.array_api import mirrored
 from ginr.array_types import Doubles, Planes
 from ginr.device import Precision
 from ginr.errors import SizeError
@@ -27,21 +28,14 @@ from ginr.pictures import Picture, quantize
 from ginr.pictures.resize import cubic
 from ginr.pictures.samples import Samples
 from ginr.rendering.tile_size import tile_side
-from ginr.rendering.upscale import (
-    Tile,
-    cut_box,
-    encode_tile,
-    planes_of,
-    read_box,
-)
+from ginr.rendering.upscale import Progress, cut_box, encode_tile, planes_of
 
 FADED = 2.0
-FRAMES = 1 << 29  # bytes of frames that are held at a time
+FRAMES = 1 << 29  # most bytes of frames in memory at a time
 
 
-@dataclass(frozen=True)
-class Shot:
-    """What a frame shows, in pixels of the picture, where pixel i spans [i, i + 1]."""
+class Shot(NamedTuple):
+    """The view of a frame, in pixels of the picture, where pixel i spans [i, i + 1]."""
 
     top: float
     left: float
@@ -50,10 +44,10 @@ class Shot:
 
 
 def shot_of(box: Box, size: tuple[int, int], frame: tuple[int, int]) -> Shot:
-    """A box (top, left, bottom, right) grown to the shape of the frame and moved into the picture.
+    """A box (top, left, bottom, right) enlarged to the frame's shape and moved into the picture.
 
-    `size` and `frame` are H, W. Where the picture is too small for that, it is the largest shot of
-    the frame's shape. Raises SizeError for one that a frame would enlarge beyond x30.
+    `size` and `frame` are H, W. In a picture too small for that, the largest shot of the frame's
+    shape. Raises SizeError if the frame would enlarge it beyond x30.
     """
     shape = frame[1] / frame[0]
     width = max(box[3] - box[1], (box[2] - box[0]) * shape)
@@ -71,31 +65,19 @@ def shot_of(box: Box, size: tuple[int, int], frame: tuple[int, int]) -> Shot:
 
 
 def zoom_path(start: Shot, end: Shot, n_frames: int) -> list[Shot]:
-    """From one shot to the other, both of one shape: steady to the eye, slow at the ends.
+    """Shots from `start` to `end`, which have the same shape, eased in and out.
 
-    The scale changes by the same factor in the same time, eased in and out; the view moves so that
-    the one point that is at the same place of the frame in both shots stays there all the way.
+    In eased time the scale changes exponentially; the point that has the same place in the frame in
+    both shots keeps it throughout.
     """
     ratio = end.width / start.width
     shots = [start]
     for k in range(1, n_frames - 1):
         t = k / (n_frames - 1)
         eased = t * t * (3 - 2 * t)
-        # The share of the way that makes the width start.width ratio^eased.
+        # Share of the way at which the width is start.width ratio^eased.
         share = eased if abs(ratio - 1) < 1e-6 else (1 - ratio**eased) / (1 - ratio)
-        shots.append(
-            Shot(
-                *(
-                    a + share * (b - a)
-                    for a, b in (
-                        (start.top, end.top),
-                        (start.left, end.left),
-                        (start.height, end.height),
-                        (start.width, end.width),
-                    )
-                )
-            )
-        )
+        shots.append(Shot(*(a + share * (b - a) for a, b in zip(start, end, strict=True))))
     return [*shots, end][:n_frames]
 
 
@@ -109,30 +91,30 @@ def render_shots(
     width: int,
     tile: int | None = None,
     precision: Precision = "auto",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Samples]:
     """Yields the shots as frames (height, width, C) in the picture's own depth and channels.
 
-    Of the frames no more than `FRAMES` bytes are held at a time, or one. `tile` and `precision` are
-    as for `upscale`; `progress` hears how many pixels are done, of how many.
+    Frames are rendered together in groups of at most `FRAMES` bytes, or one by one if larger.
+    `tile`, `precision` and `progress` are as for `upscale`.
     """
     film = _Film(picture, model, (height, width), tile, precision)
     n_bytes = height * width * picture.channels * picture.depth // 8
     n_held = max(1, FRAMES // n_bytes)
     done, total = 0, len(shots) * height * width
 
-    def heard(n_pixels: int) -> None:
+    def advance(n_pixels: int) -> None:
         nonlocal done
         done += n_pixels
         if progress:
             progress(done, total)
 
     for first in range(0, len(shots), n_held):
-        yield from film.develop(shots[first : first + n_held], heard)
+        yield from film.develop(shots[first : first + n_held], advance)
 
 
 class _Film:
-    """A picture, and what frames of one size need of it."""
+    """A picture, and what frames of one size need."""
 
     def __init__(
         self,
@@ -146,10 +128,10 @@ class _Film:
         self.size, self.opaque = (picture.height, picture.width), picture.is_opaque
         self.side = tile_side(model, tile)
         self.halves: list[Planes] = []
-        """The picture at 1/2, 1/4 ... of its size, as far as it was asked for."""
+        """The picture at 1/2, 1/4, ... of its size, as far as needed so far."""
 
-    def develop(self, shots: Sequence[Shot], heard: Callable[[int], None]) -> list[Samples]:
-        """Frames of some shots; `heard` hears of pixels done."""
+    def develop(self, shots: Sequence[Shot], advance: Callable[[int], None]) -> list[Samples]:
+        """The frames of some shots; `advance` is called with numbers of pixels done."""
         channels = self.picture.channels
         frames = [np.empty((*self.frame, channels), self.picture.samples.dtype) for _ in shots]
         near = []
@@ -159,22 +141,24 @@ class _Film:
             else:
                 planes = self._mean(shot, (0, 0, *self.frame))
                 frame[:] = quantize(planes, self.picture.depth, self.picture.has_alpha)
-                heard(frame.shape[0] * frame.shape[1])
+                advance(frame.shape[0] * frame.shape[1])
         for core in cut_box((0, 0, *self.size), self.side):
             field: Field | None = None
             for shot, frame in near:
                 top, left, bottom, right = box = self._seen(shot, core)
                 if top < bottom and left < right:
-                    field = field or self._encode(core)
+                    field = field or encode_tile(
+                        self.picture, self.model, core, self.precision, self.opaque
+                    )
                     planes = self._near(field, shot, box)
                     frame[top:bottom, left:right] = quantize(
                         planes, self.picture.depth, self.picture.has_alpha
                     )
-                    heard((bottom - top) * (right - left))
+                    advance((bottom - top) * (right - left))
         return frames
 
     def _places(self, shot: Shot) -> tuple[Doubles, Doubles, float]:
-        """Rows and columns of a shot's pixel centres, pixel i at i, and their distance."""
+        """Rows and columns of the pixel centres of a shot, pixel i at i, and their distance."""
         cell = shot.width / self.frame[1]
         rows, columns = (
             start + (np.arange(n, dtype=np.float64) + 0.5) * cell - 0.5
@@ -183,7 +167,7 @@ class _Film:
         return rows, columns, cell
 
     def _seen(self, shot: Shot, core: Box) -> Box:
-        """The frame's pixels whose centres lie in a core."""
+        """The box of frame pixels whose centres lie in a core."""
         low, high = [], []
         for k, places in enumerate(self._places(shot)[:2]):
             pixel = np.floor(places + 0.5).clip(0, self.size[k] - 1)
@@ -191,14 +175,10 @@ class _Film:
             high.append(int(np.searchsorted(pixel, core[k + 2])))
         return low[0], low[1], high[0], high[1]
 
-    def _encode(self, core: Box) -> Field:
-        part = Tile(core, read_box(core, self.size, self.model.config.window))
-        return encode_tile(self.picture, self.model, part, self.precision, self.opaque)
-
     def _near(self, field: Field, shot: Shot, box: Box) -> Planes:
-        """The frame's pixels of a box from the field: planes (C, h', w')."""
+        """A box of the frame from the field: planes (C, h', w')."""
         rows, columns, cell = self._places(shot)
-        alone = cell > 1  # the decoder's own base is read at points
+        alone = cell > 1  # then the base, which is interpolated at points, would alias
         layers = field.decoder.render(
             field.codes,
             None if alone else field.ground,
@@ -217,17 +197,14 @@ class _Film:
         return planes
 
     def _mean(self, shot: Shot, box: Box) -> Planes:
-        """The picture itself, averaged over the frame's pixels: planes (C, h', w')."""
+        """A box of the frame from the picture alone, averaged over pixels: planes (C, h', w')."""
         rows, columns, cell = self._places(shot)
-        level = max(0, int(np.log2(cell)) - 1)  # 2 to 4 of its pixels under one of the frame's
-        places = [
-            (axis[a:b] + 0.5) / 2**level - 0.5
-            for axis, a, b in ((rows, box[0], box[2]), (columns, box[1], box[3]))
-        ]
-        size = [-(-n // 2**level) for n in self.size]
-        (y, weight_y), (x, weight_x) = (
-            _taps(axis, cell / 2**level, n) for axis, n in zip(places, size, strict=True)
-        )
+        level = max(0, int(np.log2(cell)) - 1)  # 2 to 4 of its pixels per frame pixel
+        taps = []
+        for k, axis in enumerate((rows, columns)):
+            places = (axis[box[k] : box[k + 2]] + 0.5) / 2**level - 0.5
+            taps.append(_taps(places, cell / 2**level, -(-self.size[k] // 2**level)))
+        (y, weight_y), (x, weight_x) = taps
         part = (int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1)
         planes = self._pixels(level, part)
         y, x = y - part[0], x - part[1]
@@ -240,30 +217,26 @@ class _Film:
         return wide
 
     def _pixels(self, level: int, box: Box) -> Planes:
-        """A box of the picture, premultiplied, at 1/2^level of its size: every pixel a mean."""
+        """A box of the picture, premultiplied, reduced by averaging to 1/2^level of its size."""
         if level == 0:
             return self.picture.pixels(*box)
         while len(self.halves) < level:
-            planes = self._pixels(len(self.halves), (0, 0, *self._level_size(len(self.halves))))
+            planes = self.halves[-1] if self.halves else self.picture.pixels(0, 0, *self.size)
             odd = [(0, n % 2) for n in planes.shape[1:]]
             planes = np.pad(planes, ((0, 0), *odd), "edge")
             planes = planes[:, ::2] + planes[:, 1::2]
             self.halves.append((planes[:, :, ::2] + planes[:, :, 1::2]) * np.float32(0.25))
         return self.halves[level - 1][:, box[0] : box[2], box[1] : box[3]]
 
-    def _level_size(self, level: int) -> tuple[int, int]:
-        return -(-self.size[0] // 2**level), -(-self.size[1] // 2**level)
-
 
 def _taps(places: Doubles, cell: float, n: int) -> tuple[NDArray[np.intp], Planes]:
-    """Bicubic indices and weights (Q, K) at places (Q,) of n pixels, widened to `cell` of them.
+    """Bicubic indices and weights (Q, K) at places (Q,) of n pixels, mirrored beyond the edges.
 
-    `resize_taps` for places that no size gives; mirrored beyond the edges as there.
+    The kernel is widened to `cell` pixels.
     """
     cell = max(cell, 1.0)
     first = np.ceil(places - 2 * cell).astype(np.intp)
     index = first[:, None] + np.arange(int(4 * cell) + 1)
     weight = cubic((places[:, None] - index) / cell)
     weight /= weight.sum(1, keepdims=True)
-    index %= 2 * n
-    return np.minimum(index, 2 * n - 1 - index), weight.astype(np.float32)
+    return mirrored(index, n), weight.astype(np.float32)

@@ -1,4 +1,4 @@
-"""How far squares lie from the place they belong to: summed by distance, and as a map around it."""
+"""How far the influence of an LP reaches: squares summed by distance, and a map around the LP."""
 
 from dataclasses import dataclass, field
 
@@ -7,73 +7,67 @@ import numpy as np
 from ginr.array_types import Doubles
 from ginr.geometry.size import Box
 
-STEP = 0.5
-"""Of the radii, in LR pixels."""
+STEP = 0.5  # between radii, in LR pixels
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Where squares lie, by their distance from the LP they belong to."""
+class Reach:
+    """The distribution of squares by their distance from the LP that caused them."""
 
     n_lp: int
-    """LPs that are summed."""
+    """Number of LPs in the sum."""
     radii: tuple[float, ...]
     """In LR pixels."""
     share: tuple[float, ...]
-    """How much of the sum lies within each radius."""
+    """Share of the sum within each radius."""
     own_window: float
-    """How much of it lies inside the LP's own window."""
+    """Share of the sum inside the LP's own window."""
     around: Doubles = field(repr=False)
-    """The sum around an LP, its place in the middle of the square; the largest is 1."""
+    """Map of the sum with the LP at its centre, scaled to a maximum of 1."""
     per_pixel: int
     """Points of `around` per LR pixel."""
 
     def radius(self, share: float) -> float:
-        """The smallest of the radii within which this share of the sum lies."""
+        """The smallest radius that contains this share of the sum."""
         return self.radii[min(int(np.searchsorted(self.share, share)), len(self.radii) - 1)]
 
 
-class Spreading:
-    """Squares on a grid, summed by their distance from a place and around it."""
+class ReachSum:
+    """Sums squares on a grid by their distance from an LP, and as a map around it."""
 
-    def __init__(self, own: Box, per_pixel: int, reach: int) -> None:
-        """`own` is the window in LR pixels; squares are kept `reach` LR pixels around the place."""
-        self._own, self._per_pixel, self._reach = own, per_pixel, reach
+    def __init__(self, own: Box, per_pixel: int, extent: int) -> None:
+        """`own` is the window of the LPs; the map extends `extent` LR pixels around an LP."""
+        self._own, self._per_pixel, self._extent = own, per_pixel, extent
         self._by_distance: Doubles = np.zeros(1)
         self._inside = 0.0
-        side = 2 * reach * per_pixel + 1
+        side = 2 * extent * per_pixel + 1
         self._around = np.zeros((side, side))
 
     def add(self, square: Doubles, place: Doubles) -> None:
-        """`square` (H, W) at `per_pixel` points per LR pixel, for an LP at `place`."""
+        """Add squares (H, W), at `per_pixel` points per LR pixel, of an LP at `place`."""
         y, x = ((np.arange(n) + 0.5) / self._per_pixel - 0.5 for n in square.shape)
-        distance = np.hypot(y[:, None] - place[0], x[None] - place[1])
+        distance = np.hypot(y[:, None] - place[0], x - place[1])
         bins = np.ceil(distance / STEP).astype(int).ravel()
         found = np.bincount(bins, square.ravel(), len(self._by_distance)).astype(float)
         found[: len(self._by_distance)] += self._by_distance
         self._by_distance = found
-        inside = tuple(
-            (low - 0.5 <= axis) & (axis < high - 0.5)
-            for axis, low, high in (
-                (y, self._own[0], self._own[2]),
-                (x, self._own[1], self._own[3]),
-            )
-        )
+        top, left, bottom, right = (edge - 0.5 for edge in self._own)
+        inside = (top <= y) & (y < bottom), (left <= x) & (x < right)
         self._inside += float(square[np.ix_(*inside)].sum())
-        # The nearest point of the kept square: places are up to half a point off the grid.
+        # Nearest point of the map: places are up to half a point off the grid.
         i, j = (
-            np.floor((axis - at + self._reach) * self._per_pixel + 0.5).astype(int)
+            np.floor((axis - at + self._extent) * self._per_pixel + 0.5).astype(int)
             for axis, at in ((y, place[0]), (x, place[1]))
         )
         rows, columns = ((k >= 0) & (k < len(self._around)) for k in (i, j))
         self._around[np.ix_(i[rows], j[columns])] += square[np.ix_(rows, columns)]
 
-    def spread(self, n_lp: int) -> Spread:
-        """What has been added, of `n_lp` LPs."""
+    def reach(self, n_lp: int) -> Reach:
+        """The distribution of all squares added, from `n_lp` LPs."""
         total = max(float(self._by_distance.sum()), np.finfo(float).tiny)
         share = np.cumsum(self._by_distance) / total
         last = int(np.searchsorted(share, 1 - 1e-9)) + 1
-        return Spread(
+        return Reach(
             n_lp=n_lp,
             radii=tuple((np.arange(len(share)) * STEP)[:last].tolist()),
             share=tuple(share[:last].tolist()),

@@ -1,0 +1,18 @@
+"""Coordinates of whole renders, for queries."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ginr.geometry.coords import pixel_centres
+
+
+def pixel_grid(height: int, width: int) -> Tensor:
+    """Centres of all pixels, (height * width, 2), y first, row by row, float32."""
+    grid = np.meshgrid(pixel_centres(height), pixel_centres(width), indexing="ij")
+    return torch.from_numpy(np.stack(grid, -1).reshape(-1, 2)).float()
+
+
+def pixel_cell(height: int, width: int) -> Tensor:
+    """Footprint (2,) of a pixel, y first, float32."""
+    return torch.tensor([2 / height, 2 / width], dtype=torch.float32)
