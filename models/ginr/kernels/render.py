@@ -10,7 +10,8 @@ from ginr.architecture.limits import N_LIMIT
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import fused, inlined, take
 from ginr.kernels.limits import beside, limit_row
-from ginr.kernels.simd import LANES, fma, larger, load, nearest, smaller, spread, store, total
+from ginr.kernels.simd import fma, larger, load, nearest, smaller, spread, store, total
+from ginr.kernels.sizes import LANES
 
 SHARE = 64  # queries that a thread takes at a time
 

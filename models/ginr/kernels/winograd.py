@@ -6,8 +6,8 @@ y = A^T ((G w G^T) (B^T d B)) A in the paper's letters. The gradients run the sa
 
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import LANES, fma, load, store
-from ginr.kernels.sizes import FAR, NEAR, SPAN, TILE
+from ginr.kernels.simd import fma, load, store
+from ginr.kernels.sizes import FAR, LANES, NEAR, SPAN, TILE
 
 
 @inlined
