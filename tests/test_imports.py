@@ -21,7 +21,7 @@ MAY_IMPORT["measuring"] = GROUND | {"network", "engine", "geometry", "pictures"}
 MAY_IMPORT["rendering"] = GROUND | set(MAY_IMPORT) - {"measuring"}
 MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering"}
 MAY_IMPORT["training"] = GROUND | set(MAY_IMPORT) - {"rendering"}
-TORCHLESS = ("architecture", "kernels", "engine", "geometry", "pictures", "array_types", "errors")
+TORCHLESS = ("architecture", "kernels", "engine", "pictures", "array_types", "errors")
 
 
 def modules(folder: Path, package: str) -> dict[str, ast.Module]:
@@ -76,3 +76,15 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     }
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
     assert set(LIBRARY) <= {*order, "ginr"}
+
+
+def test_what_runs_without_torch_imports_none() -> None:
+    imports = (ast.Import, ast.ImportFrom)
+    wrong = [
+        module
+        for module, tree in LIBRARY.items()
+        if place(module)[0] in TORCHLESS
+        for node in ast.walk(tree)
+        if isinstance(node, imports) and ast.unparse(node).split()[1].split(".")[0] == "torch"
+    ]
+    assert wrong == []

@@ -76,7 +76,8 @@ def _cuda_problem() -> str:
 
 
 def _backends() -> Section:
-    from ginr.kernels.available import backends, missing
+    from ginr.kernels.available import missing
+    from ginr.network.scan import backends
 
     reasons = backends() | {"causal_conv1d": missing("causal_conv1d")}
     return {name: reason or "available" for name, reason in reasons.items()}

@@ -36,9 +36,10 @@ def test_a_gpu_and_missing_packages(run: Run, core: Core, monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: facts)
-    monkeypatch.setattr(
-        "ginr.kernels.available.missing", lambda name: "" if name == "mamba_ssm" else "why"
-    )
+    for place in ("kernels.available", "network.scan"):
+        monkeypatch.setattr(
+            f"ginr.{place}.missing", lambda name: "" if name == "mamba_ssm" else "why"
+        )
     (record,) = run("doctor", "--json").records
     assert record["devices"]["cuda:0"] == "NVIDIA H100, 80.0 GiB, compute capability 9.0"
     assert record["scan_backends"]["mamba_ssm"] == "available"

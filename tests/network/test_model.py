@@ -13,9 +13,9 @@ import torch
 
 from ginr.architecture.config import GinrConfig
 from ginr.errors import SizeError
-from ginr.kernels.available import backends
 from ginr.network import compiled_blocks, scan
 from ginr.network.model import Ginr, centred_lps, initial_lps
+from ginr.network.scan import backends
 from ginr.network.sequences import sequence_layout
 
 from .support import pixel_cell, pixel_grid

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ginr.kernels.available import BACKENDS, backends, default_backend, slow_reason
+from ginr.kernels.available import BACKENDS, default_backend, slow_reason
 from ginr.kernels.sizes import CHUNK
 from ginr.network import scan
-from ginr.network.scan import causal_conv_silu, selective_scan
+from ginr.network.scan import backends, causal_conv_silu, selective_scan
 
 N_STATE = 5
 LENGTHS = (1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17)

@@ -17,7 +17,7 @@ from ginr.architecture.limits import find_limits
 from ginr.array_types import Floats
 from ginr.geometry.coords import Cell, render_grid
 from ginr.geometry.size import Box
-from ginr.kernels.grid_tables import grid_tables, whole_lanes
+from ginr.kernels.grid_tables import Grid, grid_tables, whole_lanes
 from ginr.pictures.samples import Samples
 
 Arrays = tuple[Floats, ...]
@@ -99,20 +99,14 @@ class CpuField:
         kernels.render_lattice(*tables, planes)
         return lambda: planes
 
-    def _tables(self, size: tuple[int, int], box: Box) -> list[NDArray[Any]]:
+    def _tables(self, size: tuple[int, int], box: Box) -> tuple[Floats, Grid]:
         rows, columns, cell = render_grid(size, box, self.size, self.origin)
         shape, decoder = self.features.shape[:3], self.decoder
-        base, y, *others = grid_tables(
-            shape,
-            self.base,
-            self.limits,
-            rows,
-            columns,
-            decoder.pitch,
-            decoder.waves,
-            decoder.gain(cell),
-        )
-        # The codes are by far the largest array: compute only the rows that this strip reads.
-        first, last = int(y.min()), int(y.max()) + 1
+        factors = decoder.pitch, decoder.waves, decoder.gain(cell)
+        grid = grid_tables(shape, self.base, self.limits, rows, columns, *factors)
+        # The codes are the largest array by far: a strip makes those that it reads.
+        y = grid.y
+        first, last = int(y.code.min()), int(y.code.max()) + 1
         codes = self.codes if last - first == shape[1] else self._codes(first, last)
-        return [np.ascontiguousarray(whole_lanes(codes, 2, 1)), base, y - first, *others]
+        grid = grid._replace(y=y._replace(code=y.code - first))
+        return np.ascontiguousarray(whole_lanes(codes, 2, 1)), grid

@@ -3,18 +3,8 @@
 import numpy as np
 
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import (
-    LANES,
-    fma,
-    larger,
-    load,
-    nearest,
-    power,
-    smaller,
-    spread,
-    store,
-    total,
-)
+from ginr.kernels.simd import fma, larger, load, nearest, power, smaller, spread, store, total
+from ginr.kernels.sizes import LANES
 
 
 @inlined

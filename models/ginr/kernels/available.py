@@ -1,4 +1,4 @@
-"""Which implementation of the scan, and of all that is fused with it, runs where."""
+"""Which implementation of the scan, and of all that is fused with it, runs on which device."""
 
 import warnings
 from functools import lru_cache
@@ -26,19 +26,6 @@ def slow_reason(device: "Device") -> str:
     """Why the scan on `device` is the chunked one, empty if there is a faster one."""
     fastest = FASTEST.get(device.type)
     return missing(fastest) if fastest else f"no kernels for {device.type}"
-
-
-def backends() -> dict[str, str]:
-    """Every backend with the reason why it cannot run here, empty if it can."""
-    import torch
-
-    cuda = "" if torch.cuda.is_available() else "needs a CUDA device, none was found"
-    return {
-        "reference": "",
-        "chunked": "",
-        "numba": missing("numba"),
-        "mamba_ssm": missing("mamba_ssm") or cuda,
-    }
 
 
 @lru_cache(maxsize=8)

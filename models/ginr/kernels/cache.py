@@ -10,6 +10,8 @@ from pathlib import Path
 
 from numba.core import config
 
+from ginr.kernels.target import CHECKED, CPU, FEATURES
+
 
 def compiles() -> str:
     """How often kernels are compiled, which takes half a minute; empty if they are on the disk."""
@@ -19,21 +21,19 @@ def compiles() -> str:
     return "" if any(Path(place).rglob("mixer.mix-*.nbi")) else "the first time only"
 
 
-def cache_place() -> str:
-    return config.CACHE_DIR or str(_folder() or "")
-
-
 @cache
-def _folder() -> Path | None:
-    """Where compiled loops are kept, None if nowhere is ours.
+def cache_place() -> str:
+    """The folder of compiled kernels, below NUMBA_CACHE_DIR if that is set; empty if none can be written to.
 
-    Numba compiles a kernel anew when its own file has changed; what kernels are made of, each other's
-    files, has its part in the folder's name.
+    Numba compiles a kernel anew when its own file changes. The folder's name stands for all else that
+    goes into it: the other files of this package, the processor, and whether accesses are checked.
     """
     here = Path(__file__).parent
     sources = [here.parent / "architecture" / "limits.py", *sorted(here.glob("*.py"))]
-    name = sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    for parent in (_user_cache(), _private_temporary()):
+    target = repr((CPU, FEATURES, CHECKED)).encode()
+    name = sha256(target + b"".join(source.read_bytes() for source in sources)).hexdigest()
+    own = (_user_cache(), _private_temporary())
+    for parent in (Path(config.CACHE_DIR),) if config.CACHE_DIR else own:
         if parent is not None:
             folder = parent / "ginr" / "numba" / name[:16]
             try:
@@ -41,8 +41,8 @@ def _folder() -> Path | None:
                 tempfile.TemporaryFile(dir=folder).close()
             except OSError:
                 continue
-            return folder
-    return None
+            return str(folder)
+    return ""
 
 
 def _user_cache() -> Path | None:

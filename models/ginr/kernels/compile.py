@@ -19,15 +19,18 @@ from numba.core import config
 from numba.extending import intrinsic
 
 from ginr.kernels.cache import cache_place
+from ginr.kernels.target import CHECKED
 from ginr.kernels.threads import thread_count, together
+
+_OPTIONS = {"boundscheck": CHECKED}
 
 
 class Kernel:
     """A compiled function, run by `thread_count` threads."""
 
     def __init__(self, function: Callable[..., None]) -> None:
-        # Numbers that are none, and division by zero, are answers: the training loop looks at them.
-        options = {"fastmath": True, "nogil": True, "error_model": "numpy"}
+        # NaN and inf are valid results, of a division by zero too: the training loop looks at them.
+        options = {**_OPTIONS, "fastmath": True, "nogil": True, "error_model": "numpy"}
         kept, config.CACHE_DIR = config.CACHE_DIR, cache_place()
         try:
             self.compiled: Any = njit(**options, cache=True)(function)
@@ -44,7 +47,7 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         """Returns when no task is left."""
-        n = thread_count()
+        n = 1 if CHECKED else thread_count()  # an error in another thread would lose its words
         # Compiled here, where a signal can end it: of several threads this call finds no task left.
         with _heard():
             self.compiled(np.full(1, _NO_TASK if n > 1 else 0), *arguments)
@@ -52,7 +55,7 @@ class Kernel:
             together(partial(self.compiled, np.zeros(1, np.int64), *arguments), n)
 
 
-inlined: Any = partial(njit, forceinline=True)
+inlined: Any = partial(njit, **_OPTIONS, forceinline=True)
 """Decorator of what kernels are made of.
 
 Left as a call it would have two copies that differ in rounding, its own and the one optimized with the

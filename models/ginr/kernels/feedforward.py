@@ -11,8 +11,8 @@ import numpy as np
 
 from ginr.kernels.activations import gelu, layer_norm
 from ginr.kernels.compile import fused, take
-from ginr.kernels.simd import LANES, ROWS, load, product, store
-from ginr.kernels.sizes import COLUMNS, SPAN, TILE
+from ginr.kernels.simd import ROWS, load, product, store
+from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_out
 
 BLOCK = 16  # positions along the side of a thread's share

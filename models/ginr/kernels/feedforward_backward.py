@@ -8,8 +8,8 @@ import numpy as np
 
 from ginr.kernels.activations import gelu_slope, layer_norm, layer_norm_backward, normal_part
 from ginr.kernels.compile import fused, inlined, take
-from ginr.kernels.simd import LANES, ROWS, add_outer, load, product, store
-from ginr.kernels.sizes import COLUMNS, SPAN, TILE
+from ginr.kernels.simd import ROWS, add_outer, load, product, store
+from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_in_back, tile_out_back
 
 STRIP = 16  # rows of a lattice whose spectra are held at a time

@@ -5,6 +5,8 @@ The formula is in `ginr.network.lattice_decoder`. Written for NumPy arrays and t
 Letters: n places, J waves, F = 1 + 2 J numbers per code and colour, B batch, h w codes, H W the base.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ginr.architecture.limits import N_LIMIT
@@ -13,6 +15,36 @@ from ginr.kernels.sizes import LANES, whole
 
 Table = tuple[Array, Array, Array, Array]
 """One axis of a grid: neighbours and their weights (n, 2), weighted cos and sin (n, 2, J)."""
+
+
+class Axis(NamedTuple):
+    """What is read along one axis of a grid at each of its n places."""
+
+    code: Array
+    """The codes on either side (n, 2)."""
+    code_share: Array
+    """Their weights (n, 2)."""
+    wave: Array
+    """Weighted cos, then sin, of every wave at the distance from each of both, (n, 2, 2 J)."""
+    tap: Array
+    """Four pixels of the base (n, 4)."""
+    tap_share: Array
+    """Their weights (n, 4)."""
+    pixel: Array
+    """The pixels on either side whose limits count (n, 2)."""
+    pixel_share: Array
+    """Their weights (n, 2)."""
+
+
+class Grid(NamedTuple):
+    """A grid of places and what it reads besides codes; J is a multiple of LANES."""
+
+    base: Array
+    """(B, 3, H, W)."""
+    limits: Array
+    """(B, 8, H, W), or (B, 8, 0, 0) for none."""
+    y: Axis
+    x: Axis
 
 
 def bicubic_taps(position: Array, n: int) -> tuple[Array, Array]:
@@ -72,28 +104,28 @@ def grid_tables(
     pitch: float,
     waves: Array,
     gain: Array,
-) -> list[Array]:
-    """What `ginr.kernels.render` reads of a grid besides codes: base, limits and tables of both axes.
+) -> Grid:
+    """What `ginr.kernels.render` reads of a grid besides codes.
 
     shape (B, h, w) of the codes; base (B, 3, H, W); limits (B, 8, H, W); rows (h',) and columns
     (w',) in LR pixels; waves (J, 2); gain (1 + J,). All are arrays.
     """
-    y, wy, cos_y, sin_y = axis_table(rows, pitch, shape[1], waves[:, 0], gain)
-    x, wx, cos_x, sin_x = axis_table(columns, pitch, shape[2], waves[:, 1])
-    cos_y, sin_y, cos_x, sin_x = (whole_lanes(v, 1, 0) for v in (cos_y, sin_y, cos_x, sin_x))
     if base is None:
         base = np.zeros((shape[0], 3, 1, 1), np.float32)
     if limits is None:
         limits = np.zeros((shape[0], N_LIMIT, 0, 0), np.float32)
-    taps_y, cubic_y = bicubic_taps(rows, base.shape[2])
-    taps_x, cubic_x = bicubic_taps(columns, base.shape[3])
-    waves_x = np.concatenate([cos_x, sin_x], -1)  # (w', 2, 2 J)
-    cubic = (taps_y, cubic_y.astype(np.float32), taps_x, cubic_x.astype(np.float32))
-    near_y, share_y, _ = neighbours(rows, 1.0, limits.shape[2])
-    near_x, share_x, _ = neighbours(columns, 1.0, limits.shape[3])
-    near = (limits, near_y, share_y.astype(np.float32), near_x, share_x.astype(np.float32))
-    tables = (base, y, wy, cos_y, sin_y, x, wx, waves_x, *cubic, *near)
-    return [np.ascontiguousarray(table) for table in tables]
+
+    def axis(places: Array, k: int, gain: Array | None) -> Axis:
+        code, code_share, *parts = axis_table(places, pitch, shape[1 + k], waves[:, k], gain)
+        wave = np.concatenate([whole_lanes(part, 1, 0) for part in parts], -1)
+        tap, tap_share = bicubic_taps(places, base.shape[2 + k])
+        pixel, pixel_share, _ = neighbours(places, 1.0, limits.shape[2 + k])
+        tap_share, pixel_share = (as_type(v, "float32") for v in (tap_share, pixel_share))
+        tables = (code, code_share, wave, tap, tap_share, pixel, pixel_share)
+        return Axis(*(np.ascontiguousarray(table) for table in tables))
+
+    whole_base, whole_limits = (np.ascontiguousarray(v) for v in (base, limits))
+    return Grid(whole_base, whole_limits, axis(rows, 0, gain), axis(columns, 1, None))
 
 
 def whole_lanes(x: Array, n_part: int, n_first: int) -> Array:

@@ -12,8 +12,8 @@ import numpy as np
 from ginr.kernels.activations import constant, exp, layer_norm, silu, softplus
 from ginr.kernels.compile import fused, inlined, take
 from ginr.kernels.scan import scan_states
-from ginr.kernels.simd import LANES, ROWS, fma, load, product, spread, store, total
-from ginr.kernels.sizes import COLUMNS, TAPS
+from ginr.kernels.simd import ROWS, fma, load, product, spread, store, total
+from ginr.kernels.sizes import COLUMNS, LANES, TAPS
 
 
 @inlined

@@ -10,8 +10,8 @@ from ginr.kernels.activations import constant, layer_norm_backward, sigmoid
 from ginr.kernels.compile import fused, inlined, take
 from ginr.kernels.mixer import convolve, gather, project, steps
 from ginr.kernels.scan_backward import scan_states_back
-from ginr.kernels.simd import LANES, ROWS, add_outer, fma, load, spread, store, total
-from ginr.kernels.sizes import CHUNK, COLUMNS, STATES
+from ginr.kernels.simd import ROWS, add_outer, fma, load, spread, store, total
+from ginr.kernels.sizes import CHUNK, COLUMNS, LANES, STATES
 
 
 @inlined(error_model="numpy")

@@ -1,108 +1,132 @@
-"""The lattice decoder on the CPU: a grid with its base in one pass, and queries with gradients.
+"""The lattice decoder on the CPU: a grid on its base and within its limits, in one pass.
 
-Letters: B batch, h w codes, J waves, F = 1 + 2 J, h' w' the grid, Q queries. All arrays are
-C-contiguous, and J is a multiple of LANES.
+Letters: B batch, h w codes, J waves, F = 1 + 2 J, h' w' the grid. All arrays are C-contiguous.
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ginr.architecture.limits import N_LIMIT
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import fused, inlined, take
-from ginr.kernels.limits import beside, limit_row
-from ginr.kernels.simd import LANES, fma, larger, load, nearest, smaller, spread, store, total
+from ginr.kernels.limits import limit_row
+from ginr.kernels.simd import fma, load, store, total
+from ginr.kernels.sizes import LANES
 
-SHARE = 64  # queries that a thread takes at a time
+
+class _Room(NamedTuple):
+    # What a thread works in, a row of the grid at a time: its codes and pixels are those between
+    # the first and the last that the row reads.
+    first_code: Any
+    tall: Any  # (n, 3, 2 J): sums along y of waves
+    mean: Any  # (n, 3)
+    first_tap: Any
+    line: Any  # (3, n): the base along y
+    first_pixel: Any
+    around: Any  # (n, 8): limits along y
+    here: Any  # (8,)
+    row: Any  # (3, w')
 
 
 @inlined
-def _row(
-    i, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x,
-    lo, hi, base_lo, base_hi, tall, mean, line, out,
-):  # fmt: skip
-    # One row of the grid, out (3, w'): first along y into tall, mean and line, then along x.
+def _room(codes, grid):
+    x = grid.x
+    n_across = x.code.max() + 1 - x.code.min()
+    return _Room(
+        x.code.min(),
+        np.empty(n_across * 3 * (codes.shape[4] - 1), np.float32),
+        np.empty((n_across, 3), np.float32),
+        x.tap.min(),
+        np.empty((3, x.tap.max() + 1 - x.tap.min()), np.float32),
+        x.pixel.min(),
+        np.empty((x.pixel.max() + 1 - x.pixel.min(), N_LIMIT), np.float32),
+        np.empty(N_LIMIT, np.float32),
+        np.empty((3, x.code.shape[0]), np.float32),
+    )
+
+
+@inlined
+def _along_y(i, row, codes, base, axis, room):
+    # What the row reads of the codes and of the base, summed along y.
     _, height, across, _, n_code = codes.shape
     n_wave = n_code // 2
+    lo, tall, mean, wave = room.first_code, room.tall, room.mean, axis.wave
     for k in range(2):
-        r = y[row, k]
-        for place in range(hi - lo):
+        r, share = axis.code[row, k], axis.code_share[row, k]
+        for place in range(mean.shape[0]):
             for c in range(3):
                 at = (((i * height + r) * across + lo + place) * 3 + c) * n_code
-                level = wy[row, k] * codes[i, r, lo + place, c, 0]
+                level = share * codes[i, r, lo + place, c, 0]
                 mean[place, c] = level if k == 0 else mean[place, c] + level
                 for j in range(0, n_wave, LANES):
                     a, b = load(codes, at + 1 + j), load(codes, at + 1 + n_wave + j)
-                    table = (row * 2 + k) * n_wave + j
-                    cosine, sine = load(cos_y, table), load(sin_y, table)
+                    table = (row * 2 + k) * 2 * n_wave + j
+                    cosine, sine = load(wave, table), load(wave, table + n_wave)
                     to = (place * 3 + c) * 2 * n_wave + j
                     even, odd = fma(b, sine, a * cosine), b * cosine - a * sine
                     if k == 1:
                         even, odd = even + load(tall, to), odd + load(tall, to + n_wave)
                     store(tall, to, even)
                     store(tall, to + n_wave, odd)
+    line, tap, share = room.line, axis.tap, axis.tap_share
     for c in range(3):
-        for column in range(base_hi - base_lo):
+        for column in range(line.shape[1]):
             level = np.float32(0.0)
             for k in range(4):
-                level += cubic_y[row, k] * base[i, c, taps_y[row, k], base_lo + column]
+                level += share[row, k] * base[i, c, tap[row, k], room.first_tap + column]
             line[c, column] = level
-    span = 2 * n_wave
+
+
+@inlined
+def _along_x(n_wave, axis, room):
+    # The row from those sums.
+    code, code_share, tap, tap_share = axis.code, axis.code_share, axis.tap, axis.tap_share
+    wave, tall, mean, line, out = axis.wave, room.tall, room.mean, room.line, room.row
+    lo, first, span = room.first_code, room.first_tap, 2 * n_wave
     for column in range(out.shape[1]):
         red = green = blue = constant(0.0)
         for k in range(2):
-            at = (x[column, k] - lo) * 3 * span
+            at = (code[column, k] - lo) * 3 * span
             table = (column * 2 + k) * span
             for j in range(0, span, LANES):
-                wave = load(waves_x, table + j)
-                red = fma(wave, load(tall, at + j), red)
-                green = fma(wave, load(tall, at + span + j), green)
-                blue = fma(wave, load(tall, at + 2 * span + j), blue)
+                factor = load(wave, table + j)
+                red = fma(factor, load(tall, at + j), red)
+                green = fma(factor, load(tall, at + span + j), green)
+                blue = fma(factor, load(tall, at + 2 * span + j), blue)
         out[0, column], out[1, column], out[2, column] = total(red), total(green), total(blue)
     for c in range(3):
         for column in range(out.shape[1]):
             level = out[c, column]
             for k in range(4):
-                level += cubic_x[column, k] * line[c, taps_x[column, k] - base_lo]
+                level += tap_share[column, k] * line[c, tap[column, k] - first]
             for k in range(2):
-                level += wx[column, k] * mean[x[column, k] - lo, c]
+                level += code_share[column, k] * mean[code[column, k] - lo, c]
             out[c, column] = level
 
 
-@fused
-def render_lattice(
-    claim, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x,
-    limits, near_y, share_y, near_x, share_x, out,
-):  # fmt: skip
-    """Fill out (B, 3, h', w') from codes (B, h, w, 3, F) and base (B, 3, H, W).
+@inlined
+def _render_row(i, row, codes, grid, room):
+    # Row `row` of picture i, into room.row.
+    y, x = grid.y, grid.x
+    _along_y(i, row, codes, grid.base, y, room)
+    _along_x(codes.shape[4] // 2, x, room)
+    sides = y.pixel[row], y.pixel_share[row], x.pixel, x.pixel_share
+    limit_row(grid.limits[i], *sides, room.first_pixel, room.around, room.here, room.row)
 
-    y, x (n, 2) neighbours, wy, wx their weights; cos_y, sin_y (h', 2, J) and waves_x (w', 2, 2 J)
-    weighted tables; taps_y, cubic_y (h', 4) and taps_x, cubic_x (w', 4) of the base; limits
-    (B, 8, H, W), or (B, 8, 0, 0) for none; near_y, share_y (h', 2) and near_x, share_x (w', 2) of them.
-    """
-    n_batch, _, _, _, n_code = codes.shape
-    height, width = out.shape[2], out.shape[3]
-    lo, hi = x.min(), x.max() + 1
-    base_lo, base_hi = taps_x.min(), taps_x.max() + 1
-    tall = np.empty((hi - lo) * 3 * (n_code - 1), np.float32)
-    mean = np.empty((hi - lo, 3), np.float32)
-    line = np.empty((3, base_hi - base_lo), np.float32)
-    first = near_x.min()
-    around = np.empty((near_x.max() + 1 - first, N_LIMIT), np.float32)
-    here = np.empty(N_LIMIT, np.float32)
-    answer = np.empty((3, width), np.float32)
-    n_task = n_batch * height
+
+@fused
+def render_lattice(claim, codes, grid, out):
+    """Fill out (B, 3, h', w') from codes (B, h, w, 3, F) and what the grid (`Grid`) reads besides."""
+    height, room = out.shape[2], _room(codes, grid)
+    n_task = codes.shape[0] * height
     task = take(claim)
     while task < n_task:
         i, row = task // height, task % height
-        _row(
-            i, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
-            cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
-        )  # fmt: skip
-        sides = near_y[row], share_y[row], near_x, share_x
-        limit_row(limits[i], *sides, first, around, here, answer)
+        _render_row(i, row, codes, grid, room)
         for c in range(3):
-            for column in range(width):
-                out[i, c, row, column] = answer[c, column]
+            for column in range(out.shape[3]):
+                out[i, c, row, column] = room.row[c, column]
         task = take(claim)
 
 
@@ -116,205 +140,11 @@ def _quantize(answer, peak, out):
 
 
 @fused
-def render_samples(
-    claim, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x, cubic_x,
-    limits, near_y, share_y, near_x, share_x, peak, out,
-):  # fmt: skip
+def render_samples(claim, codes, grid, peak, out):
     """`render_lattice` of one picture as finished samples, out (h', w', C) of integers up to peak."""
-    n_code = codes.shape[4]
-    height, width = out.shape[0], out.shape[1]
-    lo, hi = x.min(), x.max() + 1
-    base_lo, base_hi = taps_x.min(), taps_x.max() + 1
-    tall = np.empty((hi - lo) * 3 * (n_code - 1), np.float32)
-    mean = np.empty((hi - lo, 3), np.float32)
-    line = np.empty((3, base_hi - base_lo), np.float32)
-    first = near_x.min()
-    around = np.empty((near_x.max() + 1 - first, N_LIMIT), np.float32)
-    here = np.empty(N_LIMIT, np.float32)
-    answer = np.empty((3, width), np.float32)
+    room = _room(codes, grid)
     row = take(claim)
-    while row < height:
-        _row(
-            0, row, codes, base, y, wy, cos_y, sin_y, x, wx, waves_x, taps_y, cubic_y, taps_x,
-            cubic_x, lo, hi, base_lo, base_hi, tall, mean, line, answer,
-        )  # fmt: skip
-        sides = near_y[row], share_y[row], near_x, share_x
-        limit_row(limits[0], *sides, first, around, here, answer)
-        _quantize(answer, peak, out[row])
+    while row < out.shape[0]:
+        _render_row(0, row, codes, grid, room)
+        _quantize(room.row, peak, out[row])
         row = take(claim)
-
-
-@inlined
-def _sine(turns):
-    # sin(2 pi t) for |t| <= 1/4 by its series to the 11th power: error 6e-8
-    x = turns * constant(6.283185307179586)
-    q = x * x
-    p = fma(constant(-2.5052108e-8), q, constant(2.7557319e-6))
-    p = fma(p, q, constant(-1.9841270e-4))
-    p = fma(p, q, constant(8.3333333e-3))
-    p = fma(p, q, constant(-1.6666667e-1))
-    return fma(x * q, p, x)
-
-
-@inlined
-def _wave(offset_y, offset_x, waves, j, weight):
-    # weight cos(waves . offset) and weight sin(waves . offset) of LANES waves from (2, J).
-    n_wave = waves.shape[1]
-    turns = spread(offset_y) * load(waves, j) + spread(offset_x) * load(waves, n_wave + j)
-    turns = turns * constant(0.15915494309189535)
-    turns = turns - nearest(turns)  # [-1/2, 1/2]
-    minus = constant(0.0) - turns
-    folded = larger(smaller(turns, constant(0.5) + minus), minus - constant(0.5))
-    scale = spread(weight)
-    return scale * _sine(constant(0.25) - larger(turns, minus)), scale * _sine(folded)
-
-
-@inlined
-def _cubic_taps(position, n, index, weight):
-    # Keys' four taps at a position of n mirrored pixels, as `ginr.network.field.bicubic_taps`
-    first = np.floor(position)
-    t = position - first
-    u = 1.0 - t
-    weight[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
-    weight[1] = ((1.5 * t - 2.5) * t) * t + 1.0
-    weight[2] = ((1.5 * u - 2.5) * u) * u + 1.0
-    weight[3] = ((-0.5 * u + 1.0) * u - 0.5) * u
-    for k in range(4):
-        at = (np.int64(first) - 1 + k) % (2 * n)
-        index[k] = at if at < n else 2 * n - 1 - at
-
-
-@fused
-def query_base(claim, base, places, out):
-    """The pixels base (B, 3, H, W) at places (B, Q, 2), out (B, Q, 3)."""
-    n_batch, n_query = places.shape[:2]
-    height, width = base.shape[2:]
-    y, x = np.empty(4, np.int64), np.empty(4, np.int64)
-    wy, wx = np.empty(4, np.float32), np.empty(4, np.float32)
-    n_share = (n_query + SHARE - 1) // SHARE
-    n_task = n_batch * n_share
-    task = take(claim)
-    while task < n_task:
-        i, first = task // n_share, task % n_share * SHARE
-        for q in range(first, min(first + SHARE, n_query)):
-            _cubic_taps(places[i, q, 0], height, y, wy)
-            _cubic_taps(places[i, q, 1], width, x, wx)
-            for c in range(3):
-                colour = np.float32(0.0)
-                for k in range(4):
-                    along = np.float32(0.0)
-                    for m in range(4):
-                        along += wx[m] * base[i, c, y[k], x[m]]
-                    colour += wy[k] * along
-                out[i, q, c] = colour
-        task = take(claim)
-
-
-@inlined
-def _near(place_y, place_x, pitch, height, width, index, weight, offset):
-    # The four codes around a place: index and weight (4,), offset (4, 2)
-    y0, y1, wy0, wy1, dy0, dy1 = beside(place_y, pitch, height)
-    x0, x1, wx0, wx1, dx0, dx1 = beside(place_x, pitch, width)
-    for k in range(4):
-        low, left = k < 2, k % 2 == 0
-        index[k] = (y0 if low else y1) * width + (x0 if left else x1)
-        weight[k] = (wy0 if low else wy1) * (wx0 if left else wx1)
-        offset[k, 0] = dy0 if low else dy1
-        offset[k, 1] = dx0 if left else dx1
-
-
-@fused
-def query_forward(claim, codes, places, pitch, gain, waves, out):
-    """Colours out (B, Q, 3) at places (B, Q, 2), in LR pixels, of B pictures.
-
-    codes (B, h, w, 3, F), `pitch` LR pixels apart; gain (B, Q or 1, 1 + J); waves (2, J).
-    """
-    n_batch, n_query = places.shape[:2]
-    height, width = codes.shape[1:3]
-    n_wave = waves.shape[1]
-    n_code = codes.shape[4]
-    n_gain = gain.shape[1]
-    index, weight = np.empty(4, np.int64), np.empty(4, np.float32)
-    offset = np.empty((4, 2), np.float32)
-    n_share = (n_query + SHARE - 1) // SHARE
-    n_task = n_batch * n_share
-    task = take(claim)
-    while task < n_task:
-        i, first = task // n_share, task % n_share * SHARE
-        for q in range(first, min(first + SHARE, n_query)):
-            g = 0 if n_gain == 1 else q
-            _near(places[i, q, 0], places[i, q, 1], pitch, height, width, index, weight, offset)
-            mean = gain[i, g, 0]
-            red = green = blue = constant(0.0)
-            for c in range(3):
-                out[i, q, c] = np.float32(0.0)
-            for k in range(4):
-                y, x = index[k] // width, index[k] % width
-                at = (i * height * width + index[k]) * 3 * n_code
-                for c in range(3):
-                    out[i, q, c] += weight[k] * mean * codes[i, y, x, c, 0]
-                for j in range(0, n_wave, LANES):
-                    cosine, sine = _wave(offset[k, 0], offset[k, 1], waves, j, weight[k])
-                    left = load(gain, (i * n_gain + g) * (1 + n_wave) + 1 + j)
-                    cosine, sine = cosine * left, sine * left
-                    at_cosine, at_sine = at + 1 + j, at + 1 + n_wave + j
-                    red = fma(cosine, load(codes, at_cosine), red)
-                    red = fma(sine, load(codes, at_sine), red)
-                    green = fma(cosine, load(codes, at_cosine + n_code), green)
-                    green = fma(sine, load(codes, at_sine + n_code), green)
-                    blue = fma(cosine, load(codes, at_cosine + 2 * n_code), blue)
-                    blue = fma(sine, load(codes, at_sine + 2 * n_code), blue)
-            out[i, q, 0] += total(red)
-            out[i, q, 1] += total(green)
-            out[i, q, 2] += total(blue)
-        task = take(claim)
-
-
-@fused
-def query_backward(
-    claim, codes, places, pitch, gain, waves, grad, grad_codes, grad_gain, grad_waves
-):
-    """Gradients of `query_forward`; grad_waves (B, 2, J) is per picture."""
-    n_batch, n_query = places.shape[:2]
-    height, width = codes.shape[1:3]
-    n_wave = waves.shape[1]
-    n_code = codes.shape[4]
-    n_gain = gain.shape[1]
-    index, weight = np.empty(4, np.int64), np.empty(4, np.float32)
-    offset = np.empty((4, 2), np.float32)
-    i = take(claim)
-    while i < n_batch:
-        grad_codes[i], grad_gain[i] = np.float32(0.0), np.float32(0.0)
-        grad_waves[i] = np.float32(0.0)
-        for q in range(n_query):
-            g = 0 if n_gain == 1 else q
-            _near(places[i, q, 0], places[i, q, 1], pitch, height, width, index, weight, offset)
-            for k in range(4):
-                y, x = index[k] // width, index[k] % width
-                dy, dx = offset[k, 0], offset[k, 1]
-                w = weight[k]
-                for c in range(3):
-                    grad_gain[i, g, 0] += grad[i, q, c] * w * codes[i, y, x, c, 0]
-                    grad_codes[i, y, x, c, 0] += grad[i, q, c] * w * gain[i, g, 0]
-                for j in range(0, n_wave, LANES):
-                    cosine, sine = _wave(dy, dx, waves, j, w)
-                    gain_at = (i * n_gain + g) * (1 + n_wave) + 1 + j
-                    left = load(gain, gain_at)
-                    even, odd = cosine * left, sine * left
-                    to_cosine = to_sine = constant(0.0)
-                    for c in range(3):
-                        go = spread(grad[i, q, c])
-                        at = ((i * height * width + index[k]) * 3 + c) * n_code + 1 + j
-                        to_cosine = fma(go, load(codes, at), to_cosine)
-                        to_sine = fma(go, load(codes, at + n_wave), to_sine)
-                        store(grad_codes, at, fma(go, even, load(grad_codes, at)))
-                        at += n_wave
-                        store(grad_codes, at, fma(go, odd, load(grad_codes, at)))
-                    along = fma(to_cosine, cosine, to_sine * sine)
-                    store(grad_gain, gain_at, load(grad_gain, gain_at) + along)
-                    turn = (to_sine * cosine - to_cosine * sine) * left
-                    at = i * 2 * n_wave + j
-                    store(grad_waves, at, fma(turn, spread(dy), load(grad_waves, at)))
-                    at += n_wave
-                    store(grad_waves, at, fma(turn, spread(dx), load(grad_waves, at)))
-        i = take(claim)

@@ -8,8 +8,8 @@ time backward; nothing is flipped or copied.
 
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import LANES, fma, load, spread, store
-from ginr.kernels.sizes import CHUNK, STATES
+from ginr.kernels.simd import fma, load, spread, store
+from ginr.kernels.sizes import CHUNK, LANES, STATES
 
 
 @inlined

@@ -3,8 +3,8 @@
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import inlined
 from ginr.kernels.scan import start_of
-from ginr.kernels.simd import LANES, fma, load, spread, store, totals
-from ginr.kernels.sizes import CHUNK, STATES
+from ginr.kernels.simd import fma, load, spread, store, totals
+from ginr.kernels.sizes import CHUNK, LANES, STATES
 
 
 @inlined

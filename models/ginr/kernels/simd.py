@@ -10,19 +10,17 @@ import operator
 from functools import cache
 
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
-from ginr.kernels.sizes import COLUMNS
+from ginr.kernels.access import FLOAT, INT, pointer
+from ginr.kernels.sizes import COLUMNS, LANES
+from ginr.kernels.target import HAS_AVX512
 
-LANES = 16
-ROWS = 8 if get_host_cpu_features().get("avx512f") else 2
+ROWS = 8 if HAS_AVX512 else 2
 """Rows of a tile of `product`: its ROWS x 3 sums and a row of weights stay in registers."""
 
-_FLOAT = ir.FloatType()
-_INT = ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
+_VECTOR = ir.VectorType(FLOAT, LANES)
 _WHOLE = ir.VectorType(ir.IntType(32), LANES)
 _FAST = ("fast",)
 
@@ -39,11 +37,6 @@ vector = _Vector()
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
         super().__init__(manager, kind, _VECTOR)
-
-
-def _pointer(context, builder, kind, array, at, element=_FLOAT):
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [at], source_etype=_FLOAT), element.as_pointer())
 
 
 def _load(builder, pointer, element):
@@ -70,8 +63,8 @@ def load(typing, array, at):
 
     def make(context, builder, signature, arguments):
         array, at = arguments
-        pointer = _pointer(context, builder, signature.args[0], array, at, _VECTOR)
-        return _load(builder, pointer, _VECTOR)
+        place = pointer(context, builder, signature.args[0], array, at, INT(LANES), "load")
+        return _load(builder, builder.bitcast(place, _VECTOR.as_pointer()), _VECTOR)
 
     return vector(array, types.intp), make
 
@@ -82,8 +75,8 @@ def store(typing, array, at, value):
 
     def make(context, builder, signature, arguments):
         array, at, value = arguments
-        pointer = _pointer(context, builder, signature.args[0], array, at, _VECTOR)
-        builder.store(value, pointer, align=4)
+        place = pointer(context, builder, signature.args[0], array, at, INT(LANES), "store")
+        builder.store(value, builder.bitcast(place, _VECTOR.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, vector), make
@@ -234,7 +227,7 @@ def _product(context, builder, a, a_next, n, weights, weights_step, out, adding)
 
     def vectors(pointer):
         places = (
-            builder.gep(pointer, [_INT(v * LANES)], source_etype=_FLOAT) for v in range(n_vector)
+            builder.gep(pointer, [INT(v * LANES)], source_etype=FLOAT) for v in range(n_vector)
         )
         return [builder.bitcast(place, _VECTOR.as_pointer()) for place in places]
 
@@ -245,15 +238,15 @@ def _product(context, builder, a, a_next, n, weights, weights_step, out, adding)
     after = builder.append_basic_block("product.done")
     builder.branch(loop)
     builder.position_at_end(loop)
-    step = builder.phi(_INT)
-    step.add_incoming(_INT(0), before)
+    step = builder.phi(INT)
+    step.add_incoming(INT(0), before)
     sums = [[builder.phi(_VECTOR) for _ in range(n_vector)] for _ in range(ROWS)]
-    panel = builder.gep(weights, [builder.mul(step, weights_step)], source_etype=_FLOAT)
+    panel = builder.gep(weights, [builder.mul(step, weights_step)], source_etype=FLOAT)
     where = builder.mul(step, a_next)
 
     @cache
     def factor(r):
-        number = _load(builder, builder.gep(a[r], [where], source_etype=_FLOAT), _FLOAT)
+        number = _load(builder, builder.gep(a[r], [where], source_etype=FLOAT), FLOAT)
         return _spread(builder, number)
 
     @cache
@@ -268,7 +261,7 @@ def _product(context, builder, a, a_next, n, weights, weights_step, out, adding)
         sums[r][v].add_incoming(starts[r][v], before)
         sums[r][v].add_incoming(summed, loop)
         sums[r][v] = summed
-    following = builder.add(step, _INT(1))
+    following = builder.add(step, INT(1))
     step.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
     builder.position_at_end(after)
@@ -277,9 +270,9 @@ def _product(context, builder, a, a_next, n, weights, weights_step, out, adding)
             builder.store(sums[r][v], places[r][v], align=4)
 
 
-def _rows(context, builder, kind, array, at, step):
-    starts = [builder.add(at, builder.mul(step, _INT(r))) for r in range(ROWS)]
-    return [_pointer(context, builder, kind, array, start) for start in starts]
+def _rows(context, builder, kind, array, at, step, n, what):
+    starts = [builder.add(at, builder.mul(step, INT(r))) for r in range(ROWS)]
+    return [pointer(context, builder, kind, array, start, n, what) for start in starts]
 
 
 @intrinsic
@@ -292,10 +285,15 @@ def product(typing, a, a_at, a_step, n, weights, weights_at, out, out_at, out_st
     def make(context, builder, signature, arguments):
         a, a_at, a_step, n, weights, weights_at, out, out_at, out_step = arguments
         kinds = signature.args
-        rows = _rows(context, builder, kinds[0], a, a_at, a_step)
-        panel = _pointer(context, builder, kinds[4], weights, weights_at)
-        places = _rows(context, builder, kinds[6], out, out_at, out_step)
-        _product(context, builder, rows, _INT(1), n, panel, _INT(COLUMNS), places, False)
+        rows = _rows(context, builder, kinds[0], a, a_at, a_step, n, "product, a")
+        n_weight = builder.mul(n, INT(COLUMNS))
+        panel = pointer(
+            context, builder, kinds[4], weights, weights_at, n_weight, "product, weights"
+        )
+        places = _rows(
+            context, builder, kinds[6], out, out_at, out_step, INT(COLUMNS), "product, out"
+        )
+        _product(context, builder, rows, INT(1), n, panel, INT(COLUMNS), places, False)
         return context.get_dummy_value()
 
     index = types.intp
@@ -314,9 +312,14 @@ def add_outer(typing, a, a_at, a_step, n, b, b_at, b_step, out, out_at, out_step
     def make(context, builder, signature, arguments):
         a, a_at, a_step, n, b, b_at, b_step, out, out_at, out_step = arguments
         kinds = signature.args
-        columns = _rows(context, builder, kinds[0], a, a_at, _INT(1))
-        panel = _pointer(context, builder, kinds[4], b, b_at)
-        places = _rows(context, builder, kinds[7], out, out_at, out_step)
+        before = builder.sub(n, INT(1))  # outer products before the last one
+        n_a = builder.add(builder.mul(before, a_step), INT(1))
+        columns = _rows(context, builder, kinds[0], a, a_at, INT(1), n_a, "add_outer, a")
+        n_b = builder.add(builder.mul(before, b_step), INT(COLUMNS))
+        panel = pointer(context, builder, kinds[4], b, b_at, n_b, "add_outer, b")
+        places = _rows(
+            context, builder, kinds[7], out, out_at, out_step, INT(COLUMNS), "add_outer, out"
+        )
         _product(context, builder, columns, a_step, n, panel, b_step, places, True)
         return context.get_dummy_value()
 

@@ -6,8 +6,8 @@ y = A^T ((G w G^T) (B^T d B)) A in the paper's letters. The gradients run the sa
 
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import LANES, fma, load, store
-from ginr.kernels.sizes import FAR, NEAR, SPAN, TILE
+from ginr.kernels.simd import fma, load, store
+from ginr.kernels.sizes import FAR, LANES, NEAR, SPAN, TILE
 
 
 @inlined
@@ -72,33 +72,30 @@ def _out_of_back(y0, y1, y2, y3):
 
 
 @inlined
+def _four(x, at, step):
+    return load(x, at), load(x, at + step), load(x, at + 2 * step), load(x, at + 3 * step)
+
+
+@inlined
+def _six(x, at, step):
+    return *_four(x, at, step), load(x, at + 4 * step), load(x, at + 5 * step)
+
+
+@inlined
+def _put(values, out, at, step):
+    for k, value in enumerate(values):
+        store(out, at + k * step, value)
+
+
+@inlined
 def tile_in(normed, at, row, width, work, out, out_at, out_step):
     """A tile's SPAN^2 positions, from `at` on in rows `row` apart, into its spectrum, out_step apart."""
     for c in range(0, width, LANES):
         for x in range(SPAN):
-            start = at + x * width + c
-            t = _into(
-                load(normed, start),
-                load(normed, start + row),
-                load(normed, start + 2 * row),
-                load(normed, start + 3 * row),
-                load(normed, start + 4 * row),
-                load(normed, start + 5 * row),
-            )
-            for y, value in enumerate(t):
-                store(work, (y * SPAN + x) * LANES, value)
+            _put(_into(*_six(normed, at + x * width + c, row)), work, x * LANES, SPAN * LANES)
         for y in range(SPAN):
-            start = y * SPAN * LANES
-            t = _into(
-                load(work, start),
-                load(work, start + LANES),
-                load(work, start + 2 * LANES),
-                load(work, start + 3 * LANES),
-                load(work, start + 4 * LANES),
-                load(work, start + 5 * LANES),
-            )
-            for x, value in enumerate(t):
-                store(out, out_at + (y * SPAN + x) * out_step + c, value)
+            t = _into(*_six(work, y * SPAN * LANES, LANES))
+            _put(t, out, out_at + y * SPAN * out_step + c, out_step)
 
 
 @inlined
@@ -106,28 +103,11 @@ def tile_out(summed, at, step, bias, hidden, work, out, out_at, out_row):
     """A spectrum, `step` apart, into the 4x4 positions of its tile, biased."""
     for c in range(0, hidden, LANES):
         for x in range(SPAN):
-            start = at + x * step + c
-            t = _out_of(
-                load(summed, start),
-                load(summed, start + SPAN * step),
-                load(summed, start + 2 * SPAN * step),
-                load(summed, start + 3 * SPAN * step),
-                load(summed, start + 4 * SPAN * step),
-                load(summed, start + 5 * SPAN * step),
-            )
-            for y, value in enumerate(t):
-                store(work, (y * SPAN + x) * LANES, value)
+            t = _out_of(*_six(summed, at + x * step + c, SPAN * step))
+            _put(t, work, x * LANES, SPAN * LANES)
         shift = load(bias, c)
         for y in range(TILE):
-            start = y * SPAN * LANES
-            t = _out_of(
-                load(work, start),
-                load(work, start + LANES),
-                load(work, start + 2 * LANES),
-                load(work, start + 3 * LANES),
-                load(work, start + 4 * LANES),
-                load(work, start + 5 * LANES),
-            )
+            t = _out_of(*_six(work, y * SPAN * LANES, LANES))
             for x, value in enumerate(t):
                 store(out, out_at + y * out_row + x * hidden + c, value + shift)
 
@@ -137,25 +117,11 @@ def tile_out_back(grad, at, row, hidden, work, out, out_at, out_step):
     """Gradients of the 4x4 positions of a tile into those of its spectrum: `tile_out` transposed."""
     for c in range(0, hidden, LANES):
         for x in range(TILE):
-            start = at + x * hidden + c
-            t = _out_of_back(
-                load(grad, start),
-                load(grad, start + row),
-                load(grad, start + 2 * row),
-                load(grad, start + 3 * row),
-            )
-            for y, value in enumerate(t):
-                store(work, (y * TILE + x) * LANES, value)
+            t = _out_of_back(*_four(grad, at + x * hidden + c, row))
+            _put(t, work, x * LANES, TILE * LANES)
         for y in range(SPAN):
-            start = y * TILE * LANES
-            t = _out_of_back(
-                load(work, start),
-                load(work, start + LANES),
-                load(work, start + 2 * LANES),
-                load(work, start + 3 * LANES),
-            )
-            for x, value in enumerate(t):
-                store(out, out_at + (y * SPAN + x) * out_step + c, value)
+            t = _out_of_back(*_four(work, y * TILE * LANES, LANES))
+            _put(t, out, out_at + y * SPAN * out_step + c, out_step)
 
 
 @inlined
@@ -163,27 +129,10 @@ def tile_in_back(spectrum, at, step, width, work, out, out_at, row):
     """Gradients of a spectrum added to those of the SPAN^2 positions: `tile_in` transposed."""
     for c in range(0, width, LANES):
         for x in range(SPAN):
-            start = at + x * step + c
-            t = _into_back(
-                load(spectrum, start),
-                load(spectrum, start + SPAN * step),
-                load(spectrum, start + 2 * SPAN * step),
-                load(spectrum, start + 3 * SPAN * step),
-                load(spectrum, start + 4 * SPAN * step),
-                load(spectrum, start + 5 * SPAN * step),
-            )
-            for y, value in enumerate(t):
-                store(work, (y * SPAN + x) * LANES, value)
+            t = _into_back(*_six(spectrum, at + x * step + c, SPAN * step))
+            _put(t, work, x * LANES, SPAN * LANES)
         for y in range(SPAN):
-            start = y * SPAN * LANES
-            t = _into_back(
-                load(work, start),
-                load(work, start + LANES),
-                load(work, start + 2 * LANES),
-                load(work, start + 3 * LANES),
-                load(work, start + 4 * LANES),
-                load(work, start + 5 * LANES),
-            )
+            t = _into_back(*_six(work, y * SPAN * LANES, LANES))
             for x, value in enumerate(t):
                 place = out_at + y * row + x * width + c
                 store(out, place, load(out, place) + value)

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from ginr.array_types import Doubles
 from ginr.geometry.coords import Cell
-from ginr.kernels.grid_tables import given_lanes, grid_tables, whole_lanes
+from ginr.kernels.grid_tables import Grid, given_lanes, grid_tables, whole_lanes
 from ginr.network.compiled_blocks import can_run, map_rows
 from ginr.network.field import Ground
 from ginr.network.lattice_decoder import LatticeDecoder, read_codes
@@ -66,8 +66,8 @@ class CompiledLatticeDecoder(LatticeDecoder):
 
     def _grid(
         self, codes: Tensor, ground: Ground | None, rows: Doubles, columns: Doubles, cell: Cell
-    ) -> list[Any]:
-        """What the fused loops read."""
+    ) -> tuple[NDArray[Any], Grid]:
+        """What the kernels read."""
         base = limits = None
         if ground is not None:
             base, limits = (v.detach().float().numpy() for v in (ground.base, ground.limits))
@@ -75,8 +75,7 @@ class CompiledLatticeDecoder(LatticeDecoder):
         read = np.ascontiguousarray(whole_lanes(codes.detach().float().numpy(), 2, 1))
         shape = read.shape[:3]
         factors = waves.numpy(), gain.numpy()
-        tables = grid_tables(shape, base, limits, rows, columns, self.pitch, *factors)
-        return [read, *tables]
+        return read, grid_tables(shape, base, limits, rows, columns, self.pitch, *factors)
 
 
 def read_codes_compiled(
@@ -94,7 +93,7 @@ class _ReadCodes(torch.autograd.Function):
     def forward(
         ctx: Any, codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
     ) -> Tensor:
-        from ginr.kernels.render import query_forward
+        from ginr.kernels.query import query_forward
 
         ctx.pitch, ctx.n_wave = pitch, waves.shape[0]
         codes, gain = whole_lanes(codes, 2, 1), whole_lanes(gain, 1, 1)
@@ -109,7 +108,7 @@ class _ReadCodes(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        from ginr.kernels.render import query_backward
+        from ginr.kernels.query import query_backward
 
         codes, places, gain, waves = ctx.saved_tensors
         grad_codes, grad_gain = torch.empty_like(codes), torch.empty_like(gain)

@@ -161,7 +161,7 @@ def bicubic_at(base: Tensor, places: Tensor) -> Tensor:
     learning = torch.is_grad_enabled() and (base.requires_grad or places.requires_grad)
     if learning or base.device.type != "cpu" or base.dtype != torch.float32:
         return bicubic_at_plain(base, places)
-    from ginr.kernels.render import query_base
+    from ginr.kernels.query import query_base
 
     out = base.new_empty(*places.shape[:2], 3)
     query_base(*(v.detach().contiguous().numpy() for v in (base, places)), out.numpy())

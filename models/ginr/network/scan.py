@@ -62,6 +62,17 @@ def scan_backend(device: torch.device) -> str:
     return backend if backend in SCANS else "chunked"
 
 
+def backends() -> dict[str, str]:
+    """Every backend with the reason why it cannot run here, empty if it can."""
+    cuda = "" if torch.cuda.is_available() else "needs a CUDA device, none was found"
+    return {
+        "reference": "",
+        "chunked": "",
+        "numba": missing("numba"),
+        "mamba_ssm": missing("mamba_ssm") or cuda,
+    }
+
+
 def causal_conv_silu(
     u: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool = False, backend: str | None = None
 ) -> Tensor:

@@ -1,0 +1,49 @@
+"""Pointers into arrays for code that is made of LLVM's instructions, checked on demand.
+
+Plain indexing is checked by numba itself, on the same demand (`boundscheck` in `compile`).
+"""
+
+import sys
+from pathlib import Path
+
+from llvmlite import ir
+from numba import types
+from numba.core.cgutils import if_unlikely
+from numba.core.lowering import BaseLower
+
+from ginr.kernels.target import CHECKED
+
+FLOAT = ir.FloatType()
+INT = ir.IntType(64)
+
+
+class AccessError(IndexError):
+    """A kernel compiled with GINR_CHECK_KERNELS=1 would have read or written outside of an array."""
+
+    def __init__(self, access: str, at: int, size: int) -> None:
+        super().__init__(f"{access}: index {at} of an array of {size} numbers")
+
+
+def pointer(context, builder, kind, array, at, n, what):
+    """To the number at `at` of an array, of which n numbers from there on are used; `what` names it."""
+    assert kind.dtype == types.float32 and kind.layout == "C"
+    array = context.make_array(kind)(context, builder, array)
+    if CHECKED:
+        last = builder.sub(builder.add(at, n), INT(1))
+        for index in (at, last):
+            with if_unlikely(builder, builder.icmp_unsigned(">=", index, array.nitems)):
+                context.call_conv.return_dynamic_user_exc(
+                    builder, AccessError, (f"{what} at {_line()}", index, array.nitems),
+                    (types.intp, types.intp),
+                )  # fmt: skip
+    return builder.gep(array.data, [at], source_etype=FLOAT)
+
+
+def _line() -> str:
+    # Where in a kernel the compiler is, and the function.
+    frame = sys._getframe()
+    while not isinstance(lower := frame.f_locals.get("self"), BaseLower):
+        assert frame.f_back is not None
+        frame = frame.f_back
+    name = lower.func_ir.func_id.func_name
+    return f"{Path(lower.loc.filename).name}:{lower.loc.line} ({name})"
