@@ -9,7 +9,8 @@ KERNELS = """
 import sys
 import numpy as np
 from ginr.kernels.compile import fused
-from ginr.kernels.simd import ROWS, add_outer, load, product, store
+from ginr.kernels.product import ROWS, add_outer, product
+from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS
 
 @fused
@@ -20,11 +21,11 @@ def touch(claim, source, read, out, write, index):
 
 @fused
 def multiply(claim, a, a_at, weights, weights_at, out, out_at):
-    product(a, a_at, 5, 5, weights, weights_at, out, out_at, COLUMNS)
+    product(a, a_at, 5, weights, weights_at, out, out_at, COLUMNS)
 
 @fused
 def multiply_back(claim, a, a_at, b, b_at, out, out_at):
-    add_outer(a, a_at, ROWS, 5, b, b_at, COLUMNS, out, out_at, COLUMNS)
+    add_outer(a, a_at, ROWS, 5, b, b_at, COLUMNS, out, out_at)
 
 def numbers(n):
     return np.zeros(n, np.float32)
@@ -67,7 +68,7 @@ def test_an_access_outside_of_an_array_is_an_error(tmp_path: Path) -> None:
         line = next(lines)
         assert all(word in line for word in words), line
 
-    read, write = ("kernels_of_a_test.py:10 (touch)", "kernels_of_a_test.py:11 (touch)")
+    read, write = ("kernels_of_a_test.py:11 (touch)", "kernels_of_a_test.py:12 (touch)")
     expect("inside")
     expect(f"load at {read}: index 20 of an array of 20 numbers")
     expect(f"load at {read}: index -1 of an array of 20 numbers")

@@ -18,9 +18,8 @@ from ginr.array_types import Floats
 from ginr.geometry.coords import Cell, render_grid
 from ginr.geometry.size import Box
 from ginr.kernels.grid_tables import Grid, grid_tables, whole_lanes
+from ginr.kernels.packing import LinearWeights
 from ginr.pictures.samples import Samples
-
-Arrays = tuple[Floats, ...]
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class CpuDecoder:
     """LR pixels between codes."""
     waves: Floats
     """(J, 2)."""
-    head: Arrays
-    """The map from features to codes: weight in panels, bias."""
+    head: LinearWeights
+    """The map from features to codes."""
     footprint: Mapping[str, Floats]
     """Weights of the learned correction to the gain."""
 
@@ -79,11 +78,10 @@ class CpuField:
         """Rows `first` to `last` - 1 of the codes."""
         if "codes" in vars(self):
             return self.codes[:, first:last]
-        weight, bias = self.decoder.head
         features = np.ascontiguousarray(self.features[:, first:last])
-        codes = np.empty((*features.shape[:3], len(bias)), np.float32)
+        codes = np.empty((*features.shape[:3], len(self.decoder.head.bias)), np.float32)
         rows = [v.reshape(-1, v.shape[-1]) for v in (features, codes)]
-        import_module("ginr.kernels.feedforward").map_rows(rows[0], weight, bias, rows[1])
+        import_module("ginr.kernels.linear").map_rows(rows[0], self.decoder.head, rows[1])
         return codes.reshape(*features.shape[:3], 3, -1)
 
     def begin_render(

@@ -9,7 +9,7 @@ Letters: H W the picture, P patch, h w tokens, h' w' LPs, D width.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,22 @@ from ginr.array_api import mirrored
 from ginr.array_types import Floats
 from ginr.device import HOST, Host, Precision
 from ginr.engine.buffers import Buffers
-from ginr.engine.field import Arrays, CpuDecoder, CpuField
+from ginr.engine.field import CpuDecoder, CpuField
 from ginr.kernels.available import missing
-from ginr.kernels.packing import matrix, pack_content, pack_feed_forward, pack_mixer, panels
+from ginr.kernels.packing import (
+    FeedForwardWeights,
+    Lattices,
+    LinearWeights,
+    MixerKept,
+    MixerWeights,
+    pack_content,
+    pack_feed_forward,
+    pack_linear,
+    pack_mixer,
+)
 from ginr.kernels.sizes import STATES, whole
 
+Packed = TypeVar("Packed", MixerWeights, FeedForwardWeights, LinearWeights)
 _NOTHING = np.empty((0, 0, 0), np.float32)  # no room for what gradients need
 
 
@@ -42,10 +53,10 @@ def why_not(config: GinrConfig) -> str:
 
 @dataclass(frozen=True)
 class _Block:
-    mixer: Arrays | None
-    token_ff: Arrays
-    lp_ff: Arrays
-    content: Arrays | None
+    mixer: MixerWeights | None
+    token_ff: FeedForwardWeights
+    lp_ff: FeedForwardWeights
+    content: LinearWeights | None
 
 
 class CpuGinr:
@@ -65,7 +76,7 @@ class CpuGinr:
             found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             return {name: value.astype(np.float32) for name, value in found.items()}
 
-        def content(prefix: str) -> Arrays | None:
+        def content(prefix: str) -> LinearWeights | None:
             part = under(prefix)
             return _own(pack_content(part, window.lps_per_token**2)) if part else None
 
@@ -80,7 +91,7 @@ class CpuGinr:
 
         self._blocks = [block(f"blocks.{index}.") for index in range(config.n_blocks)]
         self._start = content("start.")
-        stem, head = under("stem."), under("decoder.head.")
+        stem = under("stem.")
         self._stem = stem["weight"].reshape(config.width, -1).T, stem["bias"]
         side = window.lp_side or 0
         place = window.lp_curves[0].argsort()  # on the lattice, row by row
@@ -89,7 +100,7 @@ class CpuGinr:
             1 / config.max_scale,
             config.window / side,
             weights["decoder.waves"].astype(np.float32),
-            _own((panels(matrix(head["weight"])), head["bias"])),
+            _own(pack_linear(under("decoder.head."))),
             under("decoder.footprint."),
         )
 
@@ -112,8 +123,13 @@ class CpuGinr:
 
     def _features(self, planes: Floats) -> Floats:
         """planes (1 or 3, H, W) -> LP features (h', w', D)."""
-        mixing, forward = (
-            import_module(f"ginr.kernels.{name}") for name in ("mixer", "feedforward")
+        mix, add_content, feed_forward = (
+            getattr(import_module(f"ginr.kernels.{place}"), name)
+            for place, name in (
+                ("mixer", "mix"),
+                ("linear", "add_content"),
+                ("feedforward", "feed_forward"),
+            )
         )
         tokens, shape = self._tokens(planes)
         window = self.config.window
@@ -125,17 +141,17 @@ class CpuGinr:
         lps.reshape(down, side, across, side, -1)[:] = self._bank[:, None]
         spare_tokens = self._buffers.borrow(*tokens.shape)
         if self._start is not None:
-            forward.add_content(tokens, *self._start, lps, lps)
+            add_content(tokens, self._start, lps, lps)
         for index, block in enumerate(self._blocks):
             if block.mixer is not None:
                 transposed = index // self.config.scan_every % 2 == 1
                 plan = picture_plan(self.config, *shape, transposed)
-                self._mix(mixing.mix, block.mixer, plan, tokens, lps)
-            forward.feed_forward(tokens, *block.token_ff, _NOTHING[None], spare_tokens)
+                self._mix(mix, block.mixer, plan, tokens, lps)
+            feed_forward(tokens, block.token_ff, _NOTHING[None], spare_tokens)
             tokens, spare_tokens = spare_tokens, tokens
             if block.content is not None:
-                forward.add_content(tokens, *block.content, lps, lps)
-            forward.feed_forward(lps, *block.lp_ff, _NOTHING[None], spare_lps)
+                add_content(tokens, block.content, lps, lps)
+            feed_forward(lps, block.lp_ff, _NOTHING[None], spare_lps)
             lps, spare_lps = spare_lps, lps
         rows, columns = (-(-n * side // window) for n in planes.shape[1:])
         return lps[0, :rows, :columns]
@@ -143,18 +159,15 @@ class CpuGinr:
     def _mix(
         self,
         mix: Callable[..., None],
-        packed: Arrays,
+        weights: MixerWeights,
         plan: PicturePlan,
         tokens: Floats,
         lps: Floats,
     ) -> None:
         """Adds the mixer's output to both in place, which is safe since windows are independent."""
-        lattices = [v.reshape(1, -1, v.shape[-1]) for v in (tokens, lps)]
-        n_state = whole(self.config.n_state, STATES)
-        mix(
-            *lattices, plan.order, plan.n_window, *packed[:3], n_state, *packed[3:],
-            _NOTHING, _NOTHING, *lattices,
-        )  # fmt: skip
+        both = Lattices(*(v.reshape(1, -1, v.shape[-1]) for v in (tokens, lps)))
+        order, n_state = plan.order.reshape(plan.n_window, -1), whole(self.config.n_state, STATES)
+        mix(both, order, n_state, weights, MixerKept(_NOTHING, _NOTHING), both)
 
     def _tokens(self, planes: Floats) -> tuple[Floats, tuple[int, int]]:
         """Tokens (1, h, w, D) of planes (1 or 3, H, W) mirrored to whole windows, and that size."""
@@ -173,6 +186,7 @@ class CpuGinr:
         return tokens, shape
 
 
-def _own(packed: Sequence[Any]) -> Arrays:
+def _own(packed: Packed) -> Packed:
     """Contiguous, writable copies: for other arrays the kernels would be compiled again."""
-    return tuple(np.array(array, np.float32, order="C") for array in packed)
+    arrays = (np.array(array, np.float32, order="C") for array in packed)
+    return type(packed)(*arrays)

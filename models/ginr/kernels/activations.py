@@ -14,6 +14,13 @@ def constant(number):
 
 
 @inlined
+def clear(x, first, end):
+    """Zeros in x from `first` to `end`, a multiple of LANES apart."""
+    for k in range(first, end, LANES):
+        store(x, k, constant(0.0))
+
+
+@inlined
 def exp(x):
     """e^x for x in [-87, 88], and the value at the end beyond; relative error 3e-7."""
     turns = smaller(larger(x, constant(-87.0)), constant(88.0)) * constant(1.4426950408889634)

@@ -30,7 +30,13 @@ class Kernel:
 
     def __init__(self, function: Callable[..., None]) -> None:
         # NaN and inf are valid results, of a division by zero too: the training loop looks at them.
-        options = {**_OPTIONS, "fastmath": True, "nogil": True, "error_model": "numpy"}
+        options = {
+            **_OPTIONS,
+            "fastmath": True,
+            "nogil": True,
+            "error_model": "numpy",
+            "no_cfunc_wrapper": True,
+        }
         kept, config.CACHE_DIR = config.CACHE_DIR, cache_place()
         try:
             self.compiled: Any = njit(**options, cache=True)(function)
@@ -55,7 +61,9 @@ class Kernel:
             together(partial(self.compiled, np.zeros(1, np.int64), *arguments), n)
 
 
-inlined: Any = partial(njit, **_OPTIONS, forceinline=True)
+inlined: Any = partial(
+    njit, **_OPTIONS, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
 """Decorator of what kernels are made of.
 
 Left as a call it would have two copies that differ in rounding, its own and the one optimized with the

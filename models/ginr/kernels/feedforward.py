@@ -3,181 +3,149 @@
 A thread takes BLOCK x BLOCK positions at a time, whose numbers stay in its cache from the norm to the
 residual.
 
-Letters: B batch, h w lattice, D width, H hidden width; both are multiples of LANES here, and E H in
-the last dimension of packed weights stands for whole panels of COLUMNS.
+Letters: B batch, h w lattice, D width, H hidden width; both are multiples of LANES here. Weights are
+`FeedForwardWeights`.
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ginr.kernels.activations import gelu, layer_norm
-from ginr.kernels.compile import fused, take
-from ginr.kernels.simd import ROWS, load, product, store
+from ginr.kernels.activations import clear, gelu, layer_norm
+from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.product import ROWS, product
+from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_out
 
 BLOCK = 16  # positions along the side of a thread's share
-SHARE = 512  # rows that a thread takes at a time where there is no lattice
+N_TILE = (BLOCK // TILE) ** 2
+SIDE = BLOCK + 2  # with the neighbours that the convolution reads
+
+
+class _Block(NamedTuple):
+    # The share of a thread: n_row x n_column positions of lattice i, of tiles_down x tiles_across tiles.
+    i: Any
+    top: Any
+    left: Any
+    n_row: Any
+    n_column: Any
+    tiles_down: Any
+    tiles_across: Any
+
+
+class _Room(NamedTuple):
+    normed: Any  # (SIDE, SIDE, D), zeros outside of the lattice
+    work: Any  # a tile of LANES channels
+    spectrum: Any  # (SPAN^2, N_TILE, D)
+    summed: Any  # (SPAN^2, N_TILE, n COLUMNS): the spectrum of the convolution
+    active: Any  # (BLOCK, BLOCK, H)
+    answer: Any  # (BLOCK, COLUMNS)
+
+
+@inlined
+def _block(task, height, width):
+    down, across = (height + BLOCK - 1) // BLOCK, (width + BLOCK - 1) // BLOCK
+    top, left = task // across % down * BLOCK, task % across * BLOCK
+    n_row, n_column = min(BLOCK, height - top), min(BLOCK, width - left)
+    tiles_down, tiles_across = (n_row + TILE - 1) // TILE, (n_column + TILE - 1) // TILE
+    return _Block(task // (down * across), top, left, n_row, n_column, tiles_down, tiles_across)
+
+
+@inlined
+def _normalize(x, block, weights, normed):
+    _, height, width, depth = x.shape
+    scale, shift = weights.scale, weights.shift
+    bottom, right = block.top + block.n_row, block.left + block.n_column
+    clear(normed, 0, normed.size)
+    for y in range(max(block.top - 1, 0), min(bottom + 1, height)):
+        for z in range(max(block.left - 1, 0), min(right + 1, width)):
+            source = ((block.i * height + y) * width + z) * depth
+            place = ((y - block.top + 1) * SIDE + z - block.left + 1) * depth
+            layer_norm(x, source, scale, shift, normed, place, depth)
+
+
+@inlined(inline="always")
+def _convolve(block, weights, room):
+    # From room.normed to room.active.
+    kernel, bias = weights.kernel, weights.kernel_bias
+    n_panel, depth, hidden = kernel.shape[1], kernel.shape[2], bias.shape[0]
+    wide, tiles_across = n_panel * COLUMNS, block.tiles_across
+    n_tile = block.tiles_down * tiles_across
+    normed, work, spectrum, summed, active = room.normed, room.work, room.spectrum, room.summed, room.active  # fmt: skip
+    for tile in range(n_tile):
+        y, z = tile // tiles_across, tile % tiles_across
+        corner = (y * SIDE + z) * TILE * depth
+        tile_in(normed, corner, SIDE * depth, depth, work, spectrum, tile * depth, N_TILE * depth)
+    for f in range(SPAN * SPAN):
+        for panel in range(n_panel):
+            weight_at = (f * n_panel + panel) * depth * COLUMNS
+            for first in range(0, n_tile, ROWS):
+                tile = f * N_TILE + first
+                out_at = tile * wide + panel * COLUMNS
+                product(spectrum, tile * depth, depth, kernel, weight_at, summed, out_at, wide)
+    for tile in range(n_tile):
+        y, z = tile // tiles_across, tile % tiles_across
+        corner = (y * BLOCK + z) * TILE * hidden
+        tile_out(summed, tile * wide, N_TILE * wide, bias, hidden, work, active, corner, BLOCK * hidden)  # fmt: skip
+
+
+@inlined
+def _activate(x, y, block, kept, active):
+    # GELU of row y of the block; what it is given is kept.
+    _, height, width, _ = x.shape
+    hidden = active.shape[0] // (BLOCK * BLOCK)
+    for z in range(block.n_column):
+        source = (y * BLOCK + z) * hidden
+        place = ((block.i * height + block.top + y) * width + block.left + z) * hidden
+        for c in range(0, hidden, LANES):
+            value = load(active, source + c)
+            if kept.size:
+                store(kept, place + c, value)
+            store(active, source + c, gelu(value))
+
+
+@inlined
+def _add_map(x, y, block, weights, room, out):
+    # Row y of the block of out = x + W active + b.
+    _, height, width, depth = x.shape
+    weight, bias, active, answer = weights.weight, weights.bias, room.active, room.answer
+    n_panel, hidden = weight.shape[0], weight.shape[1]
+    for panel in range(n_panel):
+        begin = panel * COLUMNS
+        for first in range(0, block.n_column, ROWS):
+            source = (y * BLOCK + first) * hidden
+            product(active, source, hidden, weight, begin * hidden, answer, first * COLUMNS, COLUMNS)  # fmt: skip
+        for z in range(block.n_column):
+            place = ((block.i * height + block.top + y) * width + block.left + z) * depth + begin
+            for c in range(0, min(COLUMNS, depth - begin), LANES):
+                value = load(answer, z * COLUMNS + c) + load(bias, begin + c)
+                store(out, place + c, load(x, place + c) + value)
 
 
 @fused
-def feed_forward(claim, x, scale, shift, kernel, kernel_bias, weight, bias, kept, out):
+def feed_forward(claim, x, weights, kept, out):
     """out = x + W gelu(conv(norm(x)) + b) + b' on lattices x, out (B, h, w, D).
 
-    scale, shift (D,) of the norm; kernel (SPAN^2, n, D, COLUMNS), the convolution under G in panels of
-    COLUMNS; kernel_bias (H,); weight (n', H, COLUMNS) in panels, bias (D,).
     kept (B, h, w, H) is given what GELU is given, unless it is empty.
     """
     n_batch, height, width, depth = x.shape
-    hidden = kernel_bias.shape[0]
-    n_panel, n_last = kernel.shape[1], weight.shape[0]
-    down, across = (height + BLOCK - 1) // BLOCK, (width + BLOCK - 1) // BLOCK
-    side = BLOCK + 2
-    n_tile = (BLOCK // TILE) ** 2
-    wide = n_panel * COLUMNS
-    row = side * depth
-    n_task = n_batch * down * across
+    hidden = weights.kernel_bias.shape[0]
+    room = _Room(
+        np.empty(SIDE * SIDE * depth, np.float32),
+        np.empty(SPAN * SPAN * LANES, np.float32),
+        np.empty(SPAN * SPAN * N_TILE * depth, np.float32),
+        np.empty(SPAN * SPAN * N_TILE * weights.kernel.shape[1] * COLUMNS, np.float32),
+        np.empty(BLOCK * BLOCK * hidden, np.float32),
+        np.empty(BLOCK * COLUMNS, np.float32),
+    )
+    n_task = n_batch * ((height + BLOCK - 1) // BLOCK) * ((width + BLOCK - 1) // BLOCK)
     task = take(claim)
     while task < n_task:
-        i, top, left = (
-            task // (down * across),
-            task // across % down * BLOCK,
-            task % across * BLOCK,
-        )
-        bottom, right = min(top + BLOCK, height), min(left + BLOCK, width)
-        tiles_down, tiles_across = (
-            (bottom - top + TILE - 1) // TILE,
-            (right - left + TILE - 1) // TILE,
-        )
-        normed = np.zeros(side * side * depth, np.float32)
-        work = np.empty(SPAN * SPAN * LANES, np.float32)
-        spectrum = np.empty(SPAN * SPAN * n_tile * depth, np.float32)
-        summed = np.empty(SPAN * SPAN * n_tile * wide, np.float32)
-        active = np.empty(BLOCK * BLOCK * hidden, np.float32)
-        answer = np.empty(BLOCK * COLUMNS, np.float32)
-        for y in range(max(top - 1, 0), min(bottom + 1, height)):
-            for z in range(max(left - 1, 0), min(right + 1, width)):
-                source = ((i * height + y) * width + z) * depth
-                place = (y - top + 1) * row + (z - left + 1) * depth
-                layer_norm(x, source, scale, shift, normed, place, depth)
-        for y in range(tiles_down):
-            for z in range(tiles_across):
-                corner = y * TILE * row + z * TILE * depth
-                tile = y * tiles_across + z
-                tile_in(normed, corner, row, depth, work, spectrum, tile * depth, n_tile * depth)
-        for f in range(SPAN * SPAN):
-            for panel in range(n_panel):
-                weights_at = (f * n_panel + panel) * depth * COLUMNS
-                for first in range(0, tiles_down * tiles_across, ROWS):
-                    product(
-                        spectrum,
-                        (f * n_tile + first) * depth,
-                        depth,
-                        depth,
-                        kernel,
-                        weights_at,
-                        summed,
-                        (f * n_tile + first) * wide + panel * COLUMNS,
-                        wide,
-                    )
-        for y in range(tiles_down):
-            for z in range(tiles_across):
-                corner = (y * BLOCK + z) * TILE * hidden
-                start = (y * tiles_across + z) * wide
-                step = n_tile * wide
-                tile_out(
-                    summed, start, step, kernel_bias, hidden, work, active, corner, BLOCK * hidden
-                )
-        for y in range(top, bottom):
-            for z in range(right - left):
-                source = ((y - top) * BLOCK + z) * hidden
-                place = ((i * height + y) * width + left + z) * hidden
-                for c in range(0, hidden, LANES):
-                    value = load(active, source + c)
-                    if kept.size:
-                        store(kept, place + c, value)
-                    store(active, source + c, gelu(value))
-            for panel in range(n_last):
-                columns = min(COLUMNS, depth - panel * COLUMNS)
-                for first in range(0, right - left, ROWS):
-                    product(
-                        active,
-                        ((y - top) * BLOCK + first) * hidden,
-                        hidden,
-                        hidden,
-                        weight,
-                        panel * hidden * COLUMNS,
-                        answer,
-                        first * COLUMNS,
-                        COLUMNS,
-                    )
-                for z in range(right - left):
-                    place = ((i * height + y) * width + left + z) * depth + panel * COLUMNS
-                    for c in range(0, columns, LANES):
-                        value = load(answer, z * COLUMNS + c) + load(bias, panel * COLUMNS + c)
-                        store(out, place + c, load(x, place + c) + value)
-        task = take(claim)
-
-
-@fused
-def add_content(claim, tokens, weight, bias, lps, out):
-    """out = lps + what the tokens (B, h, w, D) give the square of `up` x `up` LPs that each covers.
-
-    weight (up^2, n, D, COLUMNS) in panels, bias (up^2, D); lps, out (B, up h, up w, D).
-    """
-    n_batch, height, width, depth = tokens.shape
-    n_square, n_panel = weight.shape[0], weight.shape[1]
-    up = out.shape[1] // height
-    n_task = n_batch * height
-    answer = np.empty(ROWS * COLUMNS, np.float32)
-    source = np.empty(ROWS * depth, np.float32)
-    task = take(claim)
-    while task < n_task:
-        for first in range(0, width, ROWS):
-            some = min(ROWS, width - first)
-            for k in range(0, some * depth, LANES):
-                store(source, k, load(tokens, (task * width + first) * depth + k))
-            for square in range(n_square):
-                row = task * up + square // up
-                for panel in range(n_panel):
-                    panel_at = (square * n_panel + panel) * depth * COLUMNS
-                    product(source, 0, depth, depth, weight, panel_at, answer, 0, COLUMNS)
-                    begin = panel * COLUMNS
-                    for r in range(some):
-                        column = (first + r) * up + square % up
-                        place = (row * width * up + column) * depth + begin
-                        for c in range(0, min(COLUMNS, depth - begin), LANES):
-                            value = load(answer, r * COLUMNS + c)
-                            value = value + load(bias, square * depth + begin + c)
-                            store(out, place + c, load(lps, place + c) + value)
-        task = take(claim)
-
-
-@fused
-def map_rows(claim, x, weight, bias, out):
-    """out (n, N) = x (n, D) W + b; weight (n', D, COLUMNS) in panels, bias (N,)."""
-    n_row, depth = x.shape
-    n_out = out.shape[1]
-    source = np.empty(ROWS * depth, np.float32)
-    answer = np.empty(ROWS * COLUMNS, np.float32)
-    n_task = (n_row + SHARE - 1) // SHARE
-    task = take(claim)
-    while task < n_task:
-        for first in range(task * SHARE, min((task + 1) * SHARE, n_row), ROWS):
-            some = min(ROWS, n_row - first)
-            for k in range(0, some * depth, LANES):
-                store(source, k, load(x, first * depth + k))
-            for panel in range(weight.shape[0]):
-                product(
-                    source, 0, depth, depth, weight, panel * depth * COLUMNS, answer, 0, COLUMNS
-                )
-                begin = panel * COLUMNS
-                columns = min(COLUMNS, n_out - begin)
-                whole = columns // LANES * LANES
-                for r in range(some):
-                    place = (first + r) * n_out + begin
-                    for c in range(0, whole, LANES):
-                        value = load(answer, r * COLUMNS + c) + load(bias, begin + c)
-                        store(out, place + c, value)
-                    for c in range(whole, columns):
-                        out[first + r, begin + c] = answer[r * COLUMNS + c] + bias[begin + c]
+        block = _block(task, height, width)
+        _normalize(x, block, weights, room.normed)
+        _convolve(block, weights, room)
+        for y in range(block.n_row):
+            _activate(x, y, block, kept, room.active)
+            _add_map(x, y, block, weights, room, out)
         task = take(claim)

@@ -4,35 +4,108 @@ The norm and the spectra of its answers are computed again; only what GELU was g
 forward pass. Gradients of weights are per lattice: their sum does not depend on the threads.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from ginr.kernels.activations import gelu_slope, layer_norm, layer_norm_backward, normal_part
+from ginr.kernels.activations import clear, gelu_slope, layer_norm, layer_norm_backward, normal_part
 from ginr.kernels.compile import fused, inlined, take
-from ginr.kernels.simd import ROWS, add_outer, load, product, store
+from ginr.kernels.product import ROWS, add_outer, product
+from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_in_back, tile_out_back
 
 STRIP = 16  # rows of a lattice whose spectra are held at a time
 
 
+class _Sizes(NamedTuple):
+    height: Any
+    width: Any
+    depth: Any
+    hidden: Any
+    across: Any  # tiles in a row of them
+    n_tile: Any  # tiles of a strip, filled up to whole ROWS
+    row: Any  # numbers in a row of room.normed
+    slope_row: Any  # ... of room.slopes
+    wide: Any  # columns of whole panels: of the hidden width
+    wide_back: Any  # ... of the width
+
+
+class _Room(NamedTuple):
+    normed: Any  # (STRIP + 2, 4 across + 2, D)
+    spectrum: Any  # (SPAN^2, n_tile, D), that of normed
+    grad_row: Any  # (w, wide_back): gradients of a row of answers
+    active: Any  # (w, H): GELU of a row
+    answer: Any
+    slopes: Any  # (STRIP, 4 across, H): gradients of what GELU was given
+    coming: Any  # (SPAN^2, n_tile, wide): of its spectrum
+    going: Any  # (SPAN^2, n_tile, wide_back): of the spectrum of normed
+    leaving: Any  # (h + 2, 4 across + 2, D): of normed, all of the lattice
+    work: Any  # a tile of LANES channels
+
+
 @inlined
-def _row_back(
-    grad, kept, start, width, depth, hidden, weight, grad_row, active, answer, slopes, at,
-    grad_bias, grad_weight, grad_weight_bias,
-):  # fmt: skip
-    # From the gradient of the row of answers at `start` that of what GELU was given, into slopes
-    # (.., H) from `at` on, and those of the convolution's bias and of the last map.
-    n_panel, n_last = weight.shape[0], grad_weight.shape[0]
-    wide = n_last * COLUMNS
-    for z in range(width):
-        for c in range(0, depth, LANES):
-            coming = load(grad, (start + z) * depth + c)
-            store(grad_row, z * wide + c, coming)
-            store(grad_weight_bias, c, load(grad_weight_bias, c) + coming)
-    for panel in range(n_panel):
+def _sizes(x, kept, kernel, grad_kernel):
+    _, height, width, depth = x.shape
+    hidden, across = kept.shape[3], (width + TILE - 1) // TILE
+    n_tile = (STRIP // TILE * across + ROWS - 1) // ROWS * ROWS
+    return _Sizes(
+        height, width, depth, hidden, across, n_tile,
+        (across * TILE + 2) * depth, across * TILE * hidden,
+        grad_kernel.shape[2] * COLUMNS, kernel.shape[1] * COLUMNS,
+    )  # fmt: skip
+
+
+@inlined
+def _room(size):
+    n_row = (size.width + ROWS - 1) // ROWS * ROWS
+    n_strip = (size.height + STRIP - 1) // STRIP
+    return _Room(
+        np.empty((STRIP + 2) * size.row, np.float32),
+        np.empty(SPAN * SPAN * size.n_tile * size.depth, np.float32),
+        np.zeros(n_row * size.wide_back, np.float32),
+        np.empty(n_row * size.hidden, np.float32),
+        np.empty(ROWS * COLUMNS, np.float32),
+        np.empty(STRIP * size.slope_row, np.float32),
+        np.zeros(SPAN * SPAN * size.n_tile * size.wide, np.float32),
+        np.empty(SPAN * SPAN * size.n_tile * size.wide_back, np.float32),
+        np.empty((n_strip * STRIP + 2) * size.row, np.float32),
+        np.empty(SPAN * SPAN * LANES, np.float32),
+    )
+
+
+@inlined
+def _normalize(size, x, i, top, weights, normed):
+    scale, shift = weights.scale, weights.shift
+    clear(normed, 0, normed.size)
+    for y in range(max(top - 1, 0), min(top + STRIP + 1, size.height)):
+        for z in range(size.width):
+            place = (y - top + 1) * size.row + (z + 1) * size.depth
+            source = ((i * size.height + y) * size.width + z) * size.depth
+            layer_norm(x, source, scale, shift, normed, place, size.depth)
+
+
+@inlined
+def _take_row(size, grad, start, room, grad_bias):
+    # The row of gradients from position `start` on, into room.grad_row; their sum is the bias's.
+    grad_row = room.grad_row
+    for z in range(size.width):
+        for c in range(0, size.depth, LANES):
+            coming = load(grad, (start + z) * size.depth + c)
+            store(grad_row, z * size.wide_back + c, coming)
+            store(grad_bias, c, load(grad_bias, c) + coming)
+
+
+@inlined
+def _row_back(size, kept, start, weight, room, at, grad_bias, grad_weight):
+    # From room.grad_row, the row from position `start` on, the gradient of what GELU was given, into
+    # room.slopes from `at` on, and those of the convolution's bias and of the last map.
+    width, hidden, wide = size.width, size.hidden, size.wide_back
+    grad_row, active, answer, slopes = room.grad_row, room.active, room.answer, room.slopes
+    for panel in range(weight.shape[0]):
         first = panel * COLUMNS
         for z in range(0, width, ROWS):
-            product(grad_row, z * wide, wide, wide, weight, first * wide, answer, 0, COLUMNS)
+            product(grad_row, z * wide, wide, weight, first * wide, answer, 0, COLUMNS)
             for r in range(min(ROWS, width - z)):
                 for c in range(first, min(hidden, first + COLUMNS), LANES):
                     x = load(kept, (start + z + r) * hidden + c)
@@ -41,149 +114,83 @@ def _row_back(
                     store(active, (z + r) * hidden + c, x * part)
                     store(slopes, at + (z + r) * hidden + c, slope)
                     store(grad_bias, c, load(grad_bias, c) + slope)
-    for panel in range(n_last):
+    for panel in range(grad_weight.shape[0]):
         first = panel * COLUMNS
         for h in range(0, hidden, ROWS):
             out_at = (panel * hidden + h) * COLUMNS
-            add_outer(active, h, hidden, width, grad_row, first, wide, grad_weight, out_at, COLUMNS)
+            add_outer(active, h, hidden, width, grad_row, first, wide, grad_weight, out_at)
+
+
+@inlined(inline="always")
+def _convolve_back(size, tiles, kernel, room, grad_kernel, at):
+    # From the spectra of `tiles` tiles and the gradients of the convolution's that of its kernel, from
+    # `at` on in grad_kernel, and those of the spectra.
+    depth, wide, wide_back, n_tile = size.depth, size.wide, size.wide_back, size.n_tile
+    spectrum, coming, going = room.spectrum, room.coming, room.going
+    n_panel, n_back = wide // COLUMNS, wide_back // COLUMNS
+    for f in range(SPAN * SPAN):
+        first = f * n_tile
+        for panel in range(n_panel):
+            coming_at = first * wide + panel * COLUMNS
+            for c in range(0, depth, ROWS):
+                out_at = at + ((f * n_panel + panel) * depth + c) * COLUMNS
+                add_outer(spectrum, first * depth + c, depth, tiles, coming, coming_at, wide, grad_kernel, out_at)  # fmt: skip
+        for panel in range(n_back):
+            weight_at = (f * n_back + panel) * wide * COLUMNS
+            for tile in range(first, first + tiles, ROWS):
+                out_at = tile * wide_back + panel * COLUMNS
+                product(coming, tile * wide, wide, kernel, weight_at, going, out_at, wide_back)
+
+
+@inlined(inline="always")
+def _strip_back(size, top, kernel, room, grad_kernel, at):
+    # From room.normed and room.slopes to room.leaving, of the strip of rows from `top` on.
+    normed, slopes, leaving, work = room.normed, room.slopes, room.leaving, room.work
+    spectrum, coming, going = room.spectrum, room.coming, room.going
+    row, slope_row, depth, hidden = size.row, size.slope_row, size.depth, size.hidden
+    tiles = (min(STRIP, size.height - top) + TILE - 1) // TILE * size.across
+    for tile in range(tiles):
+        y, z = tile // size.across * TILE, tile % size.across * TILE
+        place, step = y * row + z * depth, size.n_tile * depth
+        tile_in(normed, place, row, depth, work, spectrum, tile * depth, step)
+        place, step = y * slope_row + z * hidden, size.n_tile * size.wide
+        tile_out_back(slopes, place, slope_row, hidden, work, coming, tile * size.wide, step)
+    _convolve_back(size, tiles, kernel, room, grad_kernel, at)
+    for tile in range(tiles):
+        y, z = tile // size.across * TILE, tile % size.across * TILE
+        start, step = tile * size.wide_back, size.n_tile * size.wide_back
+        tile_in_back(going, start, step, depth, work, leaving, (top + y) * row + z * depth, row)
 
 
 @fused
-def feed_forward_backward(
-    claim, x, scale, shift, kernel, weight, kept, grad, grad_x,
-    grad_scale, grad_shift, grad_kernel, grad_bias, grad_weight, grad_weight_bias,
-):  # fmt: skip
-    """grad_x (B, h, w, D), and per lattice the gradients of all that was packed.
+def feed_forward_backward(claim, x, weights, kept, grad, grad_x, grads):
+    """grad_x (B, h, w, D), and per lattice the gradients `grads` of all weights.
 
-    kernel (SPAN^2, n', H', COLUMNS) and weight (n, D', COLUMNS) are transposed here; H' and D' are
-    whole panels. grad_kernel (B, SPAN^2, n, D, COLUMNS) is that of the spectrum.
+    weights.kernel (SPAN^2, n', H', COLUMNS) and weights.weight (n, D', COLUMNS) are transposed here; H'
+    and D' are whole panels. grads.kernel (B, SPAN^2, n, D, COLUMNS) is that of the spectrum.
     """
-    n_batch, height, width, depth = x.shape
-    hidden = kept.shape[3]
-    n_panel, n_back = grad_kernel.shape[2], kernel.shape[1]
-    wide, wide_back = n_panel * COLUMNS, n_back * COLUMNS
-    across = (width + TILE - 1) // TILE
-    n_tile = (STRIP // TILE * across + ROWS - 1) // ROWS * ROWS
-    row, slope_row = (across * TILE + 2) * depth, across * TILE * hidden
-    n_row = (width + ROWS - 1) // ROWS * ROWS
-    n_strip = (height + STRIP - 1) // STRIP
-    grad_row = np.zeros(n_row * wide_back, np.float32)
-    active = np.empty(n_row * hidden, np.float32)
-    answer = np.empty(ROWS * COLUMNS, np.float32)
-    work = np.empty(SPAN * SPAN * LANES, np.float32)
-    normed = np.empty((STRIP + 2) * row, np.float32)
-    spectrum = np.empty(SPAN * SPAN * n_tile * depth, np.float32)
-    slopes = np.empty(STRIP * slope_row, np.float32)
-    coming = np.zeros(SPAN * SPAN * n_tile * wide, np.float32)
-    going = np.empty(SPAN * SPAN * n_tile * wide_back, np.float32)
-    leaving = np.empty((n_strip * STRIP + 2) * row, np.float32)
+    size = _sizes(x, kept, weights.kernel, grads.kernel)
+    room, row = _room(size), size.row
     i = take(claim)
-    while i < n_batch:
-        leaving[:] = np.float32(0.0)
-        for zeroed in (grad_scale, grad_shift, grad_bias, grad_weight_bias):
+    while i < x.shape[0]:
+        clear(room.leaving, 0, room.leaving.size)
+        for zeroed in (grads.scale, grads.shift, grads.kernel_bias, grads.bias):
             zeroed[i] = np.float32(0.0)
-        grad_kernel[i], grad_weight[i] = np.float32(0.0), np.float32(0.0)
-        for top in range(0, height, STRIP):
-            bottom = min(top + STRIP, height)
-            tiles = (bottom - top + TILE - 1) // TILE * across
-            normed[:] = np.float32(0.0)
-            for y in range(max(top - 1, 0), min(bottom + 1, height)):
-                for z in range(width):
-                    place = (y - top + 1) * row + (z + 1) * depth
-                    source = ((i * height + y) * width + z) * depth
-                    layer_norm(x, source, scale, shift, normed, place, depth)
-            slopes[:] = np.float32(0.0)
-            for y in range(top, bottom):
-                _row_back(
-                    grad, kept, (i * height + y) * width, width, depth, hidden, weight, grad_row,
-                    active, answer, slopes, (y - top) * slope_row,
-                    grad_bias[i], grad_weight[i], grad_weight_bias[i],
-                )  # fmt: skip
-            for tile in range(tiles):
-                y, z = tile // across * TILE, tile % across * TILE
-                at, step = tile * depth, n_tile * depth
-                tile_in(normed, y * row + z * depth, row, depth, work, spectrum, at, step)
-                at, step = tile * wide, n_tile * wide
-                place = y * slope_row + z * hidden
-                tile_out_back(slopes, place, slope_row, hidden, work, coming, at, step)
-            for f in range(SPAN * SPAN):
-                at, coming_at, going_at = (
-                    f * n_tile * depth,
-                    f * n_tile * wide,
-                    f * n_tile * wide_back,
-                )
-                for panel in range(n_panel):
-                    first = panel * COLUMNS
-                    for c in range(0, depth, ROWS):
-                        out_at = (((i * SPAN * SPAN + f) * n_panel + panel) * depth + c) * COLUMNS
-                        add_outer(
-                            spectrum, at + c, depth, tiles, coming, coming_at + first, wide,
-                            grad_kernel, out_at, COLUMNS,
-                        )  # fmt: skip
-                for panel in range(n_back):
-                    first = panel * COLUMNS
-                    weight_at = (f * n_back + panel) * wide * COLUMNS
-                    for tile in range(0, tiles, ROWS):
-                        product(
-                            coming, coming_at + tile * wide, wide, wide, kernel, weight_at,
-                            going, going_at + tile * wide_back + first, wide_back,
-                        )  # fmt: skip
-            for tile in range(tiles):
-                y, z = tile // across * TILE, tile % across * TILE
-                at, step = tile * wide_back, n_tile * wide_back
-                place = (top + y) * row + z * depth
-                tile_in_back(going, at, step, depth, work, leaving, place, row)
-        for y in range(height):
-            for z in range(width):
-                at = ((i * height + y) * width + z) * depth
+        grads.kernel[i], grads.weight[i] = np.float32(0.0), np.float32(0.0)
+        for top in range(0, size.height, STRIP):
+            _normalize(size, x, i, top, weights, room.normed)
+            clear(room.slopes, 0, room.slopes.size)
+            for y in range(top, min(top + STRIP, size.height)):
+                start, at = (i * size.height + y) * size.width, (y - top) * size.slope_row
+                _take_row(size, grad, start, room, grads.bias[i])
+                _row_back(size, kept, start, weights.weight, room, at, grads.kernel_bias[i], grads.weight[i])  # fmt: skip
+            at = i * SPAN * SPAN * size.wide * size.depth
+            _strip_back(size, top, weights.kernel, room, grads.kernel, at)
+        for y in range(size.height):
+            for z in range(size.width):
+                at = ((i * size.height + y) * size.width + z) * size.depth
                 layer_norm_backward(
-                    x, at, scale, leaving, (y + 1) * row + (z + 1) * depth, grad, grad_x,
-                    grad_scale[i], grad_shift[i], depth,
+                    x, at, weights.scale, room.leaving, (y + 1) * row + (z + 1) * size.depth, grad,
+                    grad_x, grads.scale[i], grads.shift[i], size.depth,
                 )  # fmt: skip
-        i = take(claim)
-
-
-@fused
-def add_content_backward(claim, tokens, weight, grad, grad_tokens, grad_weight, grad_bias):
-    """Gradients of `add_content`, a lattice at a time: grad is also that of the LPs.
-
-    weight (up^2, n', D', COLUMNS) is transposed here; grad_weight (B, up^2, n, D, COLUMNS) and
-    grad_bias (B, up^2, D) are per lattice.
-    """
-    n_batch, height, width, depth = tokens.shape
-    n_square, n_panel = weight.shape[0], weight.shape[1]
-    up, wide = grad.shape[1] // height, n_panel * COLUMNS
-    n_row = (width + ROWS - 1) // ROWS * ROWS
-    coming = np.zeros(n_row * wide, np.float32)
-    answer = np.empty(ROWS * COLUMNS, np.float32)
-    i = take(claim)
-    while i < n_batch:
-        grad_weight[i], grad_bias[i] = np.float32(0.0), np.float32(0.0)
-        for y in range(height):
-            first = (i * height + y) * width * depth
-            for square in range(n_square):
-                row = ((i * height + y) * up + square // up) * width * up + square % up
-                for z in range(width):
-                    for c in range(0, depth, LANES):
-                        value = load(grad, (row + z * up) * depth + c)
-                        store(coming, z * wide + c, value)
-                        at = (i * n_square + square) * depth + c
-                        store(grad_bias, at, load(grad_bias, at) + value)
-                for panel in range(n_panel):
-                    column, weight_at = panel * COLUMNS, (square * n_panel + panel) * wide * COLUMNS
-                    for c in range(0, depth, ROWS):
-                        at = (((i * n_square + square) * n_panel + panel) * depth + c) * COLUMNS
-                        add_outer(
-                            tokens, first + c, depth, width, coming, column, wide,
-                            grad_weight, at, COLUMNS,
-                        )  # fmt: skip
-                    for z in range(0, width, ROWS):
-                        product(coming, z * wide, wide, wide, weight, weight_at, answer, 0, COLUMNS)
-                        for r in range(min(ROWS, width - z)):
-                            for c in range(column, min(depth, column + COLUMNS), LANES):
-                                value = load(answer, r * COLUMNS + c - column)
-                                at = first + (z + r) * depth + c
-                                if square:
-                                    value = value + load(grad_tokens, at)
-                                store(grad_tokens, at, value)
         i = take(claim)

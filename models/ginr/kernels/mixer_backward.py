@@ -4,26 +4,92 @@ All but the scans is computed again from the lattices; of the scans their sum an
 were kept. Gradients of weights are per window: their sum does not depend on the threads.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from ginr.kernels.activations import constant, layer_norm_backward, sigmoid
+from ginr.kernels.activations import clear, constant, layer_norm_backward, sigmoid
 from ginr.kernels.compile import fused, inlined, take
-from ginr.kernels.mixer import convolve, gather, project, steps
+from ginr.kernels.convolution import convolve, convolve_back
+from ginr.kernels.mixer import gather, project, project_in, sizes_of, steps, whole_rows
+from ginr.kernels.product import ROWS, add_outer
 from ginr.kernels.scan_backward import scan_states_back
-from ginr.kernels.simd import ROWS, add_outer, fma, load, spread, store, total
+from ginr.kernels.simd import fma, load, spread, store, total
 from ginr.kernels.sizes import CHUNK, COLUMNS, LANES, STATES
 
 
+class _Room(NamedTuple):
+    # grad_x is the gradient of x; rows of (T, ..) are whole panels wide.
+    normed: Any  # (T, D)
+    rows: Any  # the projected rows
+    grad_rows: Any  # (T, wide)
+    answers: Any  # (T, n' COLUMNS): gradients of what was added to the lattices
+    coming: Any  # (T, ..): of what was projected onto that
+    leaving: Any  # (T, ..): of normed
+    levels: Any  # (T, E): what was projected onto the lattices
+    grad_y: Any  # (T, E), of the sum of the scans
+    mixed: Any  # (T, C)
+    grad_mixed: Any
+    delta: Any  # (T, E): dt, exp(dt a) and dt x
+    decay: Any
+    gained: Any
+    to_decay: Any  # (T, E): gradients of the last two
+    to_gain: Any
+    slopes: Any  # (J + T + J, LANES), zeros in front and behind
+    states: Any  # (CHUNK + 1, STATES, LANES)
+    sums: Any  # (T, LANES)
+    work: Any  # (M, 2, LANES)
+
+
+@inlined
+def _room(size, weights, back_in, depth, n_out):
+    n_row, n_number, n_tap = whole_rows(size.n_step), size.n_step * size.n_inner, weights.conv_weight.shape[1]  # fmt: skip
+    return _Room(
+        np.empty(n_row * depth, np.float32),
+        np.zeros(n_row * size.wide + 2 * size.begin, np.float32),
+        np.zeros(n_row * size.wide, np.float32),
+        np.zeros(n_row * n_out * COLUMNS, np.float32),
+        np.empty(n_row * weights.weight_out.shape[0] * COLUMNS, np.float32),
+        np.empty(n_row * back_in.shape[0] * COLUMNS, np.float32),
+        np.empty(n_number, np.float32),
+        np.empty(n_number, np.float32),
+        np.empty(size.n_step * size.n_packed, np.float32),
+        np.zeros(size.n_step * size.n_packed, np.float32),
+        np.empty(n_number + LANES, np.float32),
+        np.empty(n_number + LANES, np.float32),
+        np.empty(n_number, np.float32),
+        np.empty(n_number, np.float32),
+        np.empty(n_number, np.float32),
+        np.zeros((size.n_step + 2 * n_tap) * LANES, np.float32),
+        np.empty((CHUNK + 1) * STATES * LANES, np.float32),
+        np.empty(size.n_step * LANES, np.float32),
+        np.zeros((weights.step_bias.shape[1], 2, LANES), np.float32),
+    )
+
+
+@inlined
+def _gather_coming(coming, i, order, answers, wide):
+    # The gradients of the steps (T,) of a window of picture i, (T, wide).
+    tokens, lps = coming.tokens, coming.lps
+    n_token, depth = tokens.shape[1], tokens.shape[2]
+    for t in range(order.shape[0]):
+        place = order[t]
+        for c in range(0, depth, LANES):
+            if place < n_token:
+                value = load(tokens, (i * n_token + place) * depth + c)
+            else:
+                value = load(lps, (i * lps.shape[1] + place - n_token) * depth + c)
+            store(answers, t * wide + c, value)
+
+
 @inlined(error_model="numpy")
-def _gate_back(
-    coming, rows, begin, wide, n_step, kept, first, norm, levels, grad_y, grad_rows, grad_norm,
-    wide_out,
-):  # fmt: skip
-    # From the gradient of the normed (T, ..) that of the scans, grad_y (T, E), and of the gates, into
-    # grad_rows; levels (T, E): the normed, grad_norm (E,) gains its gradient.
-    n_inner = norm.shape[0]
-    for t in range(n_step):
-        gate_at, coming_at = begin + t * wide, t * wide_out
+def _gate_back(size, kept, first, norm, room, grad_norm, wide_out):
+    # From room.coming, the gradient of the normed (T, wide_out), that of the scans, room.grad_y, and of
+    # the gates, into room.grad_rows; room.levels: the normed; grad_norm (E,) gains its gradient.
+    rows, coming, levels, grad_y, grad_rows = room.rows, room.coming, room.levels, room.grad_y, room.grad_rows  # fmt: skip
+    n_inner, wide = size.n_inner, size.wide
+    for t in range(size.n_step):
+        gate_at, coming_at = size.begin + t * wide + size.n_packed, t * wide_out
         square = along = constant(0.0)
         for c in range(0, n_inner, LANES):
             gate, at = load(rows, gate_at + c), t * n_inner + c
@@ -45,84 +111,38 @@ def _gate_back(
             part = sigmoid(gate)
             store(grad_y, at, given * gate * part)
             slope = part * fma(gate, constant(1.0) - part, constant(1.0))
-            store(grad_rows, t * wide + c, given * load(kept, first + at) * slope)
+            store(grad_rows, t * wide + size.n_packed + c, given * load(kept, first + at) * slope)
 
 
 @inlined
-def _convolve_back(
-    rows, wide, first, n_step, weight, bias, reverse, grad_mixed, slopes, grad_rows, grad_weight,
-    grad_bias,
-):  # fmt: skip
-    # Gradients of `convolve`: grad_rows (T, wide) gains that of rows; slopes is room for T and twice
-    # the taps of vectors, with zeros in front and behind.
-    n_tap, n_packed = weight.shape
-    back = wide if reverse else -wide
-    ahead = -LANES if reverse else LANES
-    for c in range(0, n_packed, LANES):
-        w0, w1 = load(weight, c), load(weight, n_packed + c)
-        w2, w3 = load(weight, 2 * n_packed + c), load(weight, 3 * n_packed + c)
-        shift, g0, g1, g2, g3, summed = (
-            load(bias, c), constant(0.0), constant(0.0), constant(0.0), constant(0.0), constant(0.0),
-        )  # fmt: skip
-        for t in range(n_step):
-            at = first + t * wide + c
-            r0, r1 = load(rows, at), load(rows, at + back)
-            r2, r3 = load(rows, at + 2 * back), load(rows, at + 3 * back)
-            x = fma(w3, r3, fma(w2, r2, fma(w1, r1, fma(w0, r0, shift))))
-            for j in range(4, n_tap):
-                x = fma(load(weight, j * n_packed + c), load(rows, at + j * back), x)
-            part = sigmoid(x)
-            slope = part * fma(x, constant(1.0) - part, constant(1.0))
-            slope = slope * load(grad_mixed, t * n_packed + c)
-            store(slopes, (n_tap + t) * LANES, slope)
-            summed = summed + slope
-            g0, g1 = fma(slope, r0, g0), fma(slope, r1, g1)
-            g2, g3 = fma(slope, r2, g2), fma(slope, r3, g3)
-        store(grad_bias, c, summed)
-        store(grad_weight, c, g0)
-        store(grad_weight, n_packed + c, g1)
-        store(grad_weight, 2 * n_packed + c, g2)
-        store(grad_weight, 3 * n_packed + c, g3)
-        for j in range(4, n_tap):
-            summed = constant(0.0)
-            for t in range(n_step):
-                row = load(rows, first + t * wide + j * back + c)
-                summed = fma(load(slopes, (n_tap + t) * LANES), row, summed)
-            store(grad_weight, j * n_packed + c, summed)
-        for t in range(n_step):
-            at, source = t * wide + c, (n_tap + t) * LANES
-            given = fma(w0, load(slopes, source), load(grad_rows, at))
-            given = fma(w1, load(slopes, source + ahead), given)
-            given = fma(w2, load(slopes, source + 2 * ahead), given)
-            given = fma(w3, load(slopes, source + 3 * ahead), given)
-            for j in range(4, n_tap):
-                given = fma(load(weight, j * n_packed + c), load(slopes, source + j * ahead), given)
-            store(grad_rows, at, given)
-
-
-@inlined
-def _heads_back(
-    mixed, n_packed, delta, decay, skip, log_decay, grad_y, to_gain, to_decay, rows, wide, first,
-    step_bias, head_dim, work, grad_mixed, grad_rows, grad_log_decay, grad_step_bias, grad_skip,
-):  # fmt: skip
-    # From the gradients of gained and decay those of x, into grad_mixed, of the steps, into
-    # grad_rows from the column where they begin, and of what goes with each head.
-    n_inner, n_head = skip.shape[0], step_bias.shape[0]
-    n_step = grad_y.shape[0] // n_inner
-    for t in range(n_step):
-        for c in range(0, n_inner, LANES):
-            at, place = t * n_inner + c, t * n_packed + c
+def _gains_back(size, skip, room, grad_skip):
+    # From the gradients of gained that of x, into room.grad_mixed, and of skip; room.to_gain and
+    # room.to_decay become those of dt and of dt a, channel by channel.
+    mixed, grad_mixed, grad_y = room.mixed, room.grad_mixed, room.grad_y
+    delta, decay, to_gain, to_decay = room.delta, room.decay, room.to_gain, room.to_decay
+    for t in range(size.n_step):
+        for c in range(0, size.n_inner, LANES):
+            at, place = t * size.n_inner + c, t * size.n_packed + c
             x, given, coming = load(mixed, place), load(to_gain, at), load(grad_y, at)
             store(grad_skip, c, fma(coming, x, load(grad_skip, c)))
             coming = fma(load(skip, c), coming, given * load(delta, at))
             store(grad_mixed, place, coming)
             store(to_gain, at, given * x)
             store(to_decay, at, load(to_decay, at) * load(decay, at))
-    for m in range(n_head):
+
+
+@inlined
+def _steps_back(size, step_bias, log_decay, room, grad_step_bias, grad_log_decay):
+    # Gradients of `steps`: room.grad_rows gains those of its part of the rows.
+    n_inner, head_dim, wide = size.n_inner, size.head_dim, size.wide
+    column = size.n_packed + n_inner
+    rows, grad_rows, work = room.rows, room.grad_rows, room.work
+    delta, to_gain, to_decay = room.delta, room.to_gain, room.to_decay
+    for m in range(step_bias.shape[0]):
         rate = -np.exp(log_decay[m])
         sum_rate = sum_step = np.float32(0.0)
-        for start in range(0, n_step, LANES):
-            some = min(LANES, n_step - start)
+        for start in range(0, size.n_step, LANES):
+            some = min(LANES, size.n_step - start)
             for k in range(some):
                 begin = (start + k) * n_inner + m * head_dim
                 sum_gain = sum_decay = np.float32(0.0)
@@ -130,134 +150,102 @@ def _heads_back(
                     sum_gain += to_gain[c]
                     sum_decay += to_decay[c]
                 sum_rate += sum_decay * delta[begin]
-                work[m, 0, k] = rows[first + (start + k) * wide + m]
+                work[m, 0, k] = rows[size.begin + (start + k) * wide + column + m]
                 work[m, 1, k] = sum_gain + rate * sum_decay
             at = m * 2 * LANES
             part = sigmoid(load(work, at) + spread(step_bias[m]))
             store(work, at, part * load(work, at + LANES))
             for k in range(some):
-                grad_rows[(start + k) * wide + n_packed + n_inner + m] += work[m, 0, k]
+                grad_rows[(start + k) * wide + column + m] += work[m, 0, k]
                 sum_step += work[m, 0, k]
         grad_log_decay[m] = sum_rate * rate
         grad_step_bias[m] = sum_step
 
 
-@fused
-def mix_backward(
-    claim, tokens, lps, order, n_window, scale, shift, weight_in, back_in, n_state, conv_weight,
-    conv_bias, log_decay, step_bias, skip, norm, back_out, kept, starts, coming_tokens, coming_lps,
-    grad_tokens, grad_lps, grad_scale, grad_shift, grad_in, grad_conv_weight, grad_conv_bias,
-    grad_log_decay, grad_step_bias, grad_skip, grad_norm, grad_out,
-):  # fmt: skip
-    """Gradients of `mix` from coming_tokens, coming_lps: those of the lattices, and per window of all
-    that was packed.
+@inlined(inline="always")
+def _scan_back(size, weights, direction, room, starts, starts_at, grads, task):
+    # From room.grad_y the gradients of one direction, into room.grad_rows and grads.
+    rows, delta, mixed, gained = room.rows, room.delta, room.mixed, room.gained
+    reverse = direction == 1
+    bias, rates = weights.step_bias[direction], weights.log_decay[direction]
+    steps(size, rows, bias, rates, delta, room.decay, room.work)
+    taps, shifts = weights.conv_weight[direction], weights.conv_bias[direction]
+    convolve(size, rows, taps, shifts, reverse, mixed)
+    for t in range(size.n_step):
+        for c in range(0, size.n_inner, LANES):
+            at = t * size.n_inner + c
+            store(gained, at, load(delta, at) * load(mixed, t * size.n_packed + c))
+    scan_states_back(size, room, reverse, starts, starts_at)
+    _gains_back(size, weights.skip[direction], room, grads.skip[task, direction])
+    to_bias, to_rates = grads.step_bias[task, direction], grads.log_decay[task, direction]
+    _steps_back(size, bias, rates, room, to_bias, to_rates)
+    to_taps, to_shifts = grads.conv_weight[task, direction], grads.conv_bias[task, direction]
+    convolve_back(size, taps, shifts, reverse, room, to_taps, to_shifts)
 
-    back_in and back_out are the panels of the transposed weight_in and weight_out.
+
+@inlined
+def _add_product(a, depth, n_step, b, wide, out, task):
+    # out[task] (n, D, COLUMNS), a matrix in panels, gains a^T b of a (T, D) and b (T, wide).
+    n_panel = out.shape[1]
+    for panel in range(n_panel):
+        for c in range(0, depth, ROWS):
+            at = ((task * n_panel + panel) * depth + c) * COLUMNS
+            add_outer(a, c, depth, n_step, b, panel * COLUMNS, wide, out, at)
+
+
+@inlined
+def _norm_back(x, i, order, scale, leaving, wide, coming, grad_x, grad_scale, grad_shift):
+    # Gradients of `gather` added to those that came, `coming`, at the steps (T,) of a window of picture i.
+    tokens, lps, n_token, depth = x.tokens, x.lps, x.tokens.shape[1], x.tokens.shape[2]
+    coming_tokens, coming_lps, grad_tokens, grad_lps = coming.tokens, coming.lps, grad_x.tokens, grad_x.lps  # fmt: skip
+    for t in range(order.shape[0]):
+        place = order[t]
+        if place < n_token:
+            layer_norm_backward(
+                tokens, (i * n_token + place) * depth, scale, leaving, t * wide,
+                coming_tokens, grad_tokens, grad_scale, grad_shift, depth,
+            )  # fmt: skip
+        else:
+            layer_norm_backward(
+                lps, (i * lps.shape[1] + place - n_token) * depth, scale, leaving, t * wide,
+                coming_lps, grad_lps, grad_scale, grad_shift, depth,
+            )  # fmt: skip
+
+
+@fused
+def mix_backward(claim, x, order, n_state, weights, back_in, kept, coming, grad_x, grads):
+    """Gradients of `mix` from those of its answers, `coming`: `grad_x` of the lattices, and `grads` of the
+    weights, per window.
+
+    weights.weight_out is transposed here, back_in is weights.weight_in transposed.
     """
-    n_batch, n_token, depth = tokens.shape
-    n_step, n_inner, n_packed = kept.shape[1], kept.shape[2], conv_bias.shape[1]
-    head_dim = n_inner // step_bias.shape[1]
-    n_in, n_out = weight_in.shape[0], grad_out.shape[1]
-    wide, wide_out = n_in * COLUMNS, n_out * COLUMNS
-    wide_y, wide_x = back_out.shape[0] * COLUMNS, back_in.shape[0] * COLUMNS
-    n_row = (n_step + ROWS - 1) // ROWS * ROWS
-    n_tap = conv_weight.shape[1]
-    begin = n_tap * wide
-    n_number = n_step * n_inner
-    normed = np.empty(n_row * depth, np.float32)
-    rows = np.zeros(n_row * wide + 2 * begin, np.float32)
-    grad_rows = np.zeros(n_row * wide, np.float32)
-    answers = np.zeros(n_row * wide_out, np.float32)
-    coming = np.empty(n_row * wide_y, np.float32)
-    leaving = np.empty(n_row * wide_x, np.float32)
-    levels = np.empty(n_number, np.float32)
-    grad_y = np.empty(n_number, np.float32)
-    mixed = np.empty(n_step * n_packed, np.float32)
-    grad_mixed = np.zeros(n_step * n_packed, np.float32)
-    delta = np.empty(n_number + LANES, np.float32)
-    decay = np.empty(n_number + LANES, np.float32)
-    gained = np.empty(n_number, np.float32)
-    to_gain = np.empty(n_number, np.float32)
-    to_decay = np.empty(n_number, np.float32)
-    slopes = np.zeros((n_step + 2 * n_tap) * LANES, np.float32)
-    states = np.empty((CHUNK + 1) * STATES * LANES, np.float32)
-    sums = np.empty(n_step * LANES, np.float32)
-    work = np.zeros((step_bias.shape[1], 2, LANES), np.float32)
+    size, depth, n_window = sizes_of(order, n_state, weights), x.tokens.shape[2], order.shape[0]
+    n_out = grads.weight_out.shape[1]
+    wide, wide_out = size.wide, n_out * COLUMNS
+    wide_y, wide_x = weights.weight_out.shape[0] * COLUMNS, back_in.shape[0] * COLUMNS
+    room = _room(size, weights, back_in, depth, n_out)
+    n_task, n_start = x.tokens.shape[0] * n_window, kept.starts.shape[2]
     task = take(claim)
-    while task < n_batch * n_window:
-        i, first = task // n_window, task % n_window * n_step
-        grad_in[task], grad_out[task] = np.float32(0.0), np.float32(0.0)
-        grad_scale[task], grad_shift[task] = np.float32(0.0), np.float32(0.0)
-        grad_skip[task], grad_norm[task] = np.float32(0.0), np.float32(0.0)
-        gather(tokens, lps, i, order, first, n_step, scale, shift, normed)
-        project(normed, n_step, weight_in, rows, begin)
-        for k in range(begin + n_step * wide, begin + n_row * wide):
-            rows[k] = np.float32(0.0)
-        grad_rows[:] = np.float32(0.0)
-        for t in range(n_step):
-            place = order[first + t]
-            for c in range(0, depth, LANES):
-                if place < n_token:
-                    value = load(coming_tokens, (i * n_token + place) * depth + c)
-                else:
-                    value = load(coming_lps, (i * lps.shape[1] + place - n_token) * depth + c)
-                store(answers, t * wide_out + c, value)
-        project(answers, n_step, back_out, coming, 0)
-        kept_at = task * n_number
-        _gate_back(
-            coming, rows, begin + n_packed, wide, n_step, kept, kept_at, norm, levels, grad_y,
-            grad_rows[n_packed:], grad_norm[task], wide_y,
-        )  # fmt: skip
-        for panel in range(n_out):
-            column = panel * COLUMNS
-            for h in range(0, n_inner, ROWS):
-                at = ((task * n_out + panel) * n_inner + h) * COLUMNS
-                add_outer(
-                    levels, h, n_inner, n_step, answers, column, wide_out, grad_out, at, COLUMNS
-                )
+    while task < n_task:
+        i, places = task // n_window, order[task % n_window]
+        grads.weight_in[task], grads.weight_out[task] = np.float32(0.0), np.float32(0.0)
+        grads.scale[task], grads.shift[task] = np.float32(0.0), np.float32(0.0)
+        grads.skip[task], grads.norm[task] = np.float32(0.0), np.float32(0.0)
+        gather(x, i, places, weights, room.normed)
+        project_in(size, weights, room.normed, room.rows)
+        clear(room.grad_rows, 0, room.grad_rows.size)
+        _gather_coming(coming, i, places, room.answers, wide_out)
+        project(room.answers, size.n_step, weights.weight_out, room.coming, 0)
+        kept_at = task * size.n_step * size.n_inner
+        _gate_back(size, kept.sums, kept_at, weights.norm, room, grads.norm[task], wide_y)
+        _add_product(room.levels, size.n_inner, size.n_step, room.answers, wide_out, grads.weight_out, task)  # fmt: skip
         for direction in range(2):
-            reverse = direction == 1
-            bias, rates, ahead = step_bias[direction], log_decay[direction], skip[direction]
-            steps_at = begin + n_packed + n_inner
-            steps(rows, wide, steps_at, n_step, bias, rates, head_dim, delta, decay, work)
-            taps, shifts = conv_weight[direction], conv_bias[direction]
-            convolve(rows, wide, begin, n_step, taps, shifts, reverse, mixed)
-            for t in range(n_step):
-                for c in range(0, n_inner, LANES):
-                    at = t * n_inner + c
-                    store(gained, at, load(delta, at) * load(mixed, t * n_packed + c))
-            to_gain[:] = np.float32(0.0)
-            to_decay[:] = np.float32(0.0)
-            scan_states_back(
-                mixed, 0, gained, decay, n_step, n_inner, n_packed, reverse, n_state,
-                starts, (direction * n_batch * n_window + task) * starts.shape[2], grad_y, 0,
-                states, sums, to_gain, to_decay, grad_mixed, 0,
-            )  # fmt: skip
-            _heads_back(
-                mixed, n_packed, delta, decay, ahead, rates, grad_y, to_gain, to_decay, rows, wide,
-                steps_at, bias, head_dim, work, grad_mixed, grad_rows, grad_log_decay[task, direction],
-                grad_step_bias[task, direction], grad_skip[task, direction],
-            )  # fmt: skip
-            _convolve_back(
-                rows, wide, begin, n_step, taps, shifts, reverse, grad_mixed, slopes, grad_rows,
-                grad_conv_weight[task, direction], grad_conv_bias[task, direction],
-            )  # fmt: skip
-        for panel in range(n_in):
-            column = panel * COLUMNS
-            for c in range(0, depth, ROWS):
-                at = ((task * n_in + panel) * depth + c) * COLUMNS
-                add_outer(normed, c, depth, n_step, grad_rows, column, wide, grad_in, at, COLUMNS)
-        project(grad_rows, n_step, back_in, leaving, 0)
-        for t in range(n_step):
-            place = order[first + t]
-            if place < n_token:
-                layer_norm_backward(
-                    tokens, (i * n_token + place) * depth, scale, leaving, t * wide_x,
-                    coming_tokens, grad_tokens, grad_scale[task], grad_shift[task], depth,
-                )  # fmt: skip
-            else:
-                layer_norm_backward(
-                    lps, (i * lps.shape[1] + place - n_token) * depth, scale, leaving, t * wide_x,
-                    coming_lps, grad_lps, grad_scale[task], grad_shift[task], depth,
-                )  # fmt: skip
+            starts_at = (direction * n_task + task) * n_start
+            _scan_back(size, weights, direction, room, kept.starts, starts_at, grads, task)
+        _add_product(room.normed, depth, size.n_step, room.grad_rows, wide, grads.weight_in, task)
+        project(room.grad_rows, size.n_step, back_in, room.leaving, 0)
+        _norm_back(
+            x, i, places, weights.scale, room.leaving, wide_x, coming, grad_x,
+            grads.scale[task], grads.shift[task],
+        )  # fmt: skip
         task = take(claim)

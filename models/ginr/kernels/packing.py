@@ -6,9 +6,60 @@ Letters: D width, E inner width, S state, M heads, C = E + 2 S packed channels, 
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ginr.array_api import Array, as_type, namespace, padded
 from ginr.kernels.sizes import COLUMNS, GENERATE, LANES, STATES, TAPS, whole
+
+
+class Lattices(NamedTuple):
+    """The tokens and the LPs of whole pictures."""
+
+    tokens: Array  # (B, L, D)
+    lps: Array  # (B, N, D)
+
+
+class MixerWeights(NamedTuple):
+    """A block's `norm` and `mixer`, for `ginr.kernels.mixer`."""
+
+    scale: Array  # (D,), of the norm
+    shift: Array  # (D,)
+    weight_in: (
+        Array  # (n, D, COLUMNS): the packed channels, the gates (E), the steps (M), in panels
+    )
+    conv_weight: Array  # (2, J, C), the present step first
+    conv_bias: Array  # (2, C)
+    log_decay: Array  # (2, M)
+    step_bias: Array  # (2, M)
+    skip: Array  # (2, E), a head's number once per channel
+    norm: Array  # (E,)
+    weight_out: Array  # (n', E, COLUMNS), in panels
+
+
+class MixerKept(NamedTuple):
+    """What the mixer keeps for its gradients, empty where none are asked for."""
+
+    sums: Array  # (B W, T, E): the sum of both scans
+    starts: Array  # (2, B W, E S T / CHUNK): states of the scans before each CHUNK steps
+
+
+class FeedForwardWeights(NamedTuple):
+    """A feed-forward of kernel 3, for `ginr.kernels.feedforward`."""
+
+    scale: Array  # (D,), of the norm
+    shift: Array  # (D,)
+    kernel: Array  # (SPAN^2, n, D, COLUMNS): the convolution under GENERATE, in panels
+    kernel_bias: Array  # (H,), H a multiple of LANES
+    weight: Array  # (n', H, COLUMNS), in panels
+    bias: Array  # (D,)
+
+
+class LinearWeights(NamedTuple):
+    """A linear map, for `ginr.kernels.linear`; one for each LP of the square where there are many."""
+
+    weight: Array  # (.., n, D, COLUMNS), in panels
+    bias: Array  # (.., N)
+
 
 Weights = Mapping[str, Array]
 """The weights of a module, named as in its checkpoint."""
@@ -48,8 +99,8 @@ def matrix(weight: Array) -> Array:
     return weight[:, :, 0, 0].T
 
 
-def pack_mixer(weights: Weights, n_state: int) -> tuple[Array, ...]:
-    """A block's `norm` and `mixer`, for `ginr.kernels.mixer.mix`."""
+def pack_mixer(weights: Weights, n_state: int) -> MixerWeights:
+    """The weights of a block's `norm` and `mixer`."""
     n_head, n_inner = weights["mixer.skip"].shape[1], weights["mixer.norm"].shape[0]
     taps = in_lanes(weights["mixer.conv_weight"], n_inner, n_state)  # (2, J, C')
     ops = namespace(taps)
@@ -58,7 +109,7 @@ def pack_mixer(weights: Weights, n_state: int) -> tuple[Array, ...]:
     into = [matrix(weights[f"mixer.to_{name}.weight"]) for name in ("packed", "gate", "step")]
     into[0] = in_lanes(into[0], n_inner, n_state)
     skip = weights["mixer.skip"][..., None]  # (2, M, 1), of every channel of the head
-    return (
+    return MixerWeights(
         weights["norm.weight"],
         weights["norm.bias"],
         panels(ops.concatenate(into, 1)),
@@ -72,8 +123,8 @@ def pack_mixer(weights: Weights, n_state: int) -> tuple[Array, ...]:
     )
 
 
-def pack_feed_forward(weights: Weights) -> tuple[Array, ...]:
-    """A feed-forward of kernel 3, for `ginr.kernels.feedforward.feed_forward`."""
+def pack_feed_forward(weights: Weights) -> FeedForwardWeights:
+    """The weights of a feed-forward of kernel 3."""
     kernel = weights["conv.weight"]  # (H, D, 3, 3)
     n_hidden, width = kernel.shape[:2]
     rows = kernel.reshape(n_hidden, width, -1).swapaxes(0, 2).reshape(9, -1)  # (3 3, D H)
@@ -81,7 +132,7 @@ def pack_feed_forward(weights: Weights) -> tuple[Array, ...]:
     spectrum = as_type(generate @ as_type(rows, "float64"), "float32")
     spectrum = spectrum.reshape(-1, width, n_hidden)
     out = padded(matrix(weights["out.weight"]).T, whole(n_hidden)).T
-    return (
+    return FeedForwardWeights(
         weights["norm.weight"],
         weights["norm.bias"],
         panels(padded(spectrum, whole(n_hidden))),
@@ -91,9 +142,14 @@ def pack_feed_forward(weights: Weights) -> tuple[Array, ...]:
     )
 
 
-def pack_content(weights: Weights, n_square: int) -> tuple[Array, ...]:
-    """A content path from a token to its square of LPs, for `ginr.kernels.feedforward.add_content`."""
+def pack_linear(weights: Weights) -> LinearWeights:
+    """The weights of a linear map."""
+    return LinearWeights(panels(matrix(weights["weight"])), weights["bias"])
+
+
+def pack_content(weights: Weights, n_square: int) -> LinearWeights:
+    """The weights of a content path from a token to its square of LPs."""
     weight, bias = matrix(weights["map.weight"]), weights["map.bias"]
     depth = len(bias) // n_square
     by_lp = weight.reshape(len(weight), n_square, depth).swapaxes(0, 1)
-    return panels(by_lp), bias.reshape(n_square, depth)
+    return LinearWeights(panels(by_lp), bias.reshape(n_square, depth))

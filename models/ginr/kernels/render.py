@@ -105,7 +105,7 @@ def _along_x(n_wave, axis, room):
             out[c, column] = level
 
 
-@inlined
+@inlined(inline="always")
 def _render_row(i, row, codes, grid, room):
     # Row `row` of picture i, into room.row.
     y, x = grid.y, grid.x
@@ -142,9 +142,9 @@ def _quantize(answer, peak, out):
 @fused
 def render_samples(claim, codes, grid, peak, out):
     """`render_lattice` of one picture as finished samples, out (h', w', C) of integers up to peak."""
-    room = _room(codes, grid)
+    room, first = _room(codes, grid), np.int64(0)  # a literal 0 would compile all parts once more
     row = take(claim)
     while row < out.shape[0]:
-        _render_row(0, row, codes, grid, room)
+        _render_row(first, row, codes, grid, room)
         _quantize(room.row, peak, out[row])
         row = take(claim)

@@ -14,7 +14,18 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ginr.kernels.available import default_backend
-from ginr.kernels.packing import matrix, pack_content, pack_feed_forward, pack_mixer, panels, turned
+from ginr.kernels.packing import (
+    FeedForwardWeights,
+    Lattices,
+    LinearWeights,
+    MixerKept,
+    MixerWeights,
+    pack_content,
+    pack_feed_forward,
+    pack_linear,
+    pack_mixer,
+    turned,
+)
 from ginr.kernels.sizes import CHUNK, STATES, whole
 from ginr.network.blocks import BiMamba, Block, ContentPath, FeedForward, Pointwise
 from ginr.network.sequences import SequenceLayout
@@ -98,21 +109,18 @@ class _Mix(torch.autograd.Function):
         *packed: Tensor,
     ) -> tuple[Tensor, Tensor]:
         tokens, lps = tokens.contiguous(), lps.contiguous()
-        n_sequence, n_inner = len(tokens) * layout.n_window, packed[8].numel()
-        n_step = len(layout.order) // layout.n_window
+        order = layout.order.view(layout.n_window, -1).numpy()
+        n_sequence, n_step = len(tokens) * layout.n_window, order.shape[1]
+        n_inner = MixerWeights(*packed).norm.numel()
         n_start = -(-n_step // CHUNK) * n_inner * n_state
         kept = _empty((n_sequence, n_step, n_inner) if learning else (0, 0, 0))
         starts = _empty((2, n_sequence, n_start) if learning else (0, 0, 0))
         out = _empty(tokens.shape), _empty(lps.shape)
-        lattices = [v.flatten(1, 2) for v in (tokens, lps, *out)]
-        import_module("ginr.kernels.mixer").mix(
-            *_arrays(*lattices[:2], layout.order),
-            layout.n_window,
-            *_arrays(*packed[:3]),
-            n_state,
-            *_arrays(*packed[3:], kept, starts, *lattices[2:]),
-        )
-        ctx.layout, ctx.n_state = layout, n_state
+        weights = MixerWeights(*_arrays(*packed))
+        both, given = _lattices(tokens, lps), _lattices(*out)
+        mix = import_module("ginr.kernels.mixer").mix
+        mix(both, order, n_state, weights, MixerKept(*_arrays(kept, starts)), given)
+        ctx.order, ctx.n_state = order, n_state
         ctx.save_for_backward(tokens, lps, kept, starts, *packed)
         return out
 
@@ -122,13 +130,19 @@ class _Mix(torch.autograd.Function):
         tokens, lps, kept, starts, *packed = ctx.saved_tensors
         given = _empty(tokens.shape), _empty(lps.shape)
         grads = [_empty((len(kept), *p.shape)) for p in packed]
-        lattices = [v.flatten(1, 2) for v in (tokens, lps, *coming, *given)]
+        weights = MixerWeights(*packed)
+        (back_in,) = _arrays(turned(weights.weight_in))
+        weights = weights._replace(weight_out=turned(weights.weight_out))
         import_module("ginr.kernels.mixer_backward").mix_backward(
-            *_arrays(*lattices[:2], ctx.layout.order),
-            ctx.layout.n_window,
-            *_arrays(*packed[:3], turned(packed[2])),
+            _lattices(tokens, lps),
+            ctx.order,
             ctx.n_state,
-            *_arrays(*packed[3:9], turned(packed[9]), kept, starts, *lattices[2:], *grads),
+            MixerWeights(*_arrays(*weights)),
+            back_in,
+            MixerKept(*_arrays(kept, starts)),
+            _lattices(*coming),
+            _lattices(*given),
+            MixerWeights(*_arrays(*grads)),
         )
         return None, None, None, *given, *(g.sum(0) for g in grads)
 
@@ -143,25 +157,26 @@ def feed_forward(module: FeedForward, x: Tensor) -> Tensor:
 class _FeedForward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, learning: bool, x: Tensor, *packed: Tensor) -> Tensor:
-        scale, shift, spectrum, kernel_bias, weight, bias = packed
-        kept = _empty((*x.shape[:3], len(kernel_bias)) if learning else (0, 0, 0, 0))
+        weights = FeedForwardWeights(*_arrays(*packed))
+        kept = _empty((*x.shape[:3], len(weights.kernel_bias)) if learning else (0, 0, 0, 0))
         x, out = x.contiguous(), _empty(x.shape)
-        import_module("ginr.kernels.feedforward").feed_forward(
-            *_arrays(x, scale, shift, spectrum, kernel_bias, weight, bias, kept, out)
-        )
-        ctx.shapes = [p.shape for p in packed]
-        ctx.save_for_backward(x, scale, shift, spectrum, weight, kept)
+        source, keep, given = _arrays(x, kept, out)
+        import_module("ginr.kernels.feedforward").feed_forward(source, weights, keep, given)
+        ctx.save_for_backward(x, kept, *packed)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, shift, spectrum, weight, kept = ctx.saved_tensors
-        grad_x = _empty(x.shape)
-        grads = [_empty((len(x), *shape)) for shape in ctx.shapes]
+        x, kept, *packed = ctx.saved_tensors
+        weights, grad_x = FeedForwardWeights(*packed), _empty(x.shape)
+        back = weights._replace(kernel=turned(weights.kernel), weight=turned(weights.weight))
+        grads = [_empty((len(x), *p.shape)) for p in packed]
+        source, keep, coming, given = _arrays(x, kept, grad, grad_x)
         import_module("ginr.kernels.feedforward_backward").feed_forward_backward(
-            *_arrays(x, scale, shift, turned(spectrum), turned(weight), kept, grad, grad_x, *grads)
-        )
+            source, FeedForwardWeights(*_arrays(*back)), keep, coming, given,
+            FeedForwardWeights(*_arrays(*grads)),
+        )  # fmt: skip
         return None, grad_x, *(g.sum(0) for g in grads)
 
 
@@ -176,8 +191,9 @@ class _AddContent(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, lps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         out = _empty(lps.shape)
-        kernels = import_module("ginr.kernels.feedforward")
-        kernels.add_content(*_arrays(tokens, weight, bias, lps, out))
+        weights = LinearWeights(*_arrays(weight, bias))
+        source, start, given = _arrays(tokens, lps, out)
+        import_module("ginr.kernels.linear").add_content(source, weights, start, given)
         ctx.save_for_backward(tokens, weight, bias)
         return out
 
@@ -187,8 +203,8 @@ class _AddContent(torch.autograd.Function):
         tokens, weight, bias = ctx.saved_tensors
         given = _empty(tokens.shape)
         grads = [_empty((len(tokens), *p.shape)) for p in (weight, bias)]
-        import_module("ginr.kernels.feedforward_backward").add_content_backward(
-            *_arrays(tokens, turned(weight), grad, given, *grads)
+        import_module("ginr.kernels.linear").add_content_backward(
+            *_arrays(tokens, turned(weight), grad, given), LinearWeights(*_arrays(*grads))
         )
         return given, grad, *(g.sum(0) for g in grads)
 
@@ -196,7 +212,7 @@ class _AddContent(torch.autograd.Function):
 def map_rows(layer: Pointwise, x: Tensor) -> Tensor:
     """What `layer` makes of x (..., n_in): (..., n_out)."""
     assert layer.bias is not None
-    packed = panels(matrix(layer.weight)), layer.bias
+    packed = pack_linear(dict(layer.named_parameters()))
     out: Tensor = _MapRows.apply(x, layer.weight, *packed)  # type: ignore[no-untyped-call]
     return out
 
@@ -206,8 +222,10 @@ class _MapRows(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, panels: Tensor, bias: Tensor) -> Tensor:
         out = _empty((*x.shape[:-1], len(bias)))
         rows = [v.flatten(0, -2) for v in (x, out)]
-        arrays = _arrays(rows[0], panels, bias, rows[1])
-        import_module("ginr.kernels.feedforward").map_rows(*arrays)
+        source, weights, bias_of, given = _arrays(rows[0], panels, bias, rows[1])
+        import_module("ginr.kernels.linear").map_rows(
+            source, LinearWeights(weights, bias_of), given
+        )
         ctx.save_for_backward(x, weight)
         return out
 
@@ -223,6 +241,11 @@ class _MapRows(torch.autograd.Function):
 def _empty(shape: Sequence[int]) -> Tensor:
     # NumPy asks the system for large pages, which saves a tenth of the encoder's time on Linux.
     return torch.from_numpy(np.empty(shape, np.float32))
+
+
+def _lattices(tokens: Tensor, lps: Tensor) -> Lattices:
+    """Lattices (B, h, w, D) with their positions in one dimension."""
+    return Lattices(*_arrays(tokens.flatten(1, 2), lps.flatten(1, 2)))
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:

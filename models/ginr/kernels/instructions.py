@@ -1,6 +1,6 @@
-"""Pointers into arrays for code that is made of LLVM's instructions, checked on demand.
+"""LLVM's instructions that operations on vectors are made of, with accesses checked on demand.
 
-Plain indexing is checked by numba itself, on the same demand (`boundscheck` in `compile`).
+Plain indexing is checked by numba, on the same demand (`boundscheck` in `compile`).
 """
 
 import sys
@@ -11,10 +11,14 @@ from numba import types
 from numba.core.cgutils import if_unlikely
 from numba.core.lowering import BaseLower
 
+from ginr.kernels.sizes import LANES
 from ginr.kernels.target import CHECKED
 
 FLOAT = ir.FloatType()
 INT = ir.IntType(64)
+VECTOR = ir.VectorType(FLOAT, LANES)
+WHOLE = ir.VectorType(ir.IntType(32), LANES)
+FAST = ("fast",)
 
 
 class AccessError(IndexError):
@@ -37,6 +41,27 @@ def pointer(context, builder, kind, array, at, n, what):
                     (types.intp, types.intp),
                 )  # fmt: skip
     return builder.gep(array.data, [at], source_etype=FLOAT)
+
+
+def read(builder, place, kind):
+    """What is at a pointer to a number: FLOAT, or the VECTOR that begins there."""
+    value = builder.load(builder.bitcast(place, kind.as_pointer()), typ=kind)
+    value.align = 4
+    return value
+
+
+def repeat(builder, number):
+    """A number as a vector of LANES."""
+    first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))  # fmt: skip
+    return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), ir.Constant(WHOLE, [0] * LANES))  # fmt: skip
+
+
+def call(builder, name, *vectors):
+    """LLVM's intrinsic `name` of vectors."""
+    name = f"llvm.{name}.v{LANES}f32"
+    kind = ir.FunctionType(VECTOR, [VECTOR] * len(vectors))
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, vectors, fastmath=FAST)
 
 
 def _line() -> str:

@@ -1,0 +1,118 @@
+"""The register-tiled matrix product of compiled loops, and sums of outer products by the same tile.
+
+Arrays are float32 and C-contiguous; `at` is an index into all of an array's numbers.
+"""
+
+from functools import cache
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from ginr.kernels.instructions import FLOAT, INT, VECTOR, call, pointer, read, repeat
+from ginr.kernels.sizes import COLUMNS, LANES
+from ginr.kernels.target import HAS_AVX512
+
+ROWS = 8 if HAS_AVX512 else 2
+"""Rows of a tile: its ROWS x 3 sums and a row of weights stay in registers."""
+
+
+def _tile(builder, a, a_next, n, weights, weights_step, out, adding):
+    # Sums over n steps of ROWS numbers of `a` times a row of COLUMNS weights, written to `out`.
+    # a, out: pointers to the first of each row; a_next, weights_step: how far the next step's are.
+    n_vector = COLUMNS // LANES
+    zero = ir.Constant(VECTOR, [0.0] * LANES)
+
+    def vectors(place):
+        return [builder.gep(place, [INT(v * LANES)], source_etype=FLOAT) for v in range(n_vector)]
+
+    places = [vectors(row) for row in out]
+    starts = [[read(builder, p, VECTOR) if adding else zero for p in row] for row in places]
+    before = builder.block
+    loop = builder.append_basic_block("product")
+    after = builder.append_basic_block("product.done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step = builder.phi(INT)
+    step.add_incoming(INT(0), before)
+    sums = [[builder.phi(VECTOR) for _ in range(n_vector)] for _ in range(ROWS)]
+    panel = builder.gep(weights, [builder.mul(step, weights_step)], source_etype=FLOAT)
+    where = builder.mul(step, a_next)
+
+    @cache
+    def factor(r):
+        place = builder.gep(a[r], [where], source_etype=FLOAT)
+        return repeat(builder, read(builder, place, FLOAT))
+
+    @cache
+    def column(v):
+        return read(builder, vectors(panel)[v], VECTOR)
+
+    tile = [(r, v) for v in range(n_vector) for r in range(ROWS)]
+    if n_vector < ROWS:  # registers hold one row or column at a time, and all of the fewer others
+        tile.sort()
+    for r, v in tile:
+        summed = call(builder, "fmuladd", factor(r), column(v), sums[r][v])
+        sums[r][v].add_incoming(starts[r][v], before)
+        sums[r][v].add_incoming(summed, loop)
+        sums[r][v] = summed
+    following = builder.add(step, INT(1))
+    step.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+    builder.position_at_end(after)
+    for r in range(ROWS):
+        for v in range(n_vector):
+            place = builder.bitcast(places[r][v], VECTOR.as_pointer())
+            builder.store(sums[r][v], place, align=4)
+
+
+def _rows(context, builder, kind, array, at, step, n, what):
+    # Pointers to ROWS rows of n numbers, `step` apart.
+    starts = [builder.add(at, builder.mul(step, INT(r))) for r in range(ROWS)]
+    return [pointer(context, builder, kind, array, start, n, what) for start in starts]
+
+
+@intrinsic
+def product(typing, a, a_at, n, weights, weights_at, out, out_at, out_step):
+    """ROWS x COLUMNS numbers of `out`: rows of a, `n` numbers each, times weights (n, COLUMNS).
+
+    The rows of `a` follow one another from a_at on; row r of `out` starts at out_at + r out_step.
+    """
+
+    def make(context, builder, signature, arguments):
+        a, a_at, n, weights, weights_at, out, out_at, out_step = arguments
+        of_a, _, _, of_weights, _, of_out, _, _ = signature.args
+        n_weight = builder.mul(n, INT(COLUMNS))
+        rows = _rows(context, builder, of_a, a, a_at, n, n, "product, a")
+        panel = pointer(context, builder, of_weights, weights, weights_at, n_weight, "product, weights")  # fmt: skip
+        places = _rows(context, builder, of_out, out, out_at, out_step, INT(COLUMNS), "product, out")  # fmt: skip
+        _tile(builder, rows, INT(1), n, panel, INT(COLUMNS), places, False)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.none(a, index, index, weights, index, out, index, index), make
+
+
+@intrinsic
+def add_outer(typing, a, a_at, a_step, n, b, b_at, b_step, out, out_at):
+    """ROWS x COLUMNS numbers of `out` plus the sum of n outer products, of a row of a and one of b.
+
+    Row k of `a` is the ROWS numbers from a_at + k a_step on, of `b` the COLUMNS from b_at + k b_step;
+    the rows of `out` follow one another from out_at on.
+    """
+
+    def make(context, builder, signature, arguments):
+        a, a_at, a_step, n, b, b_at, b_step, out, out_at = arguments
+        of_a, _, _, _, of_b, _, _, of_out, _ = signature.args
+        before = builder.sub(n, INT(1))  # outer products before the last one
+        n_a = builder.add(builder.mul(before, a_step), INT(1))
+        n_b = builder.add(builder.mul(before, b_step), INT(COLUMNS))
+        width = INT(COLUMNS)
+        columns = _rows(context, builder, of_a, a, a_at, INT(1), n_a, "add_outer, a")
+        panel = pointer(context, builder, of_b, b, b_at, n_b, "add_outer, b")
+        places = _rows(context, builder, of_out, out, out_at, width, width, "add_outer, out")
+        _tile(builder, columns, a_step, n, panel, b_step, places, True)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.none(a, index, index, index, b, index, index, out, index), make
