@@ -192,6 +192,13 @@ Set = Annotated[
     list[str] | None,
     option("--set KEY=VALUE", "Change one setting (see --show-config). May be repeated."),
 ]
+ShowDegradation = Annotated[
+    Path | None,
+    option(
+        "--show-degradation SHEET",
+        "Write a picture of what the degradation does to the first pictures, and exit.",
+    ),
+]
 ShowConfig = Annotated[
     bool, option("--show-config", "Print all settings with their meaning, and exit.")
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +43,14 @@ def evaluate(
     scales: Annotated[
         str, option("--scales SCALES", "Scale factors from 1 to 30, separated by commas.")
     ] = "2,3,3.7,4,6,8",
+    degradation: Annotated[
+        str,
+        option(
+            "--degradation NAME",
+            "How the pictures are shrunk: clean (bicubic), or damaged as by a phone, the web, film, "
+            "or any of these (photo).",
+        ),
+    ] = "clean",
     csv_file: Annotated[
         Path | None, option("--csv FILE", "Also write a row per picture and scale to this file.")
     ] = None,
@@ -63,6 +72,7 @@ def evaluate(
     from ginr.measuring.benchmark import PROTOCOL
 
     factors = _factors(scales)
+    _check_degradation(degradation)
     choice = NetworkChoice(checkpoint, device, tile=tile, ensemble=ensemble)
     check_network(choice)  # before torch is loaded
     name = peek(checkpoint).name
@@ -72,6 +82,7 @@ def evaluate(
     tasks = [task for folder in folders for task in _find(folder, factors, limit, report)]
     facts: Row = {
         "protocol": PROTOCOL,
+        "degradation": degradation,
         "checkpoint": name,
         "device": None,
         "scales": factors,
@@ -80,7 +91,7 @@ def evaluate(
     if tasks:
         network = load_upscaler(choice)
         facts["device"] = network.device
-        _measure_all(tasks, factors, network, report)
+        _measure_all(tasks, factors, degradation, network, report)
     report.conclude(facts)
     if csv_file is not None:
         report.write_csv(csv_file, overwrite)
@@ -100,6 +111,13 @@ def _factors(text: str) -> list[float]:
             raise console.UsageError(f"--scales: {part!r} has two factors: give one for both axes")
         factors.append(scale.x)
     return list(dict.fromkeys(factors))
+
+
+def _check_degradation(name: str) -> None:
+    from ginr.training.degradation import PRESETS
+
+    if name not in PRESETS:
+        raise console.UsageError(f"--degradation is {name}: use one of {', '.join(PRESETS)}")
 
 
 def _find(
@@ -151,12 +169,18 @@ def _renderer(
 
 
 def _measure_all(
-    tasks: Sequence[Task], factors: Sequence[float], network: LoadedNetwork, report: ScoreReport
+    tasks: Sequence[Task],
+    factors: Sequence[float],
+    degradation: str,
+    network: LoadedNetwork,
+    report: ScoreReport,
 ) -> None:
     """Every picture at every scale."""
     from ginr.measuring.benchmark import PROTOCOL
 
     console.say(PROTOCOL)
+    if degradation != "clean":
+        console.say(f"LR is damaged, not bicubic alone: degradation {degradation}, by file name.")
     done_px = 0
     with console.Meter(sum(task.out_px for task in tasks)) as meter:
         for number, task in enumerate(tasks, 1):
@@ -165,21 +189,31 @@ def _measure_all(
             render = _renderer(network, meter, task.path.name, done_px)
             done_px += task.out_px
             try:
-                _measure(task, factors, render, report)
+                _measure(task, factors, degradation, render, report)
             except Exception as problem:
                 report.fail(task.path, problem)
 
 
-def _measure(task: Task, factors: Sequence[float], render: "Upscaler", report: ScoreReport) -> None:
+def _measure(
+    task: Task,
+    factors: Sequence[float],
+    degradation: str,
+    render: "Upscaler",
+    report: ScoreReport,
+) -> None:
     from ginr.errors import SizeError
     from ginr.measuring.benchmark import reference, score
+    from ginr.training.degradation import damaged
 
+    shrink = partial(damaged, preset=degradation, name=task.path.stem)
     picture = read(task.path)
     hr, dropped = reference(picture)
     report.note(task.path, (*picture.notes, *dropped))
     for scale in factors:
         try:
-            found = score(str(task.path), hr, scale, render)
+            found = score(
+                str(task.path), hr, scale, render, None if degradation == "clean" else shrink
+            )
         except SizeError as problem:
             report.leave_out(task.folder, task.path, scale, problem)
         else:

@@ -3,17 +3,24 @@
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ginr_cli import console, options
+from ginr_cli.files import Writing, write
 from ginr_cli.parsing import only_one, usage
 from ginr_cli.reports.training import ReportingWatcher, SilentWatcher
 
 if TYPE_CHECKING:
     from ginr.architecture.config import GinrConfig
+    from ginr.array_types import Image
     from ginr.training.config import TrainConfig
+
+
+N_SHOWN = 6
+"""Pictures on the sheet of --show-degradation."""
 
 
 def train(
@@ -31,6 +38,7 @@ def train(
     config: options.Config = None,
     pairs: options.Set = None,
     show_config: options.ShowConfig = False,
+    show_degradation: options.ShowDegradation = None,
     as_json: options.Json = False,
 ) -> None:
     """Train a network on folders of pictures.
@@ -53,6 +61,9 @@ def train(
 
         console.result(to_toml(network, settings, documented=True).rstrip())
         return
+    if show_degradation is not None:
+        _show_degradation(settings, show_degradation)
+        return
     from ginr.training.loop import train as run_training
     from ginr.training.processes import ProcessGroup
 
@@ -62,6 +73,27 @@ def train(
     with watcher.listening():
         path = run_training(network, settings, watcher, team)
     watcher.sum_up(path, as_json)
+
+
+def _show_degradation(settings: "TrainConfig", output: Path) -> None:
+    """Write a contact sheet of up to six pictures."""
+    from ginr.errors import GinrError, PictureError
+    from ginr.pictures import Picture, read_picture
+    from ginr.training.collect import picture_files, rgb_of
+    from ginr.training.degradation import SHEET_SIDE, contact_sheet
+
+    images: list[Image] = []
+    for path in picture_files(settings.folders):
+        with suppress(PictureError):  # training names the unreadable ones
+            image = rgb_of(read_picture(path))
+            images += [image] if min(image.shape[:2]) >= SHEET_SIDE else []
+        if len(images) == N_SHOWN:
+            break
+    if not images:
+        raise GinrError(f"no picture has {SHEET_SIDE} pixels on its shorter side: add larger ones")
+    sheet = contact_sheet(images, settings.degradation, settings.seed)
+    write(Picture(sheet), output, Writing(None, False))
+    console.result(console.printable(output))
 
 
 def _resolved(

@@ -65,6 +65,24 @@ def test_numbers_are_the_library_s(run: Run, album: Path, tiny_checkpoint: Path)
         assert (mean["pictures"], mean["folder"]) == (2, "album")
 
 
+def test_damaged_inputs_are_the_same_each_time(run: Run, core: Core, album: Path) -> None:
+    def means(*options: str) -> list[Any]:
+        (record,) = run("evaluate", "small", album, "--scales", "2", "--json", *options).records
+        assert run.code == 0 and record["degradation"] == (options[-1] if options else "clean")
+        assert ("LR is damaged" in run.err) == bool(options)
+        return [{**mean, "seconds": 0} for mean in record["means"]]
+
+    web = means("--degradation", "web")
+    assert web == means("--degradation", "web")
+    assert web[0]["psnr_y_bicubic"] < means()[0]["psnr_y_bicubic"] - 0.3
+
+
+def test_an_unknown_degradation_is_refused(run: Run, core: Core, album: Path) -> None:
+    run("evaluate", "small", album, "--degradation", "vhs")
+    assert run.code == 2
+    assert "--degradation is vhs: use one of clean, phone, web, film, photo" in run.err
+
+
 def test_the_table_has_a_line_per_picture_and_scale(run: Run, core: Core, album: Path) -> None:
     run("evaluate", "small", album, album / "sub", "--scales", "2,3.7")
     assert run.code == 0 and PROTOCOL in run.err and "2 measured" in run.err

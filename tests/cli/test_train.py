@@ -306,3 +306,18 @@ def test_a_signal_saves_the_run_and_the_same_command_resumes_it(
     assert 0 <= steps < 100_000
     run("train", photos, *TINY, "--steps", str(steps + 1), "--json")
     assert run.code == 0 and run.records[0]["steps"] == steps + 1
+
+
+def test_a_sheet_shows_what_a_degradation_does(run: Run, sample_images: Path) -> None:
+    command = ("train", sample_images, "--set", "degradation=phone", "--show-degradation")
+    run(*command, "sheet.png")
+    assert (run.code, run.out) == (0, "sheet.png\n"), run.err
+    assert {name.partition("/")[0] for name in files()} == {"photos", "sheet.png"}
+    with Image.open("sheet.png") as sheet:
+        assert sheet.width == 8 * 2 * 96 and sheet.height % (2 * 96) == 0
+    run(*command, "sheet.png")
+    assert run.code == 1 and "sheet.png" in run.err  # kept
+    Path("small").mkdir()
+    Image.new("RGB", (40, 40)).save("small/a.png")
+    run("train", "small", "--show-degradation", "none.png")
+    assert run.code == 1 and "no picture has 96 pixels on its shorter side" in run.err

@@ -13,6 +13,7 @@ from ginr.training.degradation import (
     Degradation,
     blur_kernel,
     contact_sheet,
+    damaged,
     degrade,
     gaussian_kernel,
     shrink_matrix,
@@ -169,6 +170,15 @@ def test_a_whole_picture_of_any_shape_is_degraded() -> None:
     for seed in range(20):
         lr = degrade(hr, (30, 47), np.random.default_rng(seed), PRESETS["photo"])
         assert lr.shape == (3, 30, 47) and np.array_equal(lr, lr.round())
+
+
+@pytest.mark.parametrize("n_channel", [1, 3])
+def test_a_picture_is_damaged_the_same_by_its_name(n_channel: int) -> None:
+    hr = stripes(60, 9)[..., :n_channel]
+    lr = damaged(hr, 20, 25, "film", "a")
+    assert lr.shape == (20, 25, n_channel) and lr.dtype == np.uint8
+    assert np.array_equal(lr, damaged(hr, 20, 25, "film", "a"))
+    assert not np.array_equal(lr, damaged(hr, 20, 25, "film", "b"))
 
 
 def test_a_share_is_left_clean() -> None:

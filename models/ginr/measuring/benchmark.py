@@ -25,6 +25,9 @@ Upscaler = Callable[[Image, int, int], Image]
 LANCZOS_FROM = 4
 """Above this scale the network's own render at it, enlarged by Lanczos, is measured as well."""
 
+Shrinker = Callable[[Image, int, int], Image]
+"""From HR samples (H, W, C), a height and a width to LR samples (height, width, C), all 8 bit."""
+
 PROTOCOL = (
     "HR is cut to round(s * floor(n / s)) pixels and shrunk by MATLAB's bicubic to 8 bits; results "
     "are 8 bit; ceil(s) pixels are left out on every side; means are over pictures. Y is studio "
@@ -107,13 +110,17 @@ def trial(hr: Image, scale: float) -> tuple[Image, Image, int]:
     return crop, lr, border
 
 
-def score(picture: str, hr: Image, scale: float, upscaler: Upscaler) -> Score:
+def score(
+    picture: str, hr: Image, scale: float, upscaler: Upscaler, shrink: Shrinker | None = None
+) -> Score:
     """Measures `upscaler` on HR samples as they come from `reference`.
 
-    Raises `SizeError` as `trial` does.
+    `shrink` makes LR in place of MATLAB's bicubic. Raises `SizeError` as `trial` does.
     """
     crop, lr, border = trial(hr, scale)
     height, width = crop.shape[:2]
+    if shrink is not None:
+        lr = shrink(crop, *lr.shape[:2])
     start = time.perf_counter()
     ours = upscaler(lr, height, width)
     seconds = time.perf_counter() - start

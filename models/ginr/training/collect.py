@@ -46,7 +46,7 @@ def collect(
     train on.
     """
     unreadable, too_small, least = [], [], max(crop, MIN_SIDE)
-    paths = _picture_files(folders)
+    paths = picture_files(folders)
     for n_file, path in enumerate(paths):
         progress(n_file, len(paths))
         try:
@@ -84,7 +84,7 @@ def rgb_of(picture: Picture) -> Image:
     return np.ascontiguousarray(colour)
 
 
-def _picture_files(folders: Sequence[Path]) -> list[Path]:
+def picture_files(folders: Sequence[Path]) -> list[Path]:
     """Files below `folders` with the suffix of a picture, each once."""
     found: dict[Path, Path] = {}
     for folder in folders:

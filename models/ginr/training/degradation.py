@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
+from zlib import crc32
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -24,6 +25,9 @@ from ginr.pictures.resize import resize_matrix
 
 Range = tuple[float, float]
 Size = tuple[int, int]
+
+SHEET_SIDE = 96
+"""LR pixels along a side of each picture of a contact sheet."""
 
 KERNELS = ("bicubic", "bilinear", "area", "lanczos")
 
@@ -81,7 +85,7 @@ PRESETS: Mapping[str, Degradation] = {
         grain=0.8, smear=0.2, sharpen=0.2, compress=0.4, quality=(75.0, 95.0), webp=0.0, again=0.2,
     ),
     "photo": Degradation(
-        clean=0.18, blur=0.65, kernels=KERNELS, noise=0.5, sharpen=0.3, compress=0.75, again=0.5,
+        clean=0.18, blur=0.5, kernels=KERNELS, noise=0.4, sharpen=0.25, compress=0.8, again=0.35,
     ),
 }  # fmt: skip
 """`clean` is what tables of super-resolution are measured with; `photo` covers what the other three do."""
@@ -111,7 +115,20 @@ def degrade(hr: Planes, size: Size, random: np.random.Generator, how: Degradatio
     return picture
 
 
-def contact_sheet(images: list[Image], name: str, seed: int, *, side: int = 96) -> Image:
+def damaged(hr: Image, height: int, width: int, preset: str, name: str) -> Image:
+    """LR of a whole picture (H, W, 3 or 1), the same whenever preset, name and sizes are the same.
+
+    The damage of a grey picture is drawn in colour, and the mean of the channels is kept.
+    """
+    planes = np.broadcast_to(hr.transpose(2, 0, 1), (3, *hr.shape[:2])).astype(np.float32)
+    random = np.random.default_rng((crc32(f"{preset} {name}".encode()), height, width))
+    lr = degrade(planes, (height, width), random, PRESETS[preset])
+    if hr.shape[2] == 1:
+        lr = _levels(lr.mean(axis=0, keepdims=True))
+    return np.ascontiguousarray(lr.transpose(1, 2, 0), np.uint8)
+
+
+def contact_sheet(images: list[Image], name: str, seed: int, *, side: int = SHEET_SIDE) -> Image:
     """What a preset does to pictures, to be looked at: a row for each, bicubic first and seven draws beside it.
 
     images (H, W, 3) of at least `side` pixels; each LR has `side` pixels and is shown twice as large.
