@@ -115,7 +115,7 @@ def test_a_signal_is_answered_while_a_kernel_is_compiled(raised: BaseException) 
         raise raised
 
     called_back = ctypes.CFUNCTYPE(None)(press)
-    with pytest.raises(type(raised)) as answer, fused._heard():
+    with pytest.raises(type(raised)) as answer, fused._reraising_interrupts():
         called_back()
         raise RuntimeError("no compiled object yet")  # as numba does then
     assert answer.value is raised
@@ -128,7 +128,7 @@ def test_other_trouble_of_a_callback_is_told_as_ever(monkeypatch: pytest.MonkeyP
     def fail() -> None:
         raise ValueError
 
-    with fused._heard():
+    with fused._reraising_interrupts():
         ctypes.CFUNCTYPE(None)(fail)()
     assert told == [ValueError]
 

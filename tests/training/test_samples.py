@@ -107,7 +107,7 @@ def test_a_feed_gives_the_steps_in_order(n_thread: int) -> None:
 
     with Feed(make, 4, n_thread, torch.device("cpu")) as feed:
         for step in (4, 5, 6, 7):
-            assert torch.equal(feed.take().pixels, make(step).pixels)
+            assert torch.equal(feed.next_batch().pixels, make(step).pixels)
         assert feed.waited > 0
     assert not any(thread.name.startswith("ginr-data") for thread in threading.enumerate())
 
@@ -117,4 +117,4 @@ def test_what_fails_in_a_thread_is_raised_where_the_batch_is_taken() -> None:
         raise OSError(f"step {step}")
 
     with Feed(fail, 2, 1, torch.device("cpu")) as feed, pytest.raises(OSError, match="step 2"):
-        feed.take()
+        feed.next_batch()

@@ -3,14 +3,14 @@
 import numpy as np
 
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import fma, larger, load, nearest, power, smaller, spread, store, total
+from ginr.kernels.simd import broadcast, fma, larger, load, nearest, power, smaller, store, total
 from ginr.kernels.sizes import LANES
 
 
 @inlined
 def constant(number):
     """A number LANES times."""
-    return spread(np.float32(number))
+    return broadcast(np.float32(number))
 
 
 @inlined
@@ -96,12 +96,14 @@ def _moments(x, x_at, n):
     mean = constant(0.0)
     for c in range(0, n, LANES):
         mean = mean + load(x, x_at + c)
-    mean = spread(total(mean) / np.float32(n))
+    mean = broadcast(total(mean) / np.float32(n))
     square = constant(0.0)
     for c in range(0, n, LANES):
         away = load(x, x_at + c) - mean
         square = fma(away, away, square)
-    return mean, spread(np.float32(1) / np.sqrt(total(square) / np.float32(n) + np.float32(1e-5)))
+    return mean, broadcast(
+        np.float32(1) / np.sqrt(total(square) / np.float32(n) + np.float32(1e-5))
+    )
 
 
 @inlined
@@ -131,7 +133,10 @@ def layer_norm_backward(
         coming = coming * load(scale, c)
         straight = straight + coming
         along = fma(coming, level, along)
-    straight, along = spread(total(straight) / np.float32(n)), spread(total(along) / np.float32(n))
+    straight, along = (
+        broadcast(total(straight) / np.float32(n)),
+        broadcast(total(along) / np.float32(n)),
+    )
     for c in range(0, n, LANES):
         level = (load(x, at + c) - mean) * factor
         coming = fma(load(grad, grad_at + c), load(scale, c), constant(0.0) - straight)

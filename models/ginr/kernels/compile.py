@@ -1,7 +1,7 @@
 """How the fused CPU loops are compiled, kept on disk for the next run, and shared out to threads.
 
 A kernel is a function of `claim` and its arrays that works on one task after another until none is
-left; several threads run it at once, and `take` gives each task to one of them. So a thread that
+left; several threads run it at once, and `claim_next` gives each task to one of them. So a thread that
 the system holds up delays its own task only, and every kernel answers the same for any number.
 """
 
@@ -55,7 +55,7 @@ class Kernel:
         """Returns when no task is left."""
         n = 1 if CHECKED else thread_count()  # an error in another thread would lose its words
         # Compiled here, where a signal can end it: of several threads this call finds no task left.
-        with _heard():
+        with _reraising_interrupts():
             self.compiled(np.full(1, _NO_TASK if n > 1 else 0), *arguments)
         if n > 1:
             together(partial(self.compiled, np.zeros(1, np.int64), *arguments), n)
@@ -77,7 +77,7 @@ def fused(function: Callable[..., None]) -> Kernel:
 
 
 @contextmanager
-def _heard() -> Iterator[None]:
+def _reraising_interrupts() -> Iterator[None]:
     """Raises at its end what a signal's handler raised in the block where C lets nothing through.
 
     LLVM calls Python back for what it has compiled, and an exception from there would be printed and lost.
@@ -107,7 +107,7 @@ _NO_TASK = 2**62  # more than any kernel has
 
 
 @intrinsic
-def take(typing: Any, claim: Any) -> Any:
+def claim_next(typing: Any, claim: Any) -> Any:
     """The number of the next task, from 0 on, never given twice."""
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ginr.kernels.activations import clear, gelu, layer_norm
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.product import ROWS, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
@@ -140,7 +140,7 @@ def feed_forward(claim, x, weights, kept, out):
         np.empty(BLOCK * COLUMNS, np.float32),
     )
     n_task = n_batch * ((height + BLOCK - 1) // BLOCK) * ((width + BLOCK - 1) // BLOCK)
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_task:
         block = _block(task, height, width)
         _normalize(x, block, weights, room.normed)
@@ -148,4 +148,4 @@ def feed_forward(claim, x, weights, kept, out):
         for y in range(block.n_row):
             _activate(x, y, block, kept, room.active)
             _add_map(x, y, block, weights, room, out)
-        task = take(claim)
+        task = claim_next(claim)

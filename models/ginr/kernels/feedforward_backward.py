@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ginr.kernels.activations import clear, gelu_slope, layer_norm, layer_norm_backward, normal_part
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.product import ROWS, add_outer, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
@@ -171,7 +171,7 @@ def feed_forward_backward(claim, x, weights, kept, grad, grad_x, grads):
     """
     size = _sizes(x, kept, weights.kernel, grads.kernel)
     room, row = _room(size), size.row
-    i = take(claim)
+    i = claim_next(claim)
     while i < x.shape[0]:
         clear(room.leaving, 0, room.leaving.size)
         for zeroed in (grads.scale, grads.shift, grads.kernel_bias, grads.bias):
@@ -193,4 +193,4 @@ def feed_forward_backward(claim, x, weights, kept, grad, grad_x, grads):
                     x, at, weights.scale, room.leaving, (y + 1) * row + (z + 1) * size.depth, grad,
                     grad_x, grads.scale[i], grads.shift[i], size.depth,
                 )  # fmt: skip
-        i = take(claim)
+        i = claim_next(claim)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ginr.architecture.limits import ACTIVE, COLOUR, N_LIMIT
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import claim_next, fused, inlined
 
 SHARE = 256  # queries that a thread takes at a time
 
@@ -61,7 +61,7 @@ def limit_queries(claim, found, places, out):
     height, width = found.shape[2:]
     here = np.empty(N_LIMIT, np.float32)
     n_share = (n_query + SHARE - 1) // SHARE
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_batch * n_share:
         i, first = task // n_share, task % n_share * SHARE
         for q in range(first, min(first + SHARE, n_query)):
@@ -75,4 +75,4 @@ def limit_queries(claim, found, places, out):
                 out[i, q, 0], out[i, q, 1], out[i, q, 2] = _within(
                     here, out[i, q, 0], out[i, q, 1], out[i, q, 2]
                 )
-        task = take(claim)
+        task = claim_next(claim)

@@ -5,7 +5,7 @@ Letters: B batch, h w tokens, D width, N outputs. Weights are `LinearWeights`.
 
 import numpy as np
 
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.product import ROWS, add_outer, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES
@@ -30,7 +30,7 @@ def map_rows(claim, x, weights, out):
     source = np.empty(ROWS * depth, np.float32)
     answer = np.empty(ROWS * COLUMNS, np.float32)
     n_task = (n_row + SHARE - 1) // SHARE
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_task:
         for first in range(task * SHARE, min((task + 1) * SHARE, n_row), ROWS):
             some = min(ROWS, n_row - first)
@@ -47,7 +47,7 @@ def map_rows(claim, x, weights, out):
                         store(out, place + c, value)
                     for c in range(whole, columns):
                         out[first + r, begin + c] = answer[r * COLUMNS + c] + bias[begin + c]
-        task = take(claim)
+        task = claim_next(claim)
 
 
 @fused
@@ -62,7 +62,7 @@ def add_content(claim, tokens, weights, lps, out):
     up = out.shape[1] // height
     answer = np.empty(ROWS * COLUMNS, np.float32)
     source = np.empty(ROWS * depth, np.float32)
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_batch * height:
         for first in range(0, width, ROWS):
             some = min(ROWS, width - first)
@@ -80,7 +80,7 @@ def add_content(claim, tokens, weights, lps, out):
                             value = load(answer, r * COLUMNS + c)
                             value = value + load(bias, square * depth + begin + c)
                             store(out, place + c, load(lps, place + c) + value)
-        task = take(claim)
+        task = claim_next(claim)
 
 
 @inlined
@@ -120,7 +120,7 @@ def add_content_backward(claim, tokens, weight, grad, grad_tokens, grads):
     n_row = (width + ROWS - 1) // ROWS * ROWS
     coming = np.zeros(n_row * wide, np.float32)
     answer = np.empty(ROWS * COLUMNS, np.float32)
-    i = take(claim)
+    i = claim_next(claim)
     while i < n_batch:
         grad_weight[i], grad_bias[i] = np.float32(0.0), np.float32(0.0)
         for y in range(height):
@@ -138,4 +138,4 @@ def add_content_backward(claim, tokens, weight, grad, grad_tokens, grads):
                     tokens, first, square, coming, answer, weight, grad_tokens, grad_weight,
                     which * wide * depth,
                 )  # fmt: skip
-        i = take(claim)
+        i = claim_next(claim)

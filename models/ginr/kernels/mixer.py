@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ginr.kernels.activations import clear, constant, exp, layer_norm, silu, softplus
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.convolution import convolve
 from ginr.kernels.product import ROWS, product
 from ginr.kernels.scan import Sizes, scan_states
-from ginr.kernels.simd import fma, load, spread, store, total
+from ginr.kernels.simd import broadcast, fma, load, store, total
 from ginr.kernels.sizes import COLUMNS, LANES
 
 
@@ -95,15 +95,15 @@ def steps(size, rows, step_bias, log_decay, delta, decay, work):
             for k in range(some):
                 work[m, 0, k] = rows[first + (start + k) * wide + m]
             at = m * 2 * LANES
-            dt = softplus(load(work, at) + spread(step_bias[m]))
+            dt = softplus(load(work, at) + broadcast(step_bias[m]))
             store(work, at, dt)
-            store(work, at + LANES, exp(dt * spread(-np.exp(log_decay[m]))))
+            store(work, at + LANES, exp(dt * broadcast(-np.exp(log_decay[m]))))
         for k in range(some):
             for m in range(n_head):
                 for c in range(0, head_dim, LANES):
                     at = ((start + k) * n_head + m) * head_dim + c
-                    store(delta, at, spread(work[m, 0, k]))
-                    store(decay, at, spread(work[m, 1, k]))
+                    store(delta, at, broadcast(work[m, 0, k]))
+                    store(decay, at, broadcast(work[m, 1, k]))
 
 
 @inlined(inline="always")
@@ -137,7 +137,7 @@ def _gate(size, norm, room):
         factor = np.float32(1) / np.sqrt(mean + np.float32(1e-5))
         for c in range(0, size.n_inner, LANES):
             at = t * size.n_inner + c
-            store(normed, at, load(normed, at) * spread(factor) * load(norm, c))
+            store(normed, at, load(normed, at) * broadcast(factor) * load(norm, c))
 
 
 @inlined
@@ -183,7 +183,7 @@ def mix(claim, x, order, n_state, weights, kept, out):
     )
     sums, starts, y = kept.sums, kept.starts, room.y
     n_task = x.tokens.shape[0] * n_window
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_task:
         i, places = task // n_window, order[task % n_window]
         gather(x, i, places, weights, room.normed)
@@ -197,4 +197,4 @@ def mix(claim, x, order, n_state, weights, kept, out):
                 store(sums, task * n_number + k, load(y, k))
         _gate(size, weights.norm, room)
         _scatter(x, i, places, weights.weight_out, room, out)
-        task = take(claim)
+        task = claim_next(claim)

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ginr.kernels.activations import clear, constant, layer_norm_backward, sigmoid
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.convolution import convolve, convolve_back
 from ginr.kernels.mixer import gather, project, project_in, sizes_of, steps, whole_rows
 from ginr.kernels.product import ROWS, add_outer
 from ginr.kernels.scan_backward import scan_states_back
-from ginr.kernels.simd import fma, load, spread, store, total
+from ginr.kernels.simd import broadcast, fma, load, store, total
 from ginr.kernels.sizes import CHUNK, COLUMNS, LANES, STATES
 
 
@@ -99,8 +99,8 @@ def _gate_back(size, kept, first, norm, room, grad_norm, wide_out):
             along = fma(level * load(norm, c), load(coming, coming_at + c), along)
         mean = total(square) / np.float32(n_inner) + np.float32(1e-5)
         factor = np.float32(1) / np.sqrt(mean)
-        shared = spread(total(along) / np.float32(n_inner) / mean)
-        factor = spread(factor)
+        shared = broadcast(total(along) / np.float32(n_inner) / mean)
+        factor = broadcast(factor)
         for c in range(0, n_inner, LANES):
             gate, at = load(rows, gate_at + c), t * n_inner + c
             level, given = load(levels, at), load(coming, coming_at + c)
@@ -153,7 +153,7 @@ def _steps_back(size, step_bias, log_decay, room, grad_step_bias, grad_log_decay
                 work[m, 0, k] = rows[size.begin + (start + k) * wide + column + m]
                 work[m, 1, k] = sum_gain + rate * sum_decay
             at = m * 2 * LANES
-            part = sigmoid(load(work, at) + spread(step_bias[m]))
+            part = sigmoid(load(work, at) + broadcast(step_bias[m]))
             store(work, at, part * load(work, at + LANES))
             for k in range(some):
                 grad_rows[(start + k) * wide + column + m] += work[m, 0, k]
@@ -225,7 +225,7 @@ def mix_backward(claim, x, order, n_state, weights, back_in, kept, coming, grad_
     wide_y, wide_x = weights.weight_out.shape[0] * COLUMNS, back_in.shape[0] * COLUMNS
     room = _room(size, weights, back_in, depth, n_out)
     n_task, n_start = x.tokens.shape[0] * n_window, kept.starts.shape[2]
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_task:
         i, places = task // n_window, order[task % n_window]
         grads.weight_in[task], grads.weight_out[task] = np.float32(0.0), np.float32(0.0)
@@ -248,4 +248,4 @@ def mix_backward(claim, x, order, n_state, weights, back_in, kept, coming, grad_
             x, i, places, weights.scale, room.leaving, wide_x, coming, grad_x,
             grads.scale[task], grads.shift[task],
         )  # fmt: skip
-        task = take(claim)
+        task = claim_next(claim)

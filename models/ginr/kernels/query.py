@@ -7,9 +7,9 @@ and J is a multiple of LANES.
 import numpy as np
 
 from ginr.kernels.activations import constant
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.limits import beside
-from ginr.kernels.simd import fma, larger, load, nearest, smaller, spread, store, total
+from ginr.kernels.simd import broadcast, fma, larger, load, nearest, smaller, store, total
 from ginr.kernels.sizes import LANES
 
 SHARE = 64  # queries that a thread takes at a time
@@ -31,12 +31,12 @@ def _sine(turns):
 def _wave(offset_y, offset_x, waves, j, weight):
     # weight cos(waves . offset) and weight sin(waves . offset) of LANES waves from (2, J).
     n_wave = waves.shape[1]
-    turns = spread(offset_y) * load(waves, j) + spread(offset_x) * load(waves, n_wave + j)
+    turns = broadcast(offset_y) * load(waves, j) + broadcast(offset_x) * load(waves, n_wave + j)
     turns = turns * constant(0.15915494309189535)
     turns = turns - nearest(turns)  # [-1/2, 1/2]
     minus = constant(0.0) - turns
     folded = larger(smaller(turns, constant(0.5) + minus), minus - constant(0.5))
-    scale = spread(weight)
+    scale = broadcast(weight)
     return scale * _sine(constant(0.25) - larger(turns, minus)), scale * _sine(folded)
 
 
@@ -64,7 +64,7 @@ def query_base(claim, base, places, out):
     wy, wx = np.empty(4, np.float32), np.empty(4, np.float32)
     n_share = (n_query + SHARE - 1) // SHARE
     n_task = n_batch * n_share
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_task:
         i, first = task // n_share, task % n_share * SHARE
         for q in range(first, min(first + SHARE, n_query)):
@@ -78,7 +78,7 @@ def query_base(claim, base, places, out):
                         along += wx[m] * base[i, c, y[k], x[m]]
                     colour += wy[k] * along
                 out[i, q, c] = colour
-        task = take(claim)
+        task = claim_next(claim)
 
 
 @inlined
@@ -109,7 +109,7 @@ def query_forward(claim, codes, places, pitch, gain, waves, out):
     offset = np.empty((4, 2), np.float32)
     n_share = (n_query + SHARE - 1) // SHARE
     n_task = n_batch * n_share
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_task:
         i, first = task // n_share, task % n_share * SHARE
         for q in range(first, min(first + SHARE, n_query)):
@@ -138,7 +138,7 @@ def query_forward(claim, codes, places, pitch, gain, waves, out):
             out[i, q, 0] += total(red)
             out[i, q, 1] += total(green)
             out[i, q, 2] += total(blue)
-        task = take(claim)
+        task = claim_next(claim)
 
 
 @fused
@@ -153,7 +153,7 @@ def query_backward(
     n_gain = gain.shape[1]
     index, weight = np.empty(4, np.int64), np.empty(4, np.float32)
     offset = np.empty((4, 2), np.float32)
-    i = take(claim)
+    i = claim_next(claim)
     while i < n_batch:
         grad_codes[i], grad_gain[i] = np.float32(0.0), np.float32(0.0)
         grad_waves[i] = np.float32(0.0)
@@ -174,7 +174,7 @@ def query_backward(
                     even, odd = cosine * left, sine * left
                     to_cosine = to_sine = constant(0.0)
                     for c in range(3):
-                        go = spread(grad[i, q, c])
+                        go = broadcast(grad[i, q, c])
                         at = ((i * height * width + index[k]) * 3 + c) * n_code + 1 + j
                         to_cosine = fma(go, load(codes, at), to_cosine)
                         to_sine = fma(go, load(codes, at + n_wave), to_sine)
@@ -185,7 +185,7 @@ def query_backward(
                     store(grad_gain, gain_at, load(grad_gain, gain_at) + along)
                     turn = (to_sine * cosine - to_cosine * sine) * left
                     at = i * 2 * n_wave + j
-                    store(grad_waves, at, fma(turn, spread(dy), load(grad_waves, at)))
+                    store(grad_waves, at, fma(turn, broadcast(dy), load(grad_waves, at)))
                     at += n_wave
-                    store(grad_waves, at, fma(turn, spread(dx), load(grad_waves, at)))
-        i = take(claim)
+                    store(grad_waves, at, fma(turn, broadcast(dx), load(grad_waves, at)))
+        i = claim_next(claim)

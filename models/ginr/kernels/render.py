@@ -9,7 +9,7 @@ import numpy as np
 
 from ginr.architecture.limits import N_LIMIT
 from ginr.kernels.activations import constant
-from ginr.kernels.compile import fused, inlined, take
+from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.limits import limit_row
 from ginr.kernels.simd import fma, load, store, total
 from ginr.kernels.sizes import LANES
@@ -120,14 +120,14 @@ def render_lattice(claim, codes, grid, out):
     """Fill out (B, 3, h', w') from codes (B, h, w, 3, F) and what the grid (`Grid`) reads besides."""
     height, room = out.shape[2], _room(codes, grid)
     n_task = codes.shape[0] * height
-    task = take(claim)
+    task = claim_next(claim)
     while task < n_task:
         i, row = task // height, task % height
         _render_row(i, row, codes, grid, room)
         for c in range(3):
             for column in range(out.shape[3]):
                 out[i, c, row, column] = room.row[c, column]
-        task = take(claim)
+        task = claim_next(claim)
 
 
 @inlined(fastmath=False)
@@ -143,8 +143,8 @@ def _quantize(answer, peak, out):
 def render_samples(claim, codes, grid, peak, out):
     """`render_lattice` of one picture as finished samples, out (h', w', C) of integers up to peak."""
     room, first = _room(codes, grid), np.int64(0)  # a literal 0 would compile all parts once more
-    row = take(claim)
+    row = claim_next(claim)
     while row < out.shape[0]:
         _render_row(first, row, codes, grid, room)
         _quantize(room.row, peak, out[row])
-        row = take(claim)
+        row = claim_next(claim)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import fma, load, spread, store
+from ginr.kernels.simd import broadcast, fma, load, store
 from ginr.kernels.sizes import CHUNK, LANES, STATES
 
 
@@ -49,15 +49,15 @@ def scan_states(size, u, gained, decay, reverse, y, starts, starts_at):
                     at = t * size.n_inner + c
                     gain, keep, answer = load(gained, at), load(decay, at), load(y, at)
                     b = t * size.n_packed + size.n_inner + n
-                    h0 = fma(keep, h0, gain * spread(u[b + 0]))
-                    h1 = fma(keep, h1, gain * spread(u[b + 1]))
-                    h2 = fma(keep, h2, gain * spread(u[b + 2]))
-                    h3 = fma(keep, h3, gain * spread(u[b + 3]))
+                    h0 = fma(keep, h0, gain * broadcast(u[b + 0]))
+                    h1 = fma(keep, h1, gain * broadcast(u[b + 1]))
+                    h2 = fma(keep, h2, gain * broadcast(u[b + 2]))
+                    h3 = fma(keep, h3, gain * broadcast(u[b + 3]))
                     b += size.n_state
-                    answer = fma(h0, spread(u[b + 0]), answer)
-                    answer = fma(h1, spread(u[b + 1]), answer)
-                    answer = fma(h2, spread(u[b + 2]), answer)
-                    answer = fma(h3, spread(u[b + 3]), answer)
+                    answer = fma(h0, broadcast(u[b + 0]), answer)
+                    answer = fma(h1, broadcast(u[b + 1]), answer)
+                    answer = fma(h2, broadcast(u[b + 2]), answer)
+                    answer = fma(h3, broadcast(u[b + 3]), answer)
                     store(y, at, answer)
 
 

@@ -3,7 +3,7 @@
 from ginr.kernels.activations import clear, constant
 from ginr.kernels.compile import inlined
 from ginr.kernels.scan import start_of
-from ginr.kernels.simd import fma, load, spread, store, totals
+from ginr.kernels.simd import broadcast, fma, load, store, totals
 from ginr.kernels.sizes import CHUNK, LANES, STATES
 
 
@@ -21,13 +21,13 @@ def _walk(size, room, begin, end, reverse, c, n, starts, at):
         b = t * size.n_packed + size.n_inner + n
         at = (step - begin) * STATES * LANES
         store(states, at + 0 * LANES, h0)
-        h0 = fma(keep, h0, gain * spread(u[b + 0]))
+        h0 = fma(keep, h0, gain * broadcast(u[b + 0]))
         store(states, at + 1 * LANES, h1)
-        h1 = fma(keep, h1, gain * spread(u[b + 1]))
+        h1 = fma(keep, h1, gain * broadcast(u[b + 1]))
         store(states, at + 2 * LANES, h2)
-        h2 = fma(keep, h2, gain * spread(u[b + 2]))
+        h2 = fma(keep, h2, gain * broadcast(u[b + 2]))
         store(states, at + 3 * LANES, h3)
-        h3 = fma(keep, h3, gain * spread(u[b + 3]))
+        h3 = fma(keep, h3, gain * broadcast(u[b + 3]))
     at = (end - begin) * STATES * LANES
     store(states, at + 0 * LANES, h0)
     store(states, at + 1 * LANES, h1)
@@ -51,17 +51,17 @@ def _chunk_back(size, room, begin, end, reverse, c, n, g):
         b = t * size.n_packed + size.n_inner + n
         at = (step - begin) * STATES * LANES  # the state before; the next one is after
         after = at + STATES * LANES
-        g0 = fma(spread(u[b + size.n_state + 0]), coming, g0)
-        for_gain = fma(spread(u[b + 0]), g0, for_gain)
+        g0 = fma(broadcast(u[b + size.n_state + 0]), coming, g0)
+        for_gain = fma(broadcast(u[b + 0]), g0, for_gain)
         for_decay = fma(load(states, at + 0 * LANES), g0, for_decay)
-        g1 = fma(spread(u[b + size.n_state + 1]), coming, g1)
-        for_gain = fma(spread(u[b + 1]), g1, for_gain)
+        g1 = fma(broadcast(u[b + size.n_state + 1]), coming, g1)
+        for_gain = fma(broadcast(u[b + 1]), g1, for_gain)
         for_decay = fma(load(states, at + 1 * LANES), g1, for_decay)
-        g2 = fma(spread(u[b + size.n_state + 2]), coming, g2)
-        for_gain = fma(spread(u[b + 2]), g2, for_gain)
+        g2 = fma(broadcast(u[b + size.n_state + 2]), coming, g2)
+        for_gain = fma(broadcast(u[b + 2]), g2, for_gain)
         for_decay = fma(load(states, at + 2 * LANES), g2, for_decay)
-        g3 = fma(spread(u[b + size.n_state + 3]), coming, g3)
-        for_gain = fma(spread(u[b + 3]), g3, for_gain)
+        g3 = fma(broadcast(u[b + size.n_state + 3]), coming, g3)
+        for_gain = fma(broadcast(u[b + 3]), g3, for_gain)
         for_decay = fma(load(states, at + 3 * LANES), g3, for_decay)
         store(to_gain, lane, for_gain)
         store(to_decay, lane, for_decay)

@@ -56,7 +56,7 @@ def store(typing, array, at, value):
 
 
 @intrinsic
-def spread(typing, number):
+def broadcast(typing, number):
     """One number, a float32, LANES times."""
     if number != types.float32:
         return None

@@ -83,7 +83,7 @@ def _loop(
     saved = time.monotonic()
     while progress.done(settings) < 1 and not processes.any(watcher.stop()):
         start = time.monotonic()
-        run.step(feed.take(), progress)
+        run.step(feed.next_batch(), progress)
         progress.step += 1
         progress.seconds += processes.of_main(time.monotonic() - start)
         since = max(progress.seconds - began, 1e-9)

@@ -127,7 +127,7 @@ class Feed:
         self._ahead: deque[Future[Batch]] = deque()
         self._n_ahead = n_thread + 1
         self.waited = 0.0
-        """Seconds that `take` has waited."""
+        """Seconds that `next_batch` has waited."""
 
     def __enter__(self) -> Self:
         """Begin with the first batches."""
@@ -143,7 +143,7 @@ class Feed:
         """Drop the batches that nobody took."""
         self._threads.shutdown(cancel_futures=True)
 
-    def take(self) -> Batch:
+    def next_batch(self) -> Batch:
         """The batch of the next step."""
         start = time.perf_counter()
         batch = self._ahead.popleft().result()
