@@ -180,7 +180,7 @@ def test_it_is_known_whether_kernels_have_to_be_compiled(
     cache.cache_place.cache_clear()
     Path(tmp_path, "file").touch()
     monkeypatch.setattr(cache.config, "CACHE_DIR", str(tmp_path / "file"))
-    assert cache.compiles() == "each time, with no folder to keep it in"
+    assert cache.compiles() == "on every run, as no cache folder is writable"
 
 
 @pytest.mark.usefixtures("_no_place_cached")

@@ -1,4 +1,4 @@
-"""What stands between the products, on vectors of LANES numbers inside compiled loops."""
+"""Activations and layer normalisation on SIMD vectors, for use inside kernels."""
 
 import numpy as np
 
@@ -9,20 +9,20 @@ from ginr.kernels.sizes import LANES
 
 @inlined
 def constant(number):
-    """A number LANES times."""
+    """A vector of LANES equal numbers."""
     return broadcast(np.float32(number))
 
 
 @inlined
 def clear(x, first, end):
-    """Zeros in x from `first` to `end`, a multiple of LANES apart."""
+    """Set x[first:end] to zero; the length is a multiple of LANES."""
     for k in range(first, end, LANES):
         store(x, k, constant(0.0))
 
 
 @inlined
 def exp(x):
-    """e^x for x in [-87, 88], and the value at the end beyond; relative error 3e-7."""
+    """e^x with x clamped to [-87, 88]; relative error 3e-7."""
     turns = smaller(larger(x, constant(-87.0)), constant(88.0)) * constant(1.4426950408889634)
     whole = nearest(turns)
     part = turns - whole  # [-1/2, 1/2]
@@ -48,7 +48,7 @@ def silu(x):
 
 @inlined
 def softplus(x):
-    """log(1 + e^x); log(1 + u) / u is a rational fit on [0, 1], error 9e-10."""
+    """log(1 + e^x), with a rational fit of log(1 + u) / u on [0, 1]; error 9e-10."""
     u = exp(smaller(x, constant(0.0) - x))
     p = fma(constant(0.003417254220191945), u, constant(0.2381565916638814))
     p = fma(p, u, constant(1.0662168337186537))
@@ -60,9 +60,8 @@ def softplus(x):
 
 
 @inlined
-def normal_part(x):
-    """Phi(x), what of a normal distribution lies below x: 1/2 + a rational fit on [-5.4, 5.4], error
-    1.4e-7, and constant outside."""
+def normal_cdf(x):
+    """Phi(x), the normal CDF, as 1/2 + a rational fit with x clamped to [-5.4, 5.4]; error 1.4e-7."""
     h = smaller(larger(x, constant(-5.4)), constant(5.4))
     q = h * h
     p = fma(constant(-1.8875351195125353e-08), q, constant(6.608229308676669e-06))
@@ -80,19 +79,19 @@ def normal_part(x):
 @inlined
 def gelu(x):
     """x Phi(x)."""
-    return x * normal_part(x)
+    return x * normal_cdf(x)
 
 
 @inlined
-def gelu_slope(x, part):
-    """The derivative of x Phi(x), where part = Phi(x)."""
+def gelu_slope(x, cdf):
+    """The derivative of x Phi(x), given cdf = Phi(x)."""
     density = constant(0.3989422804014327) * exp(constant(-0.5) * x * x)
-    return fma(x, density, part)
+    return fma(x, density, cdf)
 
 
 @inlined(error_model="numpy")
 def _moments(x, x_at, n):
-    # Mean and 1 / deviation of n numbers, LANES times each.
+    # Mean and 1 / standard deviation of n numbers, each broadcast to a vector.
     mean = constant(0.0)
     for c in range(0, n, LANES):
         mean = mean + load(x, x_at + c)
@@ -108,7 +107,7 @@ def _moments(x, x_at, n):
 
 @inlined
 def layer_norm(x, x_at, scale, shift, out, out_at, n):
-    """Layer normalisation (epsilon 1e-5) of n numbers, a multiple of LANES."""
+    """Layer normalisation (epsilon 1e-5) of n numbers; n is a multiple of LANES."""
     mean, factor = _moments(x, x_at, n)
     for c in range(0, n, LANES):
         level = (load(x, x_at + c) - mean) * factor
@@ -119,9 +118,9 @@ def layer_norm(x, x_at, scale, shift, out, out_at, n):
 def layer_norm_backward(
     x, at, scale, grad, grad_at, past, out, grad_scale, grad_shift, n
 ):  # fmt: skip
-    """out = past + gradient of the numbers x that `layer_norm` was given, all three from `at` on.
+    """out = past + the gradient of `layer_norm` by its input x, all three starting at `at`.
 
-    grad: that of its answers; grad_scale and grad_shift (n,) gain theirs.
+    grad is the gradient of the output; grad_scale and grad_shift (n,) are accumulated.
     """
     mean, factor = _moments(x, at, n)
     straight = along = constant(0.0)
@@ -133,10 +132,8 @@ def layer_norm_backward(
         coming = coming * load(scale, c)
         straight = straight + coming
         along = fma(coming, level, along)
-    straight, along = (
-        broadcast(total(straight) / np.float32(n)),
-        broadcast(total(along) / np.float32(n)),
-    )
+    straight = broadcast(total(straight) / np.float32(n))
+    along = broadcast(total(along) / np.float32(n))
     for c in range(0, n, LANES):
         level = (load(x, at + c) - mean) * factor
         coming = fma(load(grad, grad_at + c), load(scale, c), constant(0.0) - straight)

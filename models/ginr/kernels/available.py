@@ -1,4 +1,4 @@
-"""Which implementation of the scan, and of all that is fused with it, runs on which device."""
+"""Which implementation of the scan, and of the operations fused with it, runs on which device."""
 
 import warnings
 from functools import lru_cache
@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import Protocol
 
 BACKENDS = ("reference", "chunked", "numba", "mamba_ssm")
-FASTEST = {"cpu": "numba", "cuda": "mamba_ssm"}  # by the type of the device
+FASTEST = {"cpu": "numba", "cuda": "mamba_ssm"}  # by device type
 
 
 class Device(Protocol):
-    """A torch.device, or what stands for the CPU without torch."""
+    """A torch.device, or its stand-in where torch is not loaded."""
 
     @property
     def type(self) -> str:
@@ -23,22 +23,19 @@ def default_backend(device: "Device") -> str:
 
 
 def slow_reason(device: "Device") -> str:
-    """Why the scan on `device` is the chunked one, empty if there is a faster one."""
+    """Why `device` has to use the chunked scan; empty if a faster one is available."""
     fastest = FASTEST.get(device.type)
     return missing(fastest) if fastest else f"no kernels for {device.type}"
 
 
 @lru_cache(maxsize=8)
 def missing(package: str) -> str:
-    """Why `package` cannot be used, empty if it can."""
-    module = {
-        "mamba_ssm": "mamba_ssm.ops.triton.ssd_combined",
-        "numba": "ginr.kernels.mixer",
-    }.get(package, package)
+    """Why `package` cannot be used; empty if it can."""
+    modules = {"mamba_ssm": "mamba_ssm.ops.triton.ssd_combined", "numba": "ginr.kernels.mixer"}
     try:
-        with warnings.catch_warnings(action="ignore"):  # theirs, of no use to ours
-            import_module(module)
+        with warnings.catch_warnings(action="ignore"):
+            import_module(modules.get(package, package))
     except Exception as error:  # a broken CUDA build raises anything from ImportError to OSError
-        words = str(error).partition("\n")[0]
-        return f"import {package} failed: {type(error).__name__}: {words}"
+        reason = str(error).partition("\n")[0]
+        return f"import {package} failed: {type(error).__name__}: {reason}"
     return ""

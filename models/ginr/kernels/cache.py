@@ -1,4 +1,4 @@
-"""Where compiled loops are kept on disk for the next run."""
+"""Where compiled kernels are cached on disk."""
 
 import os
 import stat
@@ -14,19 +14,19 @@ from ginr.kernels.target import CHECKED, CPU, FEATURES
 
 
 def compiles() -> str:
-    """How often kernels are compiled, which takes half a minute; empty if they are on the disk."""
+    """How often kernels are compiled, which takes half a minute; empty if they are cached."""
     place = cache_place()
     if not place:
-        return "each time, with no folder to keep it in"
+        return "on every run, as no cache folder is writable"
     return "" if any(Path(place).rglob("mixer.mix-*.nbi")) else "the first time only"
 
 
 @cache
 def cache_place() -> str:
-    """The folder of compiled kernels, below NUMBA_CACHE_DIR if that is set; empty if none can be written to.
+    """The cache folder, under NUMBA_CACHE_DIR if that is set; empty if no folder is writable.
 
-    Numba compiles a kernel anew when its own file changes. The folder's name stands for all else that
-    goes into it: the other files of this package, the processor, and whether accesses are checked.
+    Numba recompiles a kernel when its own file changes. The folder's name is a hash of everything else
+    a kernel depends on: the package's other files, the processor, and whether accesses are checked.
     """
     here = Path(__file__).parent
     sources = [here.parent / "architecture" / "limits.py", *sorted(here.glob("*.py"))]
@@ -52,12 +52,12 @@ def _user_cache() -> Path | None:
         if sys.platform == "darwin":
             return Path.home() / "Library/Caches"
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # no home
+    except RuntimeError:  # no home folder
         return None
 
 
 def _private_temporary() -> Path | None:
-    """A folder under the temporary one that nobody else can write to: what is in it will be run."""
+    """A temporary folder that only this user can write to, since its contents are executed."""
     if os.name != "posix":
         return None
     folder = Path(tempfile.gettempdir(), f"ginr-{os.getuid()}")

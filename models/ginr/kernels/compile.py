@@ -1,8 +1,8 @@
-"""How the fused CPU loops are compiled, kept on disk for the next run, and shared out to threads.
+"""Compiles the fused CPU loops, caches them on disk, and runs them in several threads.
 
-A kernel is a function of `claim` and its arrays that works on one task after another until none is
-left; several threads run it at once, and `claim_next` gives each task to one of them. So a thread that
-the system holds up delays its own task only, and every kernel answers the same for any number.
+A kernel is a function of `claim` and its arrays that processes tasks until none are left. Several
+threads run it at once, and `claim_next` hands each task to one of them: a thread that is descheduled
+delays its own task only, and results do not depend on the number of threads.
 """
 
 import sys
@@ -29,32 +29,29 @@ class Kernel:
     """A compiled function, run by `thread_count` threads."""
 
     def __init__(self, function: Callable[..., None]) -> None:
-        # NaN and inf are valid results, of a division by zero too: the training loop looks at them.
-        options = {
-            **_OPTIONS,
-            "fastmath": True,
-            "nogil": True,
-            "error_model": "numpy",
-            "no_cfunc_wrapper": True,
-        }
+        # error_model numpy: NaN and inf are valid results that the training loop checks for.
+        compiler = partial(
+            njit, **_OPTIONS, fastmath=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True
+        )
         kept, config.CACHE_DIR = config.CACHE_DIR, cache_place()
         try:
-            self.compiled: Any = njit(**options, cache=True)(function)
-        except RuntimeError:  # numba found nowhere to keep compiled code
-            self.compiled = njit(**options)(function)
+            self.compiled: Any = compiler(cache=True)(function)
+        except RuntimeError:  # numba found no writable cache folder
+            self.compiled = compiler()(function)
         finally:
             config.CACHE_DIR = kept
 
     @property
     def folder(self) -> str | None:
-        """Where it is kept on disk, None if nowhere."""
+        """The cache folder, None if there is none."""
         path: str | None = self.compiled.stats.cache_path
         return path
 
     def __call__(self, *arguments: Any) -> None:
-        """Returns when no task is left."""
-        n = 1 if CHECKED else thread_count()  # an error in another thread would lose its words
-        # Compiled here, where a signal can end it: of several threads this call finds no task left.
+        """Process all tasks."""
+        n = 1 if CHECKED else thread_count()  # another thread would lose the error message
+        # Compile in this thread, where a signal can interrupt it; if there are more threads, this
+        # first call starts past the last task and does nothing else.
         with _reraising_interrupts():
             self.compiled(np.full(1, _NO_TASK if n > 1 else 0), *arguments)
         if n > 1:
@@ -64,25 +61,25 @@ class Kernel:
 inlined: Any = partial(
     njit, **_OPTIONS, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
-"""Decorator of what kernels are made of.
+"""Decorator of functions called by kernels; they must be inlined.
 
-Left as a call it would have two copies that differ in rounding, its own and the one optimized with the
-kernel. A process that compiles runs the first and one that takes the kernel from the disk the second.
+Otherwise the process that compiles a kernel would call a separately optimized copy of the function, and
+one that loads the kernel from the cache the copy optimized with it: the two round differently.
 """
 
 
 def fused(function: Callable[..., None]) -> Kernel:
-    """Compile `function(claim, ...)` on its first call, or take it from the disk."""
+    """Decorator that makes `function(claim, ...)` a kernel, compiled or loaded on its first call."""
     return Kernel(function)
 
 
 @contextmanager
 def _reraising_interrupts() -> Iterator[None]:
-    """Raises at its end what a signal's handler raised in the block where C lets nothing through.
+    """Re-raises at the end of the block what a signal handler raised in a callback from C.
 
-    LLVM calls Python back for what it has compiled, and an exception from there would be printed and lost.
+    LLVM calls back into Python for compiled objects; an exception there would be printed and lost.
     """
-    if threading.current_thread() is not threading.main_thread():  # no handler runs here
+    if threading.current_thread() is not threading.main_thread():  # signal handlers never run here
         yield
         return
     lost: list[BaseException] = []
@@ -103,12 +100,12 @@ def _reraising_interrupts() -> Iterator[None]:
             raise lost[0]
 
 
-_NO_TASK = 2**62  # more than any kernel has
+_NO_TASK = 2**62  # more than the number of tasks of any kernel
 
 
 @intrinsic
 def claim_next(typing: Any, claim: Any) -> Any:
-    """The number of the next task, from 0 on, never given twice."""
+    """Atomically take the next task number, counting from 0."""
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data

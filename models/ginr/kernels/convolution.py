@@ -1,19 +1,18 @@
-"""The convolution along a sequence and its SiLU, with gradients, in the letters of `ginr.kernels.mixer`."""
+"""The convolution along a sequence, with SiLU, and its gradients. Letters as in `ginr.kernels.mixer`."""
 
 from ginr.kernels.activations import constant, sigmoid, silu
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import fma, load, store
+from ginr.kernels.simd import fma, load, load_four, store, store_all
 from ginr.kernels.sizes import LANES, TAPS
 
 
 @inlined
 def convolve(size, rows, weight, bias, reverse, mixed):
-    """mixed (T, C) = silu(convolution of rows), which are zeros before the first and after the last."""
+    """mixed (T, C) = silu(convolution of rows); zeros surround the rows."""
     n_tap, n_packed = weight.shape
     back = size.wide if reverse else -size.wide
     for c in range(0, n_packed, LANES):
-        w0, w1 = load(weight, c), load(weight, n_packed + c)
-        w2, w3 = load(weight, 2 * n_packed + c), load(weight, 3 * n_packed + c)
+        w0, w1, w2, w3 = load_four(weight, c, n_packed)
         shift = load(bias, c)
         for t in range(size.n_step):
             at = size.begin + t * size.wide + c
@@ -29,20 +28,16 @@ def convolve(size, rows, weight, bias, reverse, mixed):
 
 @inlined
 def _taps_back(size, c, weight, bias, reverse, room, grad_weight, grad_bias):
-    # Gradients of the weights of the convolution of LANES channels, and room.slopes, those of what
-    # SiLU was given.
+    # Gradients of the convolution's weights for LANES channels, and of SiLU's input, room.slopes.
     n_tap, n_packed = weight.shape
     back = size.wide if reverse else -size.wide
     rows, slopes, grad_mixed = room.rows, room.slopes, room.grad_mixed
-    w0, w1 = load(weight, c), load(weight, n_packed + c)
-    w2, w3 = load(weight, 2 * n_packed + c), load(weight, 3 * n_packed + c)
-    shift, g0, g1, g2, g3, summed = (
-        load(bias, c), constant(0.0), constant(0.0), constant(0.0), constant(0.0), constant(0.0),
-    )  # fmt: skip
+    w0, w1, w2, w3 = load_four(weight, c, n_packed)
+    shift = load(bias, c)
+    g0 = g1 = g2 = g3 = summed = constant(0.0)
     for t in range(size.n_step):
         at = size.begin + t * size.wide + c
-        r0, r1 = load(rows, at), load(rows, at + back)
-        r2, r3 = load(rows, at + 2 * back), load(rows, at + 3 * back)
+        r0, r1, r2, r3 = load_four(rows, at, back)
         x = fma(w3, r3, fma(w2, r2, fma(w1, r1, fma(w0, r0, shift))))
         for j in range(TAPS, n_tap):
             x = fma(load(weight, j * n_packed + c), load(rows, at + j * back), x)
@@ -54,10 +49,7 @@ def _taps_back(size, c, weight, bias, reverse, room, grad_weight, grad_bias):
         g0, g1 = fma(slope, r0, g0), fma(slope, r1, g1)
         g2, g3 = fma(slope, r2, g2), fma(slope, r3, g3)
     store(grad_bias, c, summed)
-    store(grad_weight, c, g0)
-    store(grad_weight, n_packed + c, g1)
-    store(grad_weight, 2 * n_packed + c, g2)
-    store(grad_weight, 3 * n_packed + c, g3)
+    store_all((g0, g1, g2, g3), grad_weight, c, n_packed)
     for j in range(TAPS, n_tap):
         summed = constant(0.0)
         for t in range(size.n_step):
@@ -68,14 +60,13 @@ def _taps_back(size, c, weight, bias, reverse, room, grad_weight, grad_bias):
 
 @inlined
 def convolve_back(size, weight, bias, reverse, room, grad_weight, grad_bias):
-    # Gradients of `convolve`: room.grad_rows gains that of room.rows.
+    """Gradients of `convolve`; that of room.rows is added to room.grad_rows."""
     n_tap, n_packed = weight.shape
     slopes, grad_rows = room.slopes, room.grad_rows
     ahead = -LANES if reverse else LANES
     for c in range(0, n_packed, LANES):
         _taps_back(size, c, weight, bias, reverse, room, grad_weight, grad_bias)
-        w0, w1 = load(weight, c), load(weight, n_packed + c)
-        w2, w3 = load(weight, 2 * n_packed + c), load(weight, 3 * n_packed + c)
+        w0, w1, w2, w3 = load_four(weight, c, n_packed)
         for t in range(size.n_step):
             at, source = t * size.wide + c, (n_tap + t) * LANES
             given = fma(w0, load(slopes, source), load(grad_rows, at))

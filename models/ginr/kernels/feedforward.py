@@ -1,9 +1,8 @@
 """The feed-forward of a lattice on the CPU in one pass: norm, 3x3 convolution, GELU, 1x1, residual.
 
-A thread takes BLOCK x BLOCK positions at a time, whose numbers stay in its cache from the norm to the
-residual.
+A task is a block of BLOCK x BLOCK positions, which stays in the thread's cache from norm to residual.
 
-Letters: B batch, h w lattice, D width, H hidden width; both are multiples of LANES here. Weights are
+Letters: B batch, h w lattice, D width, H hidden width; D and H are multiples of LANES. Weights are
 `FeedForwardWeights`.
 """
 
@@ -18,13 +17,13 @@ from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_out
 
-BLOCK = 16  # positions along the side of a thread's share
+BLOCK = 16  # side of a block, in positions
 N_TILE = (BLOCK // TILE) ** 2
-SIDE = BLOCK + 2  # with the neighbours that the convolution reads
+SIDE = BLOCK + 2  # including the neighbours that the convolution reads
 
 
 class _Block(NamedTuple):
-    # The share of a thread: n_row x n_column positions of lattice i, of tiles_down x tiles_across tiles.
+    # n_row x n_column positions of lattice i, covered by tiles_down x tiles_across tiles.
     i: Any
     top: Any
     left: Any
@@ -35,8 +34,8 @@ class _Block(NamedTuple):
 
 
 class _Room(NamedTuple):
-    normed: Any  # (SIDE, SIDE, D), zeros outside of the lattice
-    work: Any  # a tile of LANES channels
+    normed: Any  # (SIDE, SIDE, D), zeros outside the lattice
+    work: Any  # one tile of LANES channels
     spectrum: Any  # (SPAN^2, N_TILE, D)
     summed: Any  # (SPAN^2, N_TILE, n COLUMNS): the spectrum of the convolution
     active: Any  # (BLOCK, BLOCK, H)
@@ -67,7 +66,7 @@ def _normalize(x, block, weights, normed):
 
 @inlined(inline="always")
 def _convolve(block, weights, room):
-    # From room.normed to room.active.
+    # room.active = the convolution of room.normed.
     kernel, bias = weights.kernel, weights.kernel_bias
     n_panel, depth, hidden = kernel.shape[1], kernel.shape[2], bias.shape[0]
     wide, tiles_across = n_panel * COLUMNS, block.tiles_across
@@ -92,7 +91,7 @@ def _convolve(block, weights, room):
 
 @inlined
 def _activate(x, y, block, kept, active):
-    # GELU of row y of the block; what it is given is kept.
+    # GELU of row y of the block in place; its input is saved in `kept` unless that is empty.
     _, height, width, _ = x.shape
     hidden = active.shape[0] // (BLOCK * BLOCK)
     for z in range(block.n_column):
@@ -107,7 +106,7 @@ def _activate(x, y, block, kept, active):
 
 @inlined
 def _add_map(x, y, block, weights, room, out):
-    # Row y of the block of out = x + W active + b.
+    # out = x + W active + b for row y of the block.
     _, height, width, depth = x.shape
     weight, bias, active, answer = weights.weight, weights.bias, room.active, room.answer
     n_panel, hidden = weight.shape[0], weight.shape[1]
@@ -127,7 +126,7 @@ def _add_map(x, y, block, weights, room, out):
 def feed_forward(claim, x, weights, kept, out):
     """out = x + W gelu(conv(norm(x)) + b) + b' on lattices x, out (B, h, w, D).
 
-    kept (B, h, w, H) is given what GELU is given, unless it is empty.
+    Unless it is empty, kept (B, h, w, H) receives the input of GELU.
     """
     n_batch, height, width, depth = x.shape
     hidden = weights.kernel_bias.shape[0]

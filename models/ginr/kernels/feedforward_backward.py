@@ -1,21 +1,21 @@
-"""Gradients of `ginr.kernels.feedforward.feed_forward`, a lattice at a time, in its letters.
+"""Gradients of `ginr.kernels.feedforward.feed_forward`, one lattice per task, with the same letters.
 
-The norm and the spectra of its answers are computed again; only what GELU was given is kept from the
-forward pass. Gradients of weights are per lattice: their sum does not depend on the threads.
+The norm and its spectra are recomputed; only the input of GELU is saved by the forward pass. Weight
+gradients are per lattice, so that their sum does not depend on the number of threads.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ginr.kernels.activations import clear, gelu_slope, layer_norm, layer_norm_backward, normal_part
+from ginr.kernels.activations import clear, gelu_slope, layer_norm, layer_norm_backward, normal_cdf
 from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.product import ROWS, add_outer, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_in_back, tile_out_back
 
-STRIP = 16  # rows of a lattice whose spectra are held at a time
+STRIP = 16  # rows of a lattice whose spectra are held in memory at a time
 
 
 class _Sizes(NamedTuple):
@@ -24,24 +24,24 @@ class _Sizes(NamedTuple):
     depth: Any
     hidden: Any
     across: Any  # tiles in a row of them
-    n_tile: Any  # tiles of a strip, filled up to whole ROWS
+    n_tile: Any  # tiles in a strip, rounded up to a multiple of ROWS
     row: Any  # numbers in a row of room.normed
-    slope_row: Any  # ... of room.slopes
-    wide: Any  # columns of whole panels: of the hidden width
-    wide_back: Any  # ... of the width
+    slope_row: Any  # numbers in a row of room.slopes
+    wide: Any  # H, rounded up to whole panels
+    wide_back: Any  # D, rounded up to whole panels
 
 
 class _Room(NamedTuple):
     normed: Any  # (STRIP + 2, 4 across + 2, D)
-    spectrum: Any  # (SPAN^2, n_tile, D), that of normed
-    grad_row: Any  # (w, wide_back): gradients of a row of answers
+    spectrum: Any  # (SPAN^2, n_tile, D), of normed
+    grad_row: Any  # (w, wide_back): gradient of a row of the output
     active: Any  # (w, H): GELU of a row
-    answer: Any
-    slopes: Any  # (STRIP, 4 across, H): gradients of what GELU was given
-    coming: Any  # (SPAN^2, n_tile, wide): of its spectrum
-    going: Any  # (SPAN^2, n_tile, wide_back): of the spectrum of normed
-    leaving: Any  # (h + 2, 4 across + 2, D): of normed, all of the lattice
-    work: Any  # a tile of LANES channels
+    answer: Any  # (ROWS, COLUMNS)
+    slopes: Any  # (STRIP, 4 across, H): gradient of GELU's input
+    coming: Any  # (SPAN^2, n_tile, wide): gradient of the convolution's spectrum
+    going: Any  # (SPAN^2, n_tile, wide_back): gradient of the spectrum of normed
+    leaving: Any  # (h + 2, 4 across + 2, D): gradient of normed, for the whole lattice
+    work: Any  # one tile of LANES channels
 
 
 @inlined
@@ -87,7 +87,7 @@ def _normalize(size, x, i, top, weights, normed):
 
 @inlined
 def _take_row(size, grad, start, room, grad_bias):
-    # The row of gradients from position `start` on, into room.grad_row; their sum is the bias's.
+    # Copies the row of gradients at position `start` to room.grad_row and adds it to grad_bias.
     grad_row = room.grad_row
     for z in range(size.width):
         for c in range(0, size.depth, LANES):
@@ -98,8 +98,8 @@ def _take_row(size, grad, start, room, grad_bias):
 
 @inlined
 def _row_back(size, kept, start, weight, room, at, grad_bias, grad_weight):
-    # From room.grad_row, the row from position `start` on, the gradient of what GELU was given, into
-    # room.slopes from `at` on, and those of the convolution's bias and of the last map.
+    # From room.grad_row, the row at position `start`: the gradient of GELU's input, into room.slopes at
+    # `at`, and those of the convolution's bias and of the 1x1 weight.
     width, hidden, wide = size.width, size.hidden, size.wide_back
     grad_row, active, answer, slopes = room.grad_row, room.active, room.answer, room.slopes
     for panel in range(weight.shape[0]):
@@ -109,9 +109,9 @@ def _row_back(size, kept, start, weight, room, at, grad_bias, grad_weight):
             for r in range(min(ROWS, width - z)):
                 for c in range(first, min(hidden, first + COLUMNS), LANES):
                     x = load(kept, (start + z + r) * hidden + c)
-                    part = normal_part(x)
-                    slope = gelu_slope(x, part) * load(answer, r * COLUMNS + c - first)
-                    store(active, (z + r) * hidden + c, x * part)
+                    cdf = normal_cdf(x)
+                    slope = gelu_slope(x, cdf) * load(answer, r * COLUMNS + c - first)
+                    store(active, (z + r) * hidden + c, x * cdf)
                     store(slopes, at + (z + r) * hidden + c, slope)
                     store(grad_bias, c, load(grad_bias, c) + slope)
     for panel in range(grad_weight.shape[0]):
@@ -123,8 +123,8 @@ def _row_back(size, kept, start, weight, room, at, grad_bias, grad_weight):
 
 @inlined(inline="always")
 def _convolve_back(size, tiles, kernel, room, grad_kernel, at):
-    # From the spectra of `tiles` tiles and the gradients of the convolution's that of its kernel, from
-    # `at` on in grad_kernel, and those of the spectra.
+    # From room.spectrum and room.coming for `tiles` tiles: the gradient of the kernel, into grad_kernel at
+    # `at`, and that of the spectrum, room.going.
     depth, wide, wide_back, n_tile = size.depth, size.wide, size.wide_back, size.n_tile
     spectrum, coming, going = room.spectrum, room.coming, room.going
     n_panel, n_back = wide // COLUMNS, wide_back // COLUMNS
@@ -144,7 +144,7 @@ def _convolve_back(size, tiles, kernel, room, grad_kernel, at):
 
 @inlined(inline="always")
 def _strip_back(size, top, kernel, room, grad_kernel, at):
-    # From room.normed and room.slopes to room.leaving, of the strip of rows from `top` on.
+    # From room.normed and room.slopes to room.leaving, for the strip of rows starting at `top`.
     normed, slopes, leaving, work = room.normed, room.slopes, room.leaving, room.work
     spectrum, coming, going = room.spectrum, room.coming, room.going
     row, slope_row, depth, hidden = size.row, size.slope_row, size.depth, size.hidden
@@ -164,10 +164,10 @@ def _strip_back(size, top, kernel, room, grad_kernel, at):
 
 @fused
 def feed_forward_backward(claim, x, weights, kept, grad, grad_x, grads):
-    """grad_x (B, h, w, D), and per lattice the gradients `grads` of all weights.
+    """Computes grad_x (B, h, w, D) and, per lattice, the gradients `grads` of all weights.
 
-    weights.kernel (SPAN^2, n', H', COLUMNS) and weights.weight (n, D', COLUMNS) are transposed here; H'
-    and D' are whole panels. grads.kernel (B, SPAN^2, n, D, COLUMNS) is that of the spectrum.
+    weights.kernel (SPAN^2, n', H', COLUMNS) and weights.weight (n, D', COLUMNS) must be transposed; H'
+    and D' are H and D rounded up to whole panels. grads.kernel is (B, SPAN^2, n, D, COLUMNS).
     """
     size = _sizes(x, kept, weights.kernel, grads.kernel)
     room, row = _room(size), size.row

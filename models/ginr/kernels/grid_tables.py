@@ -1,6 +1,6 @@
-"""What the fused renderer of the lattice decoder reads of a grid: one small table per axis.
+"""The tables, one per axis, from which the fused renderer of the lattice decoder renders a grid.
 
-The formula is in `ginr.network.lattice_decoder`. Written for NumPy arrays and tensors alike, see `ginr.array_api`.
+The formula is in `ginr.network.lattice_decoder`. Works on NumPy arrays and tensors, see `ginr.array_api`.
 
 Letters: n places, J waves, F = 1 + 2 J numbers per code and colour, B batch, h w codes, H W the base.
 """
@@ -18,31 +18,22 @@ Table = tuple[Array, Array, Array, Array]
 
 
 class Axis(NamedTuple):
-    """What is read along one axis of a grid at each of its n places."""
+    """Indices and weights for the n places along one axis of a grid."""
 
-    code: Array
-    """The codes on either side (n, 2)."""
-    code_share: Array
-    """Their weights (n, 2)."""
-    wave: Array
-    """Weighted cos, then sin, of every wave at the distance from each of both, (n, 2, 2 J)."""
-    tap: Array
-    """Four pixels of the base (n, 4)."""
-    tap_share: Array
-    """Their weights (n, 4)."""
-    pixel: Array
-    """The pixels on either side whose limits count (n, 2)."""
-    pixel_share: Array
-    """Their weights (n, 2)."""
+    code: Array  # (n, 2): the codes on either side
+    code_share: Array  # (n, 2): their weights
+    wave: Array  # (n, 2, 2 J): weighted cos, then sin, of every wave at the offset from each code
+    tap: Array  # (n, 4): the pixels of the base
+    tap_share: Array  # (n, 4): their weights
+    pixel: Array  # (n, 2): the pixels on either side, for limits
+    pixel_share: Array  # (n, 2): their weights
 
 
 class Grid(NamedTuple):
-    """A grid of places and what it reads besides codes; J is a multiple of LANES."""
+    """All inputs of a render besides the codes; J is a multiple of LANES."""
 
-    base: Array
-    """(B, 3, H, W)."""
-    limits: Array
-    """(B, 8, H, W), or (B, 8, 0, 0) for none."""
+    base: Array  # (B, 3, H, W)
+    limits: Array  # (B, 8, H, W), or (B, 8, 0, 0) for none
     y: Axis
     x: Axis
 
@@ -50,7 +41,7 @@ class Grid(NamedTuple):
 def bicubic_taps(position: Array, n: int) -> tuple[Array, Array]:
     """Keys' cubic (a = -1/2; Keys 1981) at lattice positions (...): indices and weights (..., 4).
 
-    Outside, the picture of n pixels is mirrored with its edge pixel, as MATLAB's imresize does.
+    The n pixels are extended by reflection that repeats the edge pixel, as in MATLAB's imresize.
     """
     ops = namespace(position)
     first = ops.floor(position)
@@ -63,10 +54,10 @@ def bicubic_taps(position: Array, n: int) -> tuple[Array, Array]:
 
 
 def neighbours(places: Array, pitch: float, length: int) -> tuple[Array, Array, Array]:
-    """The two codes beside each place (...): index, weight, offset in LR pixels, (..., 2).
+    """The two codes next to each place (...): index, weight, offset in LR pixels, (..., 2).
 
-    `length` codes are `pitch` LR pixels apart. Outside the outermost ones both are the outermost,
-    so that nothing is extrapolated.
+    There are `length` codes, `pitch` LR pixels apart. Beyond the first or last code both neighbours are
+    that code, so nothing is extrapolated.
     """
     ops = namespace(places)
     position = (places + 0.5) / pitch - 0.5
@@ -80,10 +71,9 @@ def neighbours(places: Array, pitch: float, length: int) -> tuple[Array, Array, 
 def axis_table(
     places: Array, pitch: float, length: int, waves: Array, gain: Array | None = None
 ) -> Table:
-    """An axis of a grid at places (n,) among `length` codes, by the waves' part along it, (J,).
+    """The table of an axis at places (n,) among `length` codes, with the waves' components along it (J,).
 
-    The footprint's gain (1 + J,) belongs into the table of one of the two axes: it multiplies the
-    product of both.
+    The footprint's gain (1 + J,) goes into the table of one axis only, since the tables are multiplied.
     """
     index, weight, offset = neighbours(places, pitch, length)
     phase = offset[..., None] * as_type(waves, "float64")  # (n, 2, J)
@@ -105,10 +95,10 @@ def grid_tables(
     waves: Array,
     gain: Array,
 ) -> Grid:
-    """What `ginr.kernels.render` reads of a grid besides codes.
+    """The inputs of `ginr.kernels.render` besides the codes, as NumPy arrays.
 
     shape (B, h, w) of the codes; base (B, 3, H, W); limits (B, 8, H, W); rows (h',) and columns
-    (w',) in LR pixels; waves (J, 2); gain (1 + J,). All are arrays.
+    (w',) in LR pixels; waves (J, 2); gain (1 + J,).
     """
     if base is None:
         base = np.zeros((shape[0], 3, 1, 1), np.float32)
@@ -129,7 +119,7 @@ def grid_tables(
 
 
 def whole_lanes(x: Array, n_part: int, n_first: int) -> Array:
-    """x (..., n_first + n_part J) with every part followed by zeros up to a multiple of LANES."""
+    """Pads each of the parts of x (..., n_first + n_part J) with zeros to a multiple of LANES."""
     n_wave = (x.shape[-1] - n_first) // n_part
     if n_wave % LANES == 0:
         return x
@@ -138,8 +128,8 @@ def whole_lanes(x: Array, n_part: int, n_first: int) -> Array:
     return join([x[..., :n_first], parts.reshape(*x.shape[:-1], -1)], -1)
 
 
-def given_lanes(x: Array, n_part: int, n_first: int, n_wave: int) -> Array:
-    """The inverse of `whole_lanes` for parts of n_wave numbers."""
+def trimmed_lanes(x: Array, n_part: int, n_first: int, n_wave: int) -> Array:
+    """The inverse of `whole_lanes`: trims each part to its n_wave numbers."""
     if n_wave % LANES == 0:
         return x
     parts = x[..., n_first:].reshape(*x.shape[:-1], n_part, -1)[..., :n_wave]

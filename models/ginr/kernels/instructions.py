@@ -1,6 +1,6 @@
-"""LLVM's instructions that operations on vectors are made of, with accesses checked on demand.
+"""LLVM instructions for operations on vectors, with optional bounds checks.
 
-Plain indexing is checked by numba, on the same demand (`boundscheck` in `compile`).
+Plain indexing is checked by numba under the same setting (`boundscheck` in `compile`).
 """
 
 import sys
@@ -22,14 +22,14 @@ FAST = ("fast",)
 
 
 class AccessError(IndexError):
-    """A kernel compiled with GINR_CHECK_KERNELS=1 would have read or written outside of an array."""
+    """An access outside an array, in a kernel compiled with GINR_CHECK_KERNELS=1."""
 
     def __init__(self, access: str, at: int, size: int) -> None:
         super().__init__(f"{access}: index {at} of an array of {size} numbers")
 
 
 def pointer(context, builder, kind, array, at, n, what):
-    """To the number at `at` of an array, of which n numbers from there on are used; `what` names it."""
+    """A pointer to n elements of an array, starting at `at`; `what` names the access in errors."""
     assert kind.dtype == types.float32 and kind.layout == "C"
     array = context.make_array(kind)(context, builder, array)
     if CHECKED:
@@ -44,20 +44,20 @@ def pointer(context, builder, kind, array, at, n, what):
 
 
 def read(builder, place, kind):
-    """What is at a pointer to a number: FLOAT, or the VECTOR that begins there."""
+    """Load a FLOAT or VECTOR from a pointer to a number."""
     value = builder.load(builder.bitcast(place, kind.as_pointer()), typ=kind)
     value.align = 4
     return value
 
 
 def repeat(builder, number):
-    """A number as a vector of LANES."""
+    """A vector of LANES copies of a number."""
     first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))  # fmt: skip
     return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), ir.Constant(WHOLE, [0] * LANES))  # fmt: skip
 
 
 def call(builder, name, *vectors):
-    """LLVM's intrinsic `name` of vectors."""
+    """Call the LLVM intrinsic `name` on vectors."""
     name = f"llvm.{name}.v{LANES}f32"
     kind = ir.FunctionType(VECTOR, [VECTOR] * len(vectors))
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
@@ -65,7 +65,7 @@ def call(builder, name, *vectors):
 
 
 def _line() -> str:
-    # Where in a kernel the compiler is, and the function.
+    # The source line and function that the compiler is working on.
     frame = sys._getframe()
     while not isinstance(lower := frame.f_locals.get("self"), BaseLower):
         assert frame.f_back is not None

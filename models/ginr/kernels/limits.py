@@ -1,18 +1,17 @@
-"""`ginr.architecture.limits` on the CPU. Letters as there; all arrays are C-contiguous float32."""
+"""Applies `ginr.architecture.limits` on the CPU. Letters as there; arrays are C-contiguous float32."""
 
 import numpy as np
 
 from ginr.architecture.limits import ACTIVE, COLOUR, N_LIMIT
 from ginr.kernels.compile import claim_next, fused, inlined
 
-SHARE = 256  # queries that a thread takes at a time
-
-NOTHING = np.float32(0.0)
+SHARE = 256  # queries per task
+ZERO = np.float32(0.0)
 
 
 @inlined
 def beside(place, pitch, n):
-    # The two of n numbers beside a place: index, weight and offset of each, as `neighbours`
+    """`ginr.kernels.grid_tables.neighbours` of one place: two indices, two weights, two offsets."""
     position = (place + 0.5) / pitch - 0.5
     first = np.floor(position)
     after = position - first
@@ -23,7 +22,7 @@ def beside(place, pitch, n):
 
 @inlined
 def _within(here, red, green, blue):
-    # A colour within the limits (8,) of its place.
+    # A colour clamped to the limits (8,) of its place.
     grey = (red + green + blue) / np.float32(3.0)
     red = min(max(grey + here[COLOUR] * (red - grey), here[0]), here[3])
     green = min(max(grey + here[COLOUR] * (green - grey), here[1]), here[4])
@@ -33,10 +32,10 @@ def _within(here, red, green, blue):
 
 @inlined
 def limit_row(found, y, wy, x, wx, first, lines, here, out):
-    """A row of a grid, out (3, w'), within the limits found (8, H, W) of its picture, if any.
+    """Clamps a row of a grid, out (3, w'), to the limits found (8, H, W) of its picture, if any.
 
-    y, wy (2,) and x, wx (w', 2) are neighbours and weights; lines (n, 8) has room for the limits of
-    the LR pixels from `first` on, here (8,) for those of one place.
+    y, wy (2,) and x, wx (w', 2) are neighbours and weights. Work arrays: lines (n, 8), the limits of
+    n LR pixels starting at column `first`, and here (8,), those of one place.
     """
     if found.shape[1] == 0:
         return
@@ -46,7 +45,7 @@ def limit_row(found, y, wy, x, wx, first, lines, here, out):
             lines[place, k] = wy[0] * found[k, y[0], at] + wy[1] * found[k, y[1], at]
     for column in range(out.shape[1]):
         a, b = x[column, 0] - first, x[column, 1] - first
-        if wx[column, 0] * lines[a, ACTIVE] + wx[column, 1] * lines[b, ACTIVE] > NOTHING:
+        if wx[column, 0] * lines[a, ACTIVE] + wx[column, 1] * lines[b, ACTIVE] > ZERO:
             for k in range(N_LIMIT):
                 here[k] = wx[column, 0] * lines[a, k] + wx[column, 1] * lines[b, k]
             out[0, column], out[1, column], out[2, column] = _within(
@@ -56,7 +55,7 @@ def limit_row(found, y, wy, x, wx, first, lines, here, out):
 
 @fused
 def limit_queries(claim, found, places, out):
-    """Colours out (B, Q, 3) at places (B, Q, 2) in LR pixels, within limits found (B, 8, H, W)."""
+    """Clamps colours out (B, Q, 3) at places (B, Q, 2) in LR pixels to the limits found (B, 8, H, W)."""
     n_batch, n_query = places.shape[:2]
     height, width = found.shape[2:]
     here = np.empty(N_LIMIT, np.float32)
@@ -71,7 +70,7 @@ def limit_queries(claim, found, places, out):
                 upper = wx0 * found[i, k, y0, x0] + wx1 * found[i, k, y0, x1]
                 lower = wx0 * found[i, k, y1, x0] + wx1 * found[i, k, y1, x1]
                 here[k] = wy0 * upper + wy1 * lower
-            if here[ACTIVE] > NOTHING:
+            if here[ACTIVE] > ZERO:
                 out[i, q, 0], out[i, q, 1], out[i, q, 2] = _within(
                     here, out[i, q, 0], out[i, q, 1], out[i, q, 2]
                 )

@@ -1,4 +1,4 @@
-"""Linear maps on the CPU: of rows, and from each token to the LPs that it covers, with gradients.
+"""Linear maps on the CPU: of rows, and from each token to the LPs it covers, the latter with gradients.
 
 Letters: B batch, h w tokens, D width, N outputs. Weights are `LinearWeights`.
 """
@@ -10,12 +10,12 @@ from ginr.kernels.product import ROWS, add_outer, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES
 
-SHARE = 512  # rows that a thread takes at a time
+SHARE = 512  # rows per task
 
 
 @inlined
 def _rows(x, first, n, out):
-    # n rows of x from `first` on, copied to where whole tiles can be read.
+    # Copies n rows of x, starting at row `first`, to a buffer of whole tiles.
     depth = x.shape[-1]
     for k in range(0, n * depth, LANES):
         store(out, k, load(x, first * depth + k))
@@ -52,7 +52,7 @@ def map_rows(claim, x, weights, out):
 
 @fused
 def add_content(claim, tokens, weights, lps, out):
-    """out = lps + what the tokens (B, h, w, D) give the square of `up` x `up` LPs that each covers.
+    """out = lps + a linear map of the tokens (B, h, w, D), each onto the `up` x `up` LPs it covers.
 
     weight (up^2, n, D, COLUMNS) in panels, bias (up^2, D); lps, out (B, up h, up w, D).
     """
@@ -85,8 +85,8 @@ def add_content(claim, tokens, weights, lps, out):
 
 @inlined
 def _square_back(tokens, first, square, coming, answer, weight, grad_tokens, grad_weight, at):
-    # Gradients of a row of tokens, from `first` on, and of the weight of one LP of the square, at
-    # `at` in grad_weight, from those of the LPs, `coming` (w, n' COLUMNS).
+    # From the gradients of a row of LPs, `coming` (w, n' COLUMNS): those of the row of tokens at `first`
+    # and of the weight of one LP of the square, at `at` in grad_weight.
     width, depth = tokens.shape[2], tokens.shape[3]
     n_panel = weight.shape[1]
     wide = n_panel * COLUMNS
@@ -108,10 +108,10 @@ def _square_back(tokens, first, square, coming, answer, weight, grad_tokens, gra
 
 @fused
 def add_content_backward(claim, tokens, weight, grad, grad_tokens, grads):
-    """Gradients of `add_content`, a lattice at a time: grad is also that of the LPs.
+    """Gradients of `add_content`, one lattice per task; that of lps is grad itself.
 
-    weight (up^2, n', D', COLUMNS) is transposed here; those of the weights, grads.weight
-    (B, up^2, n, D, COLUMNS) and grads.bias (B, up^2, D), are per lattice.
+    weight (up^2, n', D', COLUMNS) must be transposed. Gradients of the weights are per lattice:
+    grads.weight (B, up^2, n, D, COLUMNS) and grads.bias (B, up^2, D).
     """
     n_batch, height, width, depth = tokens.shape
     n_square, n_panel = weight.shape[0], weight.shape[1]

@@ -1,11 +1,11 @@
-"""The mixer of a block on the CPU in one pass, from the lattices and back: a window at a time.
+"""The mixer of a block on the CPU in one pass, one window per task.
 
-Its rows are gathered along the curve and normalised, projected, convolved and scanned both ways, gated,
-normalised, projected and added where they came from; nothing but the sum leaves the thread's cache.
+The rows of a window are gathered along the curve, normalised, projected, convolved and scanned in both
+directions, gated, normalised, projected and added to the lattices; only that sum leaves the cache.
 
 Letters: B batch, W windows, T steps, L tokens, N LPs, D width, E inner width, M heads, S state,
-C = E + 2 S packed channels, J taps. Here D, E and C are multiples of LANES and S is one of STATES. Weights
-are `MixerWeights`, `order` (W, T) indexes tokens, then LPs.
+C = E + 2 S packed channels, J taps. D, E and C are multiples of LANES, and S is a multiple of STATES.
+Weights are `MixerWeights`; `order` (W, T) indexes tokens, then LPs.
 """
 
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from ginr.kernels.sizes import COLUMNS, LANES
 
 
 class _Room(NamedTuple):
-    normed: Any  # (T, D), then (T, E), in whole ROWS
+    normed: Any  # (T, D), then (T, E), with T rounded up to a multiple of ROWS
     rows: Any  # the projected rows
     mixed: Any  # (T, C)
     gained: Any  # (T, E)
@@ -34,10 +34,10 @@ class _Room(NamedTuple):
 
 @inlined
 def sizes_of(order, n_state, weights):
-    """Sizes of the sequence of a window."""
+    """The sizes of a window's sequence."""
     n_inner, wide = weights.norm.shape[0], weights.weight_in.shape[0] * COLUMNS
     head_dim = n_inner // weights.step_bias.shape[1]
-    begin = weights.conv_weight.shape[1] * wide  # what the convolution reads before the first row
+    begin = weights.conv_weight.shape[1] * wide  # the convolution reads before the first row
     return Sizes(
         order.shape[1], n_inner, weights.conv_bias.shape[1], n_state, head_dim, wide, begin
     )
@@ -45,13 +45,13 @@ def sizes_of(order, n_state, weights):
 
 @inlined
 def whole_rows(n_step):
-    """Rows that `project` writes for n_step."""
+    """The number of rows that `project` writes for n_step steps."""
     return (n_step + ROWS - 1) // ROWS * ROWS
 
 
 @inlined
 def gather(x, i, order, weights, normed):
-    """The steps (T,) of a window of picture i, normalised, (T, D)."""
+    """Layer norm of the tokens and LPs `order` (T,) of picture i, into normed (T, D)."""
     tokens, lps, scale, shift = x.tokens, x.lps, weights.scale, weights.shift
     n_token, depth = tokens.shape[1], tokens.shape[2]
     for t in range(order.shape[0]):
@@ -66,7 +66,7 @@ def gather(x, i, order, weights, normed):
 
 @inlined
 def project(x, n_step, weight, rows, begin):
-    """x (T, K) times weight in panels (n, K, COLUMNS), into rows of whole panels from `begin` on."""
+    """x (T, K) times weight in panels (n, K, COLUMNS), into rows of whole panels starting at `begin`."""
     n_panel, n_in = weight.shape[:2]
     wide = n_panel * COLUMNS
     for panel in range(n_panel):
@@ -77,7 +77,7 @@ def project(x, n_step, weight, rows, begin):
 
 @inlined
 def project_in(size, weights, normed, rows):
-    """The projected rows of what is `normed`, followed by zeros."""
+    """Project `normed` (T, D) into rows, and set the rows behind them to zero."""
     project(normed, size.n_step, weights.weight_in, rows, size.begin)
     first = size.begin + size.n_step * size.wide
     clear(rows, first, size.begin + whole_rows(size.n_step) * size.wide)
@@ -85,8 +85,8 @@ def project_in(size, weights, normed, rows):
 
 @inlined
 def steps(size, rows, step_bias, log_decay, delta, decay, work):
-    """dt = softplus(step + bias) and exp(dt a) of every step, each head's number once per channel."""
-    # What a vector writes beyond its head is written over by the next one, or in the one left over.
+    """dt = softplus(step + bias) and exp(dt a) (T, E), each head's value repeated for its channels."""
+    # A vector may write past its head: the next head overwrites that, and the arrays have spare room.
     n_head, head_dim, wide = step_bias.shape[0], size.head_dim, size.wide
     first = size.begin + size.n_packed + size.n_inner
     for start in range(0, size.n_step, LANES):
@@ -108,7 +108,7 @@ def steps(size, rows, step_bias, log_decay, delta, decay, work):
 
 @inlined(inline="always")
 def _scan(size, weights, direction, room, starts, starts_at):
-    # room.y gains the scan of room.rows in one direction.
+    # Adds the scan of room.rows in one direction to room.y.
     rows, mixed, gained, decay, y = room.rows, room.mixed, room.gained, room.decay, room.y
     bias, rates, skip = weights.step_bias[direction], weights.log_decay[direction], weights.skip[direction]  # fmt: skip
     steps(size, rows, bias, rates, gained, decay, room.work)
@@ -124,7 +124,7 @@ def _scan(size, weights, direction, room, starts, starts_at):
 
 @inlined
 def _gate(size, norm, room):
-    # room.normed (T, E) = RMS norm of half the scans, gated.
+    # room.normed (T, E) = RMS norm of the gated mean of both scans.
     rows, y, normed = room.rows, room.y, room.normed
     for t in range(size.n_step):
         square = constant(0.0)
@@ -142,7 +142,7 @@ def _gate(size, norm, room):
 
 @inlined
 def _scatter(x, i, order, weight, room, out):
-    # out = x + the projection of room.normed, at the steps (T,) of a window of picture i.
+    # out = x + the projection of room.normed, at the tokens and LPs `order` (T,) of picture i.
     tokens, lps, out_tokens, out_lps = x.tokens, x.lps, out.tokens, out.lps
     n_token, n_lp, depth = tokens.shape[1], lps.shape[1], tokens.shape[2]
     n_step, n_inner, normed, answer = order.shape[0], weight.shape[1], room.normed, room.answer
@@ -164,10 +164,10 @@ def _scatter(x, i, order, weight, room, out):
 
 @fused
 def mix(claim, x, order, n_state, weights, kept, out):
-    """out = x + mixer(norm(x)), both the `Lattices` tokens (B, L, D) and lps (B, N, D) of whole pictures.
+    """out = x + mixer(norm(x)) for `Lattices` of tokens (B, L, D) and lps (B, N, D).
 
-    Unless they are empty, kept.sums (B W, T, E) is given the sum of the scans, and kept.starts
-    (2, B W, E S T / CHUNK) the states that they keep.
+    Unless they are empty, kept.sums (B W, T, E) receives the sum of both scans, and kept.starts
+    (2, B W, E S T / CHUNK) the states of the scans at the start of each chunk.
     """
     size, n_window = sizes_of(order, n_state, weights), order.shape[0]
     n_row, n_number = whole_rows(size.n_step), size.n_step * size.n_inner

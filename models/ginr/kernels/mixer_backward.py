@@ -1,7 +1,7 @@
-"""Gradients of `ginr.kernels.mixer.mix`, a window at a time, in its letters.
+"""Gradients of `ginr.kernels.mixer.mix`, one window per task, with the same letters.
 
-All but the scans is computed again from the lattices; of the scans their sum and a state per chunk
-were kept. Gradients of weights are per window: their sum does not depend on the threads.
+Everything is recomputed from the lattices except the scans, whose sum and one state per chunk were
+saved. Weight gradients are per window, so that their sum does not depend on the number of threads.
 """
 
 from typing import Any, NamedTuple
@@ -23,19 +23,19 @@ class _Room(NamedTuple):
     normed: Any  # (T, D)
     rows: Any  # the projected rows
     grad_rows: Any  # (T, wide)
-    answers: Any  # (T, n' COLUMNS): gradients of what was added to the lattices
-    coming: Any  # (T, ..): of what was projected onto that
-    leaving: Any  # (T, ..): of normed
-    levels: Any  # (T, E): what was projected onto the lattices
-    grad_y: Any  # (T, E), of the sum of the scans
+    answers: Any  # (T, n' COLUMNS): gradient of the output
+    coming: Any  # (T, ..): gradient of levels
+    leaving: Any  # (T, ..): gradient of normed
+    levels: Any  # (T, E): the input of the output projection
+    grad_y: Any  # (T, E): gradient of the sum of both scans
     mixed: Any  # (T, C)
     grad_mixed: Any
-    delta: Any  # (T, E): dt, exp(dt a) and dt x
-    decay: Any
-    gained: Any
-    to_decay: Any  # (T, E): gradients of the last two
-    to_gain: Any
-    slopes: Any  # (J + T + J, LANES), zeros in front and behind
+    delta: Any  # (T, E): dt
+    decay: Any  # (T, E): exp(dt a)
+    gained: Any  # (T, E): dt x
+    to_decay: Any  # (T, E): gradient of decay
+    to_gain: Any  # (T, E): gradient of gained
+    slopes: Any  # (J + T + J, LANES), with zeros before and after
     states: Any  # (CHUNK + 1, STATES, LANES)
     sums: Any  # (T, LANES)
     work: Any  # (M, 2, LANES)
@@ -69,7 +69,7 @@ def _room(size, weights, back_in, depth, n_out):
 
 @inlined
 def _gather_coming(coming, i, order, answers, wide):
-    # The gradients of the steps (T,) of a window of picture i, (T, wide).
+    # Gathers the gradients of the tokens and LPs `order` (T,) of picture i into answers (T, wide).
     tokens, lps = coming.tokens, coming.lps
     n_token, depth = tokens.shape[1], tokens.shape[2]
     for t in range(order.shape[0]):
@@ -84,8 +84,8 @@ def _gather_coming(coming, i, order, answers, wide):
 
 @inlined(error_model="numpy")
 def _gate_back(size, kept, first, norm, room, grad_norm, wide_out):
-    # From room.coming, the gradient of the normed (T, wide_out), that of the scans, room.grad_y, and of
-    # the gates, into room.grad_rows; room.levels: the normed; grad_norm (E,) gains its gradient.
+    # From room.coming (T, wide_out), the gradient of the RMS norm's output: room.grad_y, and that of the
+    # gates, into room.grad_rows. Recomputes that output, room.levels, and adds to grad_norm (E,).
     rows, coming, levels, grad_y, grad_rows = room.rows, room.coming, room.levels, room.grad_y, room.grad_rows  # fmt: skip
     n_inner, wide = size.n_inner, size.wide
     for t in range(size.n_step):
@@ -116,8 +116,8 @@ def _gate_back(size, kept, first, norm, room, grad_norm, wide_out):
 
 @inlined
 def _gains_back(size, skip, room, grad_skip):
-    # From the gradients of gained that of x, into room.grad_mixed, and of skip; room.to_gain and
-    # room.to_decay become those of dt and of dt a, channel by channel.
+    # From the gradient of gained: that of x, into room.grad_mixed, and of skip. room.to_gain and
+    # room.to_decay become the gradients of dt and of dt a, per channel.
     mixed, grad_mixed, grad_y = room.mixed, room.grad_mixed, room.grad_y
     delta, decay, to_gain, to_decay = room.delta, room.decay, room.to_gain, room.to_decay
     for t in range(size.n_step):
@@ -133,7 +133,7 @@ def _gains_back(size, skip, room, grad_skip):
 
 @inlined
 def _steps_back(size, step_bias, log_decay, room, grad_step_bias, grad_log_decay):
-    # Gradients of `steps`: room.grad_rows gains those of its part of the rows.
+    # Gradients of `steps`; those of the step columns are added to room.grad_rows.
     n_inner, head_dim, wide = size.n_inner, size.head_dim, size.wide
     column = size.n_packed + n_inner
     rows, grad_rows, work = room.rows, room.grad_rows, room.work
@@ -164,7 +164,7 @@ def _steps_back(size, step_bias, log_decay, room, grad_step_bias, grad_log_decay
 
 @inlined(inline="always")
 def _scan_back(size, weights, direction, room, starts, starts_at, grads, task):
-    # From room.grad_y the gradients of one direction, into room.grad_rows and grads.
+    # Gradients of one direction, from room.grad_y into room.grad_rows and grads.
     rows, delta, mixed, gained = room.rows, room.delta, room.mixed, room.gained
     reverse = direction == 1
     bias, rates = weights.step_bias[direction], weights.log_decay[direction]
@@ -185,7 +185,7 @@ def _scan_back(size, weights, direction, room, starts, starts_at, grads, task):
 
 @inlined
 def _add_product(a, depth, n_step, b, wide, out, task):
-    # out[task] (n, D, COLUMNS), a matrix in panels, gains a^T b of a (T, D) and b (T, wide).
+    # out[task] += a^T b for a (T, D) and b (T, wide); out[task] is a matrix in panels (n, D, COLUMNS).
     n_panel = out.shape[1]
     for panel in range(n_panel):
         for c in range(0, depth, ROWS):
@@ -195,7 +195,7 @@ def _add_product(a, depth, n_step, b, wide, out, task):
 
 @inlined
 def _norm_back(x, i, order, scale, leaving, wide, coming, grad_x, grad_scale, grad_shift):
-    # Gradients of `gather` added to those that came, `coming`, at the steps (T,) of a window of picture i.
+    # grad_x = coming + the gradients of `gather`, at the tokens and LPs `order` (T,) of picture i.
     tokens, lps, n_token, depth = x.tokens, x.lps, x.tokens.shape[1], x.tokens.shape[2]
     coming_tokens, coming_lps, grad_tokens, grad_lps = coming.tokens, coming.lps, grad_x.tokens, grad_x.lps  # fmt: skip
     for t in range(order.shape[0]):
@@ -214,10 +214,9 @@ def _norm_back(x, i, order, scale, leaving, wide, coming, grad_x, grad_scale, gr
 
 @fused
 def mix_backward(claim, x, order, n_state, weights, back_in, kept, coming, grad_x, grads):
-    """Gradients of `mix` from those of its answers, `coming`: `grad_x` of the lattices, and `grads` of the
-    weights, per window.
+    """grad_x and, per window, the gradients `grads` of the weights of `mix`, from that of out, `coming`.
 
-    weights.weight_out is transposed here, back_in is weights.weight_in transposed.
+    weights.weight_out must be transposed; back_in is weights.weight_in transposed.
     """
     size, depth, n_window = sizes_of(order, n_state, weights), x.tokens.shape[2], order.shape[0]
     n_out = grads.weight_out.shape[1]

@@ -1,6 +1,6 @@
-"""Weights as the compiled passes read them: vectors filled up with zeros, matrices in panels.
+"""Packs weights for the kernels: vectors padded with zeros, matrices in panels.
 
-Written for NumPy arrays and tensors alike, see `ginr.array_api`.
+Works on NumPy arrays and tensors, see `ginr.array_api`.
 
 Letters: D width, E inner width, S state, M heads, C = E + 2 S packed channels, H hidden width, J taps.
 """
@@ -13,7 +13,7 @@ from ginr.kernels.sizes import COLUMNS, GENERATE, LANES, STATES, TAPS, whole
 
 
 class Lattices(NamedTuple):
-    """The tokens and the LPs of whole pictures."""
+    """The tokens and LPs of a batch of pictures."""
 
     tokens: Array  # (B, L, D)
     lps: Array  # (B, N, D)
@@ -24,38 +24,36 @@ class MixerWeights(NamedTuple):
 
     scale: Array  # (D,), of the norm
     shift: Array  # (D,)
-    weight_in: (
-        Array  # (n, D, COLUMNS): the packed channels, the gates (E), the steps (M), in panels
-    )
-    conv_weight: Array  # (2, J, C), the present step first
+    weight_in: Array  # (n, D, COLUMNS): packed channels (C), gates (E), steps (M), in panels
+    conv_weight: Array  # (2, J, C), the current step first
     conv_bias: Array  # (2, C)
     log_decay: Array  # (2, M)
     step_bias: Array  # (2, M)
-    skip: Array  # (2, E), a head's number once per channel
+    skip: Array  # (2, E), each head's value repeated for its channels
     norm: Array  # (E,)
     weight_out: Array  # (n', E, COLUMNS), in panels
 
 
 class MixerKept(NamedTuple):
-    """What the mixer keeps for its gradients, empty where none are asked for."""
+    """What the mixer saves for the backward pass; empty without gradients."""
 
     sums: Array  # (B W, T, E): the sum of both scans
-    starts: Array  # (2, B W, E S T / CHUNK): states of the scans before each CHUNK steps
+    starts: Array  # (2, B W, E S T / CHUNK): states of the scans at the start of each chunk
 
 
 class FeedForwardWeights(NamedTuple):
-    """A feed-forward of kernel 3, for `ginr.kernels.feedforward`."""
+    """A feed-forward with a 3x3 convolution, for `ginr.kernels.feedforward`."""
 
     scale: Array  # (D,), of the norm
     shift: Array  # (D,)
-    kernel: Array  # (SPAN^2, n, D, COLUMNS): the convolution under GENERATE, in panels
+    kernel: Array  # (SPAN^2, n, D, COLUMNS): the convolution's spectrum, in panels
     kernel_bias: Array  # (H,), H a multiple of LANES
     weight: Array  # (n', H, COLUMNS), in panels
     bias: Array  # (D,)
 
 
 class LinearWeights(NamedTuple):
-    """A linear map, for `ginr.kernels.linear`; one for each LP of the square where there are many."""
+    """A linear map for `ginr.kernels.linear`, or one per LP of a square."""
 
     weight: Array  # (.., n, D, COLUMNS), in panels
     bias: Array  # (.., N)
@@ -66,30 +64,26 @@ Weights = Mapping[str, Array]
 
 
 def in_lanes(packed: Array, n_inner: int, n_state: int) -> Array:
-    """Packed x, B and C (..., E + 2 S) with zeros after B and C, as the compiled loops read them.
+    """Pads packed x, B and C (..., E + 2 S) for the kernels; E is a multiple of LANES.
 
-    E is a multiple of LANES. B and C are followed by zeros up to S' = a multiple of STATES numbers
-    each, and both together up to whole vectors.
+    B and C are each padded with zeros to a multiple of STATES, and both together to whole vectors.
     """
     n_kept = whole(n_state, STATES)
     if n_kept == n_state and 2 * n_state % LANES == 0:
         return packed
-    x, b, c = (
-        packed[..., :n_inner], packed[..., n_inner : n_inner + n_state], packed[..., -n_state:]
-    )  # fmt: skip
+    b, c = (padded(packed[..., k : k + n_state], n_kept) for k in (n_inner, n_inner + n_state))
     join = namespace(packed).concatenate
-    both = padded(join([padded(b, n_kept), padded(c, n_kept)], -1), whole(2 * n_kept))
-    return join([x, both], -1)
+    return join([packed[..., :n_inner], padded(join([b, c], -1), whole(2 * n_kept))], -1)
 
 
 def panels(weight: Array) -> Array:
-    """(..., K, N) -> (..., n, K, COLUMNS): groups of columns one after another, the last padded."""
+    """(..., K, N) -> (..., n, K, COLUMNS): groups of COLUMNS columns, the last padded with zeros."""
     full = padded(weight, whole(weight.shape[-1], COLUMNS))
     return full.reshape(*full.shape[:-1], -1, COLUMNS).swapaxes(-3, -2)
 
 
-def turned(packed: Array) -> Array:
-    """The panels (..., n, K, COLUMNS) of a map as those of its transpose, (..., n', n COLUMNS, COLUMNS)."""
+def transposed(packed: Array) -> Array:
+    """Transposes a matrix in panels: (..., n, K, COLUMNS) -> (..., n', n COLUMNS, COLUMNS)."""
     rows = packed.swapaxes(-1, -2)
     return panels(rows.reshape(*rows.shape[:-3], -1, rows.shape[-1]))
 
@@ -100,15 +94,15 @@ def matrix(weight: Array) -> Array:
 
 
 def pack_mixer(weights: Weights, n_state: int) -> MixerWeights:
-    """The weights of a block's `norm` and `mixer`."""
+    """Pack the weights of a block's `norm` and `mixer`."""
     n_head, n_inner = weights["mixer.skip"].shape[1], weights["mixer.norm"].shape[0]
-    taps = in_lanes(weights["mixer.conv_weight"], n_inner, n_state)  # (2, J, C')
+    taps = in_lanes(weights["mixer.conv_weight"], n_inner, n_state)  # (2, J, C)
     ops = namespace(taps)
     taps = ops.flip(taps, (1,))
     taps = padded(taps.swapaxes(1, 2), max(TAPS, taps.shape[1])).swapaxes(1, 2)
     into = [matrix(weights[f"mixer.to_{name}.weight"]) for name in ("packed", "gate", "step")]
     into[0] = in_lanes(into[0], n_inner, n_state)
-    skip = weights["mixer.skip"][..., None]  # (2, M, 1), of every channel of the head
+    skip = weights["mixer.skip"][..., None]  # (2, M, 1)
     return MixerWeights(
         weights["norm.weight"],
         weights["norm.bias"],
@@ -124,7 +118,7 @@ def pack_mixer(weights: Weights, n_state: int) -> MixerWeights:
 
 
 def pack_feed_forward(weights: Weights) -> FeedForwardWeights:
-    """The weights of a feed-forward of kernel 3."""
+    """Pack the weights of a feed-forward with a 3x3 convolution."""
     kernel = weights["conv.weight"]  # (H, D, 3, 3)
     n_hidden, width = kernel.shape[:2]
     rows = kernel.reshape(n_hidden, width, -1).swapaxes(0, 2).reshape(9, -1)  # (3 3, D H)
@@ -143,12 +137,12 @@ def pack_feed_forward(weights: Weights) -> FeedForwardWeights:
 
 
 def pack_linear(weights: Weights) -> LinearWeights:
-    """The weights of a linear map."""
+    """Pack the weights of a linear map."""
     return LinearWeights(panels(matrix(weights["weight"])), weights["bias"])
 
 
 def pack_content(weights: Weights, n_square: int) -> LinearWeights:
-    """The weights of a content path from a token to its square of LPs."""
+    """Pack the weights of a content path from a token to its square of LPs."""
     weight, bias = matrix(weights["map.weight"]), weights["map.bias"]
     depth = len(bias) // n_square
     by_lp = weight.reshape(len(weight), n_square, depth).swapaxes(0, 1)

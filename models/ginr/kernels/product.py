@@ -1,6 +1,6 @@
-"""The register-tiled matrix product of compiled loops, and sums of outer products by the same tile.
+"""Register-tiled matrix products and sums of outer products, for use inside kernels.
 
-Arrays are float32 and C-contiguous; `at` is an index into all of an array's numbers.
+Arrays are float32 and C-contiguous; `at` is an index into the flattened array.
 """
 
 from functools import cache
@@ -14,12 +14,12 @@ from ginr.kernels.sizes import COLUMNS, LANES
 from ginr.kernels.target import HAS_AVX512
 
 ROWS = 8 if HAS_AVX512 else 2
-"""Rows of a tile: its ROWS x 3 sums and a row of weights stay in registers."""
+"""Rows of a tile, chosen so that its ROWS x 3 sums and a row of weights stay in registers."""
 
 
 def _tile(builder, a, a_next, n, weights, weights_step, out, adding):
-    # Sums over n steps of ROWS numbers of `a` times a row of COLUMNS weights, written to `out`.
-    # a, out: pointers to the first of each row; a_next, weights_step: how far the next step's are.
+    # Sums n outer products of ROWS numbers of `a` and COLUMNS weights, written or added to `out`.
+    # a, out: a pointer to each row; a_next, weights_step: the stride from one product to the next.
     n_vector = COLUMNS // LANES
     zero = ir.Constant(VECTOR, [0.0] * LANES)
 
@@ -49,7 +49,7 @@ def _tile(builder, a, a_next, n, weights, weights_step, out, adding):
         return read(builder, vectors(panel)[v], VECTOR)
 
     tile = [(r, v) for v in range(n_vector) for r in range(ROWS)]
-    if n_vector < ROWS:  # registers hold one row or column at a time, and all of the fewer others
+    if n_vector < ROWS:  # keep all of the fewer columns in registers, and one row at a time
         tile.sort()
     for r, v in tile:
         summed = call(builder, "fmuladd", factor(r), column(v), sums[r][v])
@@ -67,16 +67,16 @@ def _tile(builder, a, a_next, n, weights, weights_step, out, adding):
 
 
 def _rows(context, builder, kind, array, at, step, n, what):
-    # Pointers to ROWS rows of n numbers, `step` apart.
+    # Pointers to ROWS rows of n numbers with stride `step`.
     starts = [builder.add(at, builder.mul(step, INT(r))) for r in range(ROWS)]
     return [pointer(context, builder, kind, array, start, n, what) for start in starts]
 
 
 @intrinsic
 def product(typing, a, a_at, n, weights, weights_at, out, out_at, out_step):
-    """ROWS x COLUMNS numbers of `out`: rows of a, `n` numbers each, times weights (n, COLUMNS).
+    """out (ROWS, COLUMNS) = a (ROWS, n) times weights (n, COLUMNS).
 
-    The rows of `a` follow one another from a_at on; row r of `out` starts at out_at + r out_step.
+    The rows of `a` are contiguous, starting at a_at; row r of `out` starts at out_at + r out_step.
     """
 
     def make(context, builder, signature, arguments):
@@ -95,10 +95,10 @@ def product(typing, a, a_at, n, weights, weights_at, out, out_at, out_step):
 
 @intrinsic
 def add_outer(typing, a, a_at, a_step, n, b, b_at, b_step, out, out_at):
-    """ROWS x COLUMNS numbers of `out` plus the sum of n outer products, of a row of a and one of b.
+    """out (ROWS, COLUMNS) += a^T b for a (n, ROWS) and b (n, COLUMNS).
 
-    Row k of `a` is the ROWS numbers from a_at + k a_step on, of `b` the COLUMNS from b_at + k b_step;
-    the rows of `out` follow one another from out_at on.
+    Row k of `a` starts at a_at + k a_step and row k of `b` at b_at + k b_step; the rows of `out` are
+    contiguous, starting at out_at.
     """
 
     def make(context, builder, signature, arguments):

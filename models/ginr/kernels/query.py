@@ -1,7 +1,7 @@
-"""The lattice decoder at any places on the CPU, with gradients, and its base there.
+"""The lattice decoder and its base at arbitrary places on the CPU; the decoder has gradients.
 
-Letters: B batch, H W the base, h w codes, J waves, F = 1 + 2 J, Q queries. All arrays are C-contiguous,
-and J is a multiple of LANES.
+Letters: B batch, H W the base, h w codes, J waves, F = 1 + 2 J, Q queries. Arrays are C-contiguous, and
+J is a multiple of LANES.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ from ginr.kernels.limits import beside
 from ginr.kernels.simd import broadcast, fma, larger, load, nearest, smaller, store, total
 from ginr.kernels.sizes import LANES
 
-SHARE = 64  # queries that a thread takes at a time
+SHARE = 64  # queries per task
 
 
 @inlined
 def _sine(turns):
-    # sin(2 pi t) for |t| <= 1/4 by its series to the 11th power: error 6e-8
+    # sin(2 pi t) for |t| <= 1/4, by its Taylor series up to x^11; error 6e-8
     x = turns * constant(6.283185307179586)
     q = x * x
     p = fma(constant(-2.5052108e-8), q, constant(2.7557319e-6))
@@ -29,7 +29,7 @@ def _sine(turns):
 
 @inlined
 def _wave(offset_y, offset_x, waves, j, weight):
-    # weight cos(waves . offset) and weight sin(waves . offset) of LANES waves from (2, J).
+    # weight cos(waves . offset) and weight sin(waves . offset) for LANES of the waves (2, J).
     n_wave = waves.shape[1]
     turns = broadcast(offset_y) * load(waves, j) + broadcast(offset_x) * load(waves, n_wave + j)
     turns = turns * constant(0.15915494309189535)
@@ -42,7 +42,7 @@ def _wave(offset_y, offset_x, waves, j, weight):
 
 @inlined
 def _cubic_taps(position, n, index, weight):
-    # Keys' four taps at a position of n mirrored pixels, as `ginr.network.field.bicubic_taps`
+    # `ginr.kernels.grid_tables.bicubic_taps` at one position, into index and weight (4,).
     first = np.floor(position)
     t = position - first
     u = 1.0 - t
@@ -57,15 +57,14 @@ def _cubic_taps(position, n, index, weight):
 
 @fused
 def query_base(claim, base, places, out):
-    """The pixels base (B, 3, H, W) at places (B, Q, 2), out (B, Q, 3)."""
+    """out (B, Q, 3) = bicubic interpolation of base (B, 3, H, W) at places (B, Q, 2)."""
     n_batch, n_query = places.shape[:2]
     height, width = base.shape[2:]
     y, x = np.empty(4, np.int64), np.empty(4, np.int64)
     wy, wx = np.empty(4, np.float32), np.empty(4, np.float32)
     n_share = (n_query + SHARE - 1) // SHARE
-    n_task = n_batch * n_share
     task = claim_next(claim)
-    while task < n_task:
+    while task < n_batch * n_share:
         i, first = task // n_share, task % n_share * SHARE
         for q in range(first, min(first + SHARE, n_query)):
             _cubic_taps(places[i, q, 0], height, y, wy)
@@ -83,7 +82,7 @@ def query_base(claim, base, places, out):
 
 @inlined
 def _near(place_y, place_x, pitch, height, width, index, weight, offset):
-    # The four codes around a place: index and weight (4,), offset (4, 2)
+    # The four codes around a place, into index (4,), weight (4,) and offset (4, 2).
     y0, y1, wy0, wy1, dy0, dy1 = beside(place_y, pitch, height)
     x0, x1, wx0, wx1, dx0, dx1 = beside(place_x, pitch, width)
     for k in range(4):
@@ -96,21 +95,18 @@ def _near(place_y, place_x, pitch, height, width, index, weight, offset):
 
 @fused
 def query_forward(claim, codes, places, pitch, gain, waves, out):
-    """Colours out (B, Q, 3) at places (B, Q, 2), in LR pixels, of B pictures.
+    """Colours out (B, Q, 3) at places (B, Q, 2) in LR pixels.
 
     codes (B, h, w, 3, F), `pitch` LR pixels apart; gain (B, Q or 1, 1 + J); waves (2, J).
     """
     n_batch, n_query = places.shape[:2]
-    height, width = codes.shape[1:3]
-    n_wave = waves.shape[1]
-    n_code = codes.shape[4]
-    n_gain = gain.shape[1]
+    height, width, _, n_code = codes.shape[1:]
+    n_wave, n_gain = waves.shape[1], gain.shape[1]
     index, weight = np.empty(4, np.int64), np.empty(4, np.float32)
     offset = np.empty((4, 2), np.float32)
     n_share = (n_query + SHARE - 1) // SHARE
-    n_task = n_batch * n_share
     task = claim_next(claim)
-    while task < n_task:
+    while task < n_batch * n_share:
         i, first = task // n_share, task % n_share * SHARE
         for q in range(first, min(first + SHARE, n_query)):
             g = 0 if n_gain == 1 else q
@@ -145,12 +141,10 @@ def query_forward(claim, codes, places, pitch, gain, waves, out):
 def query_backward(
     claim, codes, places, pitch, gain, waves, grad, grad_codes, grad_gain, grad_waves
 ):
-    """Gradients of `query_forward`; grad_waves (B, 2, J) is per picture."""
+    """Gradients of `query_forward`, one picture per task; grad_waves (B, 2, J) is per picture."""
     n_batch, n_query = places.shape[:2]
-    height, width = codes.shape[1:3]
-    n_wave = waves.shape[1]
-    n_code = codes.shape[4]
-    n_gain = gain.shape[1]
+    height, width, _, n_code = codes.shape[1:]
+    n_wave, n_gain = waves.shape[1], gain.shape[1]
     index, weight = np.empty(4, np.int64), np.empty(4, np.float32)
     offset = np.empty((4, 2), np.float32)
     i = claim_next(claim)
@@ -162,8 +156,7 @@ def query_backward(
             _near(places[i, q, 0], places[i, q, 1], pitch, height, width, index, weight, offset)
             for k in range(4):
                 y, x = index[k] // width, index[k] % width
-                dy, dx = offset[k, 0], offset[k, 1]
-                w = weight[k]
+                dy, dx, w = offset[k, 0], offset[k, 1], weight[k]
                 for c in range(3):
                     grad_gain[i, g, 0] += grad[i, q, c] * w * codes[i, y, x, c, 0]
                     grad_codes[i, y, x, c, 0] += grad[i, q, c] * w * gain[i, g, 0]

@@ -1,6 +1,6 @@
-"""The lattice decoder on the CPU: a grid on its base and within its limits, in one pass.
+"""Renders a grid with the lattice decoder on the CPU, adding the base and applying limits, in one pass.
 
-Letters: B batch, h w codes, J waves, F = 1 + 2 J, h' w' the grid. All arrays are C-contiguous.
+Letters: B batch, h w codes, J waves, F = 1 + 2 J, h' w' the grid. Arrays are C-contiguous.
 """
 
 from typing import Any, NamedTuple
@@ -16,17 +16,17 @@ from ginr.kernels.sizes import LANES
 
 
 class _Room(NamedTuple):
-    # What a thread works in, a row of the grid at a time: its codes and pixels are those between
-    # the first and the last that the row reads.
+    # A thread's buffers for one row of the grid; they hold the n codes or pixels between the first and
+    # the last that a row reads.
     first_code: Any
-    tall: Any  # (n, 3, 2 J): sums along y of waves
-    mean: Any  # (n, 3)
+    tall: Any  # (n, 3, 2 J): waves summed along y
+    mean: Any  # (n, 3): means summed along y
     first_tap: Any
-    line: Any  # (3, n): the base along y
+    line: Any  # (3, n): the base, interpolated along y
     first_pixel: Any
-    around: Any  # (n, 8): limits along y
-    here: Any  # (8,)
-    row: Any  # (3, w')
+    around: Any  # (n, 8): limits, interpolated along y
+    here: Any  # (8,): limits at one place
+    row: Any  # (3, w'): the result
 
 
 @inlined
@@ -48,7 +48,7 @@ def _room(codes, grid):
 
 @inlined
 def _along_y(i, row, codes, base, axis, room):
-    # What the row reads of the codes and of the base, summed along y.
+    # Sums codes and base along y, into room.tall, room.mean and room.line.
     _, height, across, _, n_code = codes.shape
     n_wave = n_code // 2
     lo, tall, mean, wave = room.first_code, room.tall, room.mean, axis.wave
@@ -80,7 +80,7 @@ def _along_y(i, row, codes, base, axis, room):
 
 @inlined
 def _along_x(n_wave, axis, room):
-    # The row from those sums.
+    # Sums them along x, into room.row.
     code, code_share, tap, tap_share = axis.code, axis.code_share, axis.tap, axis.tap_share
     wave, tall, mean, line, out = axis.wave, room.tall, room.mean, room.line, room.row
     lo, first, span = room.first_code, room.first_tap, 2 * n_wave
@@ -107,7 +107,7 @@ def _along_x(n_wave, axis, room):
 
 @inlined(inline="always")
 def _render_row(i, row, codes, grid, room):
-    # Row `row` of picture i, into room.row.
+    # Renders row `row` of picture i into room.row.
     y, x = grid.y, grid.x
     _along_y(i, row, codes, grid.base, y, room)
     _along_x(codes.shape[4] // 2, x, room)
@@ -117,7 +117,7 @@ def _render_row(i, row, codes, grid, room):
 
 @fused
 def render_lattice(claim, codes, grid, out):
-    """Fill out (B, 3, h', w') from codes (B, h, w, 3, F) and what the grid (`Grid`) reads besides."""
+    """Renders out (B, 3, h', w') from codes (B, h, w, 3, F) and a `Grid`."""
     height, room = out.shape[2], _room(codes, grid)
     n_task = codes.shape[0] * height
     task = claim_next(claim)
@@ -132,7 +132,7 @@ def render_lattice(claim, codes, grid, out):
 
 @inlined(fastmath=False)
 def _quantize(answer, peak, out):
-    # answer (3, n) to the first three of out (n, C), as `ginr.pictures.quantize` rounds.
+    # Rounds answer (3, n) to the first three channels of out (n, C), as `ginr.pictures.quantize` does.
     for column in range(answer.shape[1]):
         for c in range(3):
             level = min(max(answer[c, column], np.float32(0.0)), np.float32(1.0)) * peak
@@ -141,8 +141,8 @@ def _quantize(answer, peak, out):
 
 @fused
 def render_samples(claim, codes, grid, peak, out):
-    """`render_lattice` of one picture as finished samples, out (h', w', C) of integers up to peak."""
-    room, first = _room(codes, grid), np.int64(0)  # a literal 0 would compile all parts once more
+    """`render_lattice` for one picture, rounded to integers up to peak, out (h', w', C)."""
+    room, first = _room(codes, grid), np.int64(0)  # a literal 0 would compile every part again
     row = claim_next(claim)
     while row < out.shape[0]:
         _render_row(first, row, codes, grid, room)

@@ -1,38 +1,38 @@
-"""The scan over time for the CPU as a fused loop, a sequence at a time.
+"""The selective scan of one sequence on the CPU, as a fused loop.
 
 Letters: T steps, C = E + 2 S packed channels (x, then B, then C of the paper), E inner width, S state
-size. All arrays are float32 and C-contiguous, C and E multiples of LANES, S one of STATES. `reverse`
-runs time backward; nothing is flipped or copied.
+size. Arrays are float32 and C-contiguous; C and E are multiples of LANES, S is a multiple of STATES.
+`reverse` scans backward in time without flipping or copying anything.
 """
 
 from typing import Any, NamedTuple
 
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import broadcast, fma, load, store
+from ginr.kernels.simd import broadcast, fma, load, store, store_all
 from ginr.kernels.sizes import CHUNK, LANES, STATES
 
 
 class Sizes(NamedTuple):
-    """Sizes of a sequence and of its projected rows: the packed channels, the gates, the steps."""
+    """Sizes of a sequence and of its projected rows, each of packed channels, gates and steps."""
 
     n_step: Any
     n_inner: Any
     n_packed: Any
     n_state: Any
     head_dim: Any
-    wide: Any
-    """Numbers in a row: whole panels."""
-    begin: Any
-    """Where the first row begins; as many zeros are in front of it, and behind the last."""
+    wide: Any  # numbers in a row, whole panels
+    begin: (
+        Any  # index of the first row, and the number of zeros before the first and after the last
+    )
 
 
 @inlined
 def scan_states(size, u, gained, decay, reverse, y, starts, starts_at):
-    """y (T, E) += C . h of the sequence whose packed channels are u (T, C).
+    """y (T, E) += C . h for the sequence with packed channels u (T, C).
 
-    gained and decay (T, E): dt x and exp(dt a), one number per channel. Unless it is empty, starts
-    is given the state before each CHUNK steps, E S numbers each, from starts_at on.
+    gained and decay (T, E) are dt x and exp(dt a), per channel. Unless it is empty, starts receives the
+    state at the start of each chunk of CHUNK steps, E S numbers each, from index starts_at.
     """
     for c in range(0, size.n_inner, LANES):
         for n in range(0, size.n_state, STATES):
@@ -40,10 +40,7 @@ def scan_states(size, u, gained, decay, reverse, y, starts, starts_at):
             for begin in range(0, size.n_step, CHUNK):
                 if starts.size:
                     at = starts_at + start_of(size, begin, c, n)
-                    store(starts, at + 0 * LANES, h0)
-                    store(starts, at + 1 * LANES, h1)
-                    store(starts, at + 2 * LANES, h2)
-                    store(starts, at + 3 * LANES, h3)
+                    store_all((h0, h1, h2, h3), starts, at, LANES)
                 for step in range(begin, min(begin + CHUNK, size.n_step)):
                     t = size.n_step - 1 - step if reverse else step
                     at = t * size.n_inner + c
@@ -63,5 +60,5 @@ def scan_states(size, u, gained, decay, reverse, y, starts, starts_at):
 
 @inlined
 def start_of(size, step, c, n):
-    """Where the state before a step, a multiple of CHUNK, is kept: STATES vectors."""
+    """Index in `starts` of the state before a step, a multiple of CHUNK: STATES vectors."""
     return (step // CHUNK * size.n_inner + c) * size.n_state + n * LANES

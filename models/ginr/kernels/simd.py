@@ -1,9 +1,8 @@
-"""Sixteen floats as one value inside compiled loops.
+"""SIMD vectors of LANES floats as numba values.
 
-LLVM vectorises a loop over channels when it can prove that nothing overlaps and that the length is
-right; here the vectors are written out, so that it has nothing to prove. On processors with narrower
-registers LLVM splits each value into several of them. Arrays are float32 and C-contiguous; `at` is
-an index into all of an array's numbers, whatever its shape.
+LLVM vectorises a loop only if it can prove that arrays do not overlap and lengths fit; explicit vectors
+need no proof. LLVM splits them on processors with narrower registers. Arrays are float32 and
+C-contiguous; `at` is an index into the flattened array.
 """
 
 import operator
@@ -12,6 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
+from ginr.kernels.compile import inlined
 from ginr.kernels.instructions import FAST, INT, VECTOR, WHOLE, call, pointer, read, repeat
 from ginr.kernels.sizes import LANES
 
@@ -32,7 +32,7 @@ class _VectorModel(models.PrimitiveModel):
 
 @intrinsic
 def load(typing, array, at):
-    """The LANES numbers from `at` on."""
+    """The LANES numbers starting at `at`."""
 
     def make(context, builder, signature, arguments):
         array, at = arguments
@@ -44,7 +44,7 @@ def load(typing, array, at):
 
 @intrinsic
 def store(typing, array, at, value):
-    """Write LANES numbers from `at` on."""
+    """Write a vector starting at `at`."""
 
     def make(context, builder, signature, arguments):
         array, at, value = arguments
@@ -55,9 +55,22 @@ def store(typing, array, at, value):
     return types.none(array, types.intp, vector), make
 
 
+@inlined
+def load_four(x, at, step):
+    """Four vectors, `step` numbers apart."""
+    return load(x, at), load(x, at + step), load(x, at + 2 * step), load(x, at + 3 * step)
+
+
+@inlined
+def store_all(values, out, at, step):
+    """Write a tuple of vectors, `step` numbers apart."""
+    for k, value in enumerate(values):
+        store(out, at + k * step, value)
+
+
 @intrinsic
 def broadcast(typing, number):
-    """One number, a float32, LANES times."""
+    """A vector of LANES copies of a float32."""
     if number != types.float32:
         return None
 
@@ -67,47 +80,48 @@ def broadcast(typing, number):
     return vector(types.float32), make
 
 
+def _calling(name):
+    def make(context, builder, signature, arguments):
+        return call(builder, name, *arguments)
+
+    return make
+
+
 @intrinsic
 def fma(typing, a, b, c):
     """a b + c."""
-
-    def make(context, builder, signature, arguments):
-        return call(builder, "fmuladd", *arguments)
-
-    return vector(vector, vector, vector), make
+    return vector(vector, vector, vector), _calling("fmuladd")
 
 
 @intrinsic
 def smaller(typing, a, b):
-    """The smaller of each two."""
-
-    def make(context, builder, signature, arguments):
-        return call(builder, "minnum", *arguments)
-
-    return vector(vector, vector), make
+    """Elementwise minimum."""
+    return vector(vector, vector), _calling("minnum")
 
 
 @intrinsic
 def larger(typing, a, b):
-    """The larger of each two."""
+    """Elementwise maximum."""
+    return vector(vector, vector), _calling("maxnum")
 
-    def make(context, builder, signature, arguments):
-        return call(builder, "maxnum", *arguments)
 
-    return vector(vector, vector), make
+@intrinsic
+def nearest(typing, value):
+    """Elementwise rounding to the nearest integer."""
+    return vector(vector), _calling("rint")
 
 
 @intrinsic
 def total(typing, value):
-    """The sum of the LANES numbers."""
+    """The sum of a vector's numbers."""
 
     def make(context, builder, signature, arguments):
         (value,) = arguments
         half = LANES // 2
         while half:
             index = [*range(half, 2 * half), *([0] * (LANES - half))]
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), index)
-            value = builder.fadd(value, builder.shuffle_vector(value, value, mask), flags=FAST)
+            shifted = builder.shuffle_vector(value, value, ir.Constant(WHOLE, index))
+            value = builder.fadd(value, shifted, flags=FAST)
             half //= 2
         return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
@@ -116,28 +130,23 @@ def total(typing, value):
 
 @intrinsic
 def totals(typing, v0, v1, v2, v3, v4, v5, v6, v7):
-    """The sums of 8 vectors as one vector, each in two parts: of v0 in lanes 0 and 1, of v1 in 2...
+    """The sums of 8 vectors, each as two partial sums: v0 in lanes 0 and 1, v1 in lanes 2 and 3, ...
 
-    A third of the additions of `total` for each.
+    Takes a third of the additions of 8 calls of `total`.
     """
 
     def make(context, builder, signature, arguments):
         vectors, span = list(arguments), LANES
         while len(vectors) > 1:
-            # Each vector holds LANES / span sums of `span` parts: two become one, parts half as many.
+            # Each vector holds LANES / span sums of `span` partial sums; combine vectors in pairs and
+            # halve the number of partial sums.
             half = span // 2
             starts = [base + k for base in (0, LANES) for k in range(0, LANES, span)]
             low = [k + lane for k in starts for lane in range(half)]
-            masks = [
-                ir.Constant(ir.VectorType(ir.IntType(32), LANES), [lane + part for lane in low])
-                for part in (0, half)
-            ]
-            vectors = [
-                builder.fadd(
-                    *(builder.shuffle_vector(one, two, mask) for mask in masks), flags=FAST
-                )
-                for one, two in zip(vectors[::2], vectors[1::2], strict=True)
-            ]
+            masks = [ir.Constant(WHOLE, [lane + part for lane in low]) for part in (0, half)]
+            pairs = zip(vectors[::2], vectors[1::2], strict=True)
+            halves = [[builder.shuffle_vector(*pair, mask) for mask in masks] for pair in pairs]
+            vectors = [builder.fadd(*both, flags=FAST) for both in halves]
             span = half
         return vectors[0]
 
@@ -145,18 +154,8 @@ def totals(typing, v0, v1, v2, v3, v4, v5, v6, v7):
 
 
 @intrinsic
-def nearest(typing, value):
-    """Each number rounded to a whole one."""
-
-    def make(context, builder, signature, arguments):
-        return call(builder, "rint", *arguments)
-
-    return vector(vector), make
-
-
-@intrinsic
 def power(typing, value):
-    """2 to the power of each whole number from -126 to 127."""
+    """2^value for integers from -126 to 127."""
 
     def make(context, builder, signature, arguments):
         whole = builder.fptosi(arguments[0], WHOLE)

@@ -1,21 +1,20 @@
-"""Numbers that kernels, packed weights and their callers agree on."""
+"""Constants shared by kernels, packed weights and their callers."""
 
 import numpy as np
 
 from ginr.architecture.config import WIDTH_STEP
 
-CHUNK = 64  # steps between the states that a compiled scan keeps
-LANES = WIDTH_STEP  # numbers in a vector of the compiled loops
-STATES = 4  # states that the compiled scan holds in registers, a vector each
-TAPS = 4  # the compiled convolution along a sequence has so many at the least
-COLUMNS = 3 * LANES
-"""Columns of a tile of `ginr.kernels.simd.product`."""
+CHUNK = 64  # steps between the states that the scan saves
+LANES = WIDTH_STEP  # numbers in a SIMD vector
+STATES = 4  # states that the scan holds in registers, one vector each
+TAPS = 4  # minimum number of taps of the convolution along a sequence
+COLUMNS = 3 * LANES  # columns of a tile of `ginr.kernels.product`
 
-TILE = 4
-SPAN = TILE + 2  # positions that a tile reads, along one side
+TILE = 4  # side of a Winograd output tile
+SPAN = TILE + 2  # side of its input
 NEAR, FAR = 2 / 3, 3 / 2
-"""The points of the interpolation are 0, these, their negatives and infinity: with them the error is
-half that of the paper's 1 and 2, and close to the direct convolution's; NEAR FAR = 1 below."""
+"""The interpolation points are 0, +-NEAR, +-FAR and infinity: the error is half that of the paper's 1
+and 2 and close to that of direct convolution. The code relies on NEAR FAR = 1."""
 _POINTS = ((NEAR, 2 * NEAR**2 * (NEAR**2 - FAR**2)), (FAR, 2 * FAR**2 * (FAR**2 - NEAR**2)))
 _GENERATE = np.array(
     [
@@ -25,7 +24,7 @@ _GENERATE = np.array(
     ]
 )
 GENERATE = np.kron(_GENERATE, _GENERATE)
-"""What makes a kernel (3 3, .) its spectrum (SPAN SPAN, .): G of the paper along both axes."""
+"""Transforms a kernel (3 3, .) to its spectrum (SPAN SPAN, .): the paper's G along both axes."""
 
 
 def whole(n: int, unit: int = LANES) -> int:

@@ -1,4 +1,4 @@
-"""How many threads compute: torch's number where torch is loaded, the cores at hand where it is not."""
+"""Runs kernels in several threads: as many as torch uses if it is loaded, else one per core."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 
 def thread_count() -> int:
-    """How many threads a kernel runs in: torch's number where torch is loaded, or one per core."""
+    """The number of threads a kernel runs in."""
     torch = sys.modules.get("torch")
     if torch is not None:
         n: int = torch.get_num_threads()
@@ -21,7 +21,7 @@ def thread_count() -> int:
 
 
 def limit_threads(n: int) -> None:
-    """Have kernels run in n threads from now on, as well as what torch computes."""
+    """Make kernels and torch use n threads from now on."""
     os.environ["OMP_NUM_THREADS"] = str(n)
     _core_count.cache_clear()
     if "torch" in sys.modules:
@@ -30,83 +30,80 @@ def limit_threads(n: int) -> None:
 
 @cache
 def _core_count() -> int:
-    """OMP_NUM_THREADS, as torch has it, or the cores that this process may use."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if asked.isdecimal() and int(asked):
-        return int(asked)
+    """OMP_NUM_THREADS, parsed as torch does, or the number of cores available to this process."""
+    setting = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if setting.isdecimal() and int(setting):
+        return int(setting)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def together(work: Callable[[], None], n: int) -> None:
-    """Call `work` in this thread and n - 1 others, at least one, and wait for all of them.
+    """Call `work` in this thread and n - 1 >= 1 others, and wait for all of them.
 
-    The others are OpenMP's where torch has that of GCC: after each of its own operations they stay
-    awake for milliseconds to take the next, and threads of ours would find no core free.
+    If torch uses GCC's OpenMP, so does this function: OpenMP threads spin for milliseconds after each
+    operation of torch, and would keep the cores from other threads.
     """
     parallel = _openmp() if "torch" in sys.modules and os.getpid() == _PROCESS else None
     if parallel is not None:
-        # Nothing that Python raises passes through C: it is dropped. So what is called is C itself,
-        # where no signal's handler can run, and Ctrl+C is answered as soon as all have returned.
-        # The system may have OpenMP start fewer threads than it is asked for.
+        # C drops Python exceptions. So the callback is implemented in C, where no signal handler can
+        # run, and Ctrl+C takes effect once all threads have returned. OpenMP may start fewer threads
+        # than requested.
         calls: list[tuple[()]] = [()] * n
         finished: list[None] = []
         call = map(finished.append, starmap(work, iter(calls.pop, None)))
         parallel(_CALLBACK(call.__next__), None, n, 0)
         if not len(finished) == n - len(calls) > 0:
-            raise MemoryError("a kernel did not come to its end")
+            raise MemoryError("a kernel failed in one of its threads")
         return
-    asked, answers = _helpers(os.getpid(), n - 1), SimpleQueue[BaseException | None]()
-    n_asked = (
-        0  # counted late: a signal's handler may raise anywhere, and no answer is awaited in vain
-    )
+    tasks, results = _workers(os.getpid(), n - 1), SimpleQueue[BaseException | None]()
+    n_started = 0  # incremented after put: if a signal handler raises, no missing result is awaited
     try:
         for _ in range(n - 1):
-            asked.put((work, answers))
-            n_asked += 1
+            tasks.put((work, results))
+            n_started += 1
         work()
     finally:
-        problems = [answers.get() for _ in range(n_asked)]  # the arrays are theirs too
+        # Wait for all, since the threads use the caller's arrays.
+        problems = [results.get() for _ in range(n_started)]
         for problem in problems:
             if problem is not None:
                 raise problem
 
 
-_Answers: TypeAlias = "SimpleQueue[BaseException | None]"
-
-
-_Asked: TypeAlias = "SimpleQueue[tuple[Callable[[], None], _Answers]]"
+_Results: TypeAlias = "SimpleQueue[BaseException | None]"
+_Tasks: TypeAlias = "SimpleQueue[tuple[Callable[[], None], _Results]]"
 
 
 @cache
-def _helpers(process: int, n: int) -> _Asked:
-    """What n threads of this process take work from: a child has none of its parent's, nor OpenMP's.
+def _workers(process: int, n: int) -> _Tasks:
+    """The task queue of n worker threads, one queue per process: a fork inherits no threads.
 
-    Not a ThreadPoolExecutor, whose locks are taken by Python code: a signal's handler that raises
-    there leaves one locked, and everybody waits for ever. A SimpleQueue's are taken by C.
+    Not a ThreadPoolExecutor: its locks are taken by Python code, and a signal handler that raises there
+    leaves one locked, which is a deadlock. A SimpleQueue takes its locks in C.
     """
-    asked: _Asked = SimpleQueue()
+    tasks: _Tasks = SimpleQueue()
     for _ in range(n):
-        threading.Thread(target=_help, args=(asked,), name="ginr-kernel", daemon=True).start()
-    return asked
+        threading.Thread(target=_serve, args=(tasks,), name="ginr-kernel", daemon=True).start()
+    return tasks
 
 
-def _help(asked: _Asked) -> None:
+def _serve(tasks: _Tasks) -> None:
     while True:
-        work, answers = asked.get()
+        work, results = tasks.get()
         problem: BaseException | None = None
         try:
             work()
         except BaseException as error:
             problem = error
-        answers.put(problem)
-        del work, answers, problem  # or they would be kept until there is more to do
+        results.put(problem)
+        del work, results, problem  # free them while waiting for the next task
 
 
 @cache
 def _openmp() -> Any:
-    """Of a process with torch, GCC's `GOMP_parallel(function, data, n_thread, flags)`, None where torch runs without it."""
+    """GCC's `GOMP_parallel(function, data, n_thread, flags)` in a process with torch, None without it."""
     if os.name != "posix":
         return None
     parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
@@ -116,7 +113,5 @@ def _openmp() -> Any:
     return parallel
 
 
-_CALLBACK = ctypes.CFUNCTYPE(None)  # it is given the data too, which nobody reads
-
-
-_PROCESS = os.getpid()
+_CALLBACK = ctypes.CFUNCTYPE(None)  # ignores its argument, the data
+_PROCESS = os.getpid()  # OpenMP must not be used in a fork of it

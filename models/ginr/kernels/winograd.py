@@ -1,12 +1,12 @@
 """Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308) on vectors of LANES channels.
 
-Of a tile of 4x4 positions 36 numbers per channel, its spectrum, are multiplied instead of 144:
-y = A^T ((G w G^T) (B^T d B)) A in the paper's letters. The gradients run the same steps transposed.
+A tile of 4x4 positions takes 36 products per channel, of its spectrum, instead of 144:
+y = A^T ((G w G^T) (B^T d B)) A in the paper's letters. Gradients use the transposed transforms.
 """
 
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import inlined
-from ginr.kernels.simd import fma, load, store
+from ginr.kernels.simd import fma, load, load_four, store, store_all
 from ginr.kernels.sizes import FAR, LANES, NEAR, SPAN, TILE
 
 
@@ -56,11 +56,10 @@ def _into_back(t0, t1, t2, t3, t4, t5):
 @inlined
 def _out_of_back(y0, y1, y2, y3):
     # A y, the transpose of `_out_of`
-    even_near, odd_near = (
-        fma(constant(NEAR**2), y2, y0),
-        fma(constant(NEAR**3), y3, constant(NEAR) * y1),
-    )
-    even_far, odd_far = fma(constant(FAR**2), y2, y0), fma(constant(FAR**3), y3, constant(FAR) * y1)
+    even_near = fma(constant(NEAR**2), y2, y0)
+    odd_near = fma(constant(NEAR**3), y3, constant(NEAR) * y1)
+    even_far = fma(constant(FAR**2), y2, y0)
+    odd_far = fma(constant(FAR**3), y3, constant(FAR) * y1)
     return (
         y0,
         even_near + odd_near,
@@ -72,67 +71,58 @@ def _out_of_back(y0, y1, y2, y3):
 
 
 @inlined
-def _four(x, at, step):
-    return load(x, at), load(x, at + step), load(x, at + 2 * step), load(x, at + 3 * step)
-
-
-@inlined
-def _six(x, at, step):
-    return *_four(x, at, step), load(x, at + 4 * step), load(x, at + 5 * step)
-
-
-@inlined
-def _put(values, out, at, step):
-    for k, value in enumerate(values):
-        store(out, at + k * step, value)
+def _load_six(x, at, step):
+    return *load_four(x, at, step), load(x, at + 4 * step), load(x, at + 5 * step)
 
 
 @inlined
 def tile_in(normed, at, row, width, work, out, out_at, out_step):
-    """A tile's SPAN^2 positions, from `at` on in rows `row` apart, into its spectrum, out_step apart."""
+    """Transforms SPAN^2 positions from `at`, row stride `row`, to a spectrum with stride out_step."""
     for c in range(0, width, LANES):
         for x in range(SPAN):
-            _put(_into(*_six(normed, at + x * width + c, row)), work, x * LANES, SPAN * LANES)
+            store_all(
+                _into(*_load_six(normed, at + x * width + c, row)), work, x * LANES, SPAN * LANES
+            )
         for y in range(SPAN):
-            t = _into(*_six(work, y * SPAN * LANES, LANES))
-            _put(t, out, out_at + y * SPAN * out_step + c, out_step)
+            t = _into(*_load_six(work, y * SPAN * LANES, LANES))
+            store_all(t, out, out_at + y * SPAN * out_step + c, out_step)
 
 
 @inlined
 def tile_out(summed, at, step, bias, hidden, work, out, out_at, out_row):
-    """A spectrum, `step` apart, into the 4x4 positions of its tile, biased."""
+    """Transforms a spectrum, stride `step`, to the 4x4 positions of its tile, and adds the bias."""
     for c in range(0, hidden, LANES):
         for x in range(SPAN):
-            t = _out_of(*_six(summed, at + x * step + c, SPAN * step))
-            _put(t, work, x * LANES, SPAN * LANES)
+            t = _out_of(*_load_six(summed, at + x * step + c, SPAN * step))
+            store_all(t, work, x * LANES, SPAN * LANES)
         shift = load(bias, c)
         for y in range(TILE):
-            t = _out_of(*_six(work, y * SPAN * LANES, LANES))
+            t = _out_of(*_load_six(work, y * SPAN * LANES, LANES))
             for x, value in enumerate(t):
                 store(out, out_at + y * out_row + x * hidden + c, value + shift)
 
 
 @inlined
 def tile_out_back(grad, at, row, hidden, work, out, out_at, out_step):
-    """Gradients of the 4x4 positions of a tile into those of its spectrum: `tile_out` transposed."""
+    """Gradient of a spectrum from that of its tile's 4x4 positions: `tile_out` transposed."""
     for c in range(0, hidden, LANES):
         for x in range(TILE):
-            t = _out_of_back(*_four(grad, at + x * hidden + c, row))
-            _put(t, work, x * LANES, TILE * LANES)
+            t = _out_of_back(*load_four(grad, at + x * hidden + c, row))
+            store_all(t, work, x * LANES, TILE * LANES)
         for y in range(SPAN):
-            t = _out_of_back(*_four(work, y * TILE * LANES, LANES))
-            _put(t, out, out_at + y * SPAN * out_step + c, out_step)
+            t = _out_of_back(*load_four(work, y * TILE * LANES, LANES))
+            store_all(t, out, out_at + y * SPAN * out_step + c, out_step)
 
 
 @inlined
 def tile_in_back(spectrum, at, step, width, work, out, out_at, row):
-    """Gradients of a spectrum added to those of the SPAN^2 positions: `tile_in` transposed."""
+    """Adds the gradient of a spectrum to that of its SPAN^2 positions: `tile_in` transposed."""
     for c in range(0, width, LANES):
         for x in range(SPAN):
-            t = _into_back(*_six(spectrum, at + x * step + c, SPAN * step))
-            _put(t, work, x * LANES, SPAN * LANES)
+            t = _into_back(*_load_six(spectrum, at + x * step + c, SPAN * step))
+            store_all(t, work, x * LANES, SPAN * LANES)
         for y in range(SPAN):
-            t = _into_back(*_six(work, y * SPAN * LANES, LANES))
+            t = _into_back(*_load_six(work, y * SPAN * LANES, LANES))
             for x, value in enumerate(t):
                 place = out_at + y * row + x * width + c
                 store(out, place, load(out, place) + value)

@@ -24,7 +24,7 @@ from ginr.kernels.packing import (
     pack_feed_forward,
     pack_linear,
     pack_mixer,
-    turned,
+    transposed,
 )
 from ginr.kernels.sizes import CHUNK, STATES, whole
 from ginr.network.blocks import BiMamba, Block, ContentPath, FeedForward, Pointwise
@@ -131,8 +131,8 @@ class _Mix(torch.autograd.Function):
         given = _empty(tokens.shape), _empty(lps.shape)
         grads = [_empty((len(kept), *p.shape)) for p in packed]
         weights = MixerWeights(*packed)
-        (back_in,) = _arrays(turned(weights.weight_in))
-        weights = weights._replace(weight_out=turned(weights.weight_out))
+        (back_in,) = _arrays(transposed(weights.weight_in))
+        weights = weights._replace(weight_out=transposed(weights.weight_out))
         import_module("ginr.kernels.mixer_backward").mix_backward(
             _lattices(tokens, lps),
             ctx.order,
@@ -170,7 +170,9 @@ class _FeedForward(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, kept, *packed = ctx.saved_tensors
         weights, grad_x = FeedForwardWeights(*packed), _empty(x.shape)
-        back = weights._replace(kernel=turned(weights.kernel), weight=turned(weights.weight))
+        back = weights._replace(
+            kernel=transposed(weights.kernel), weight=transposed(weights.weight)
+        )
         grads = [_empty((len(x), *p.shape)) for p in packed]
         source, keep, coming, given = _arrays(x, kept, grad, grad_x)
         import_module("ginr.kernels.feedforward_backward").feed_forward_backward(
@@ -204,7 +206,7 @@ class _AddContent(torch.autograd.Function):
         given = _empty(tokens.shape)
         grads = [_empty((len(tokens), *p.shape)) for p in (weight, bias)]
         import_module("ginr.kernels.linear").add_content_backward(
-            *_arrays(tokens, turned(weight), grad, given), LinearWeights(*_arrays(*grads))
+            *_arrays(tokens, transposed(weight), grad, given), LinearWeights(*_arrays(*grads))
         )
         return given, grad, *(g.sum(0) for g in grads)
 

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from ginr.array_types import Doubles
 from ginr.geometry.coords import Cell
-from ginr.kernels.grid_tables import Grid, given_lanes, grid_tables, whole_lanes
+from ginr.kernels.grid_tables import Grid, grid_tables, trimmed_lanes, whole_lanes
 from ginr.network.compiled_blocks import can_run, map_rows
 from ginr.network.field import Ground
 from ginr.network.lattice_decoder import LatticeDecoder, read_codes
@@ -115,7 +115,7 @@ class _ReadCodes(torch.autograd.Function):
         grad_waves = waves.new_empty(codes.shape[0], *waves.shape)
         rest = (gain, waves, grad.contiguous(), grad_codes, grad_gain, grad_waves)
         query_backward(codes.numpy(), places.numpy(), ctx.pitch, *(v.numpy() for v in rest))
-        grad_codes = given_lanes(grad_codes, 2, 1, ctx.n_wave)
-        grad_gain = given_lanes(grad_gain, 1, 1, ctx.n_wave)
-        grad_waves = given_lanes(grad_waves, 1, 0, ctx.n_wave)
+        grad_codes = trimmed_lanes(grad_codes, 2, 1, ctx.n_wave)
+        grad_gain = trimmed_lanes(grad_gain, 1, 1, ctx.n_wave)
+        grad_waves = trimmed_lanes(grad_waves, 1, 0, ctx.n_wave)
         return grad_codes, None, None, grad_gain, grad_waves.sum(0).t()
