@@ -1,4 +1,4 @@
-"""The field on the CPU without torch: LP features, the lattice decoder and renders as NumPy arrays.
+"""The field on the CPU without torch, with LP features, codes and renders as NumPy arrays.
 
 Letters: B batch, h' w' LPs, h w codes, D width, J waves, F = 1 + 2 J numbers per code and colour.
 """
@@ -26,19 +26,14 @@ from ginr.pictures.samples import Samples
 class CpuDecoder:
     """The lattice decoder, see `ginr.network.lattice_decoder`."""
 
-    min_cell: float
-    """The smallest footprint in training, in LR pixels."""
-    pitch: float
-    """LR pixels between codes."""
-    waves: Floats
-    """(J, 2)."""
-    head: LinearWeights
-    """The map from features to codes."""
-    footprint: Mapping[str, Floats]
-    """Weights of the learned correction to the gain."""
+    min_cell: float  # the smallest footprint seen in training, in LR pixels
+    pitch: float  # LR pixels between codes
+    waves: Floats  # (J, 2)
+    head: LinearWeights  # the map from features to codes
+    footprint: Mapping[str, Floats]  # weights of the learned correction to the gain
 
     def gain(self, cell: Cell) -> Floats:
-        """Share of the mean and of each wave left after averaging over a footprint, (1 + J,)."""
+        """The factors (1 + J,) by which averaging over a footprint scales the mean and each wave."""
         size = np.maximum(np.array(cell, np.float32), np.float32(self.min_cell))
         left = np.sinc(size * self.waves / np.float32(2 * math.pi)).prod(-1)
         x = 4 * np.minimum(size, np.float32(1)) - 2
@@ -54,28 +49,24 @@ class CpuDecoder:
 class CpuField:
     """A picture as LP features and the decoder that evaluates them, see `ginr.network.field.Field`."""
 
-    features: Floats
-    """LP features (B, h', w', D)."""
-    base: Floats | None
-    """The LR pixels (B, 3, h, w) whose interpolation is added to the field, if any."""
-    size: tuple[int, int]
-    """H, W of the picture in LR pixels."""
-    origin: tuple[int, int]
-    """The pixel of the picture at which the encoded part starts."""
+    features: Floats  # (B, h', w', D)
+    base: Floats | None  # LR pixels (B, 3, h, w) whose interpolation is added to the field
+    size: tuple[int, int]  # H, W of the picture in LR pixels
+    origin: tuple[int, int]  # position of the encoded part in the picture
     decoder: CpuDecoder
 
     @cached_property
     def codes(self) -> Floats:
-        """(B, h, w, 3, F), computed once."""
+        """(B, h, w, 3, F), computed on first use."""
         return self._codes(0, self.features.shape[1])
 
     @cached_property
     def limits(self) -> Floats | None:
-        """Limits of field plus base (`ginr.architecture.limits`), (B, 8, h, w), computed once."""
+        """Limits of field plus base (`ginr.architecture.limits`), (B, 8, h, w)."""
         return None if self.base is None else find_limits(self.base)
 
     def _codes(self, first: int, last: int) -> Floats:
-        """Rows `first` to `last` - 1 of the codes."""
+        """codes[:, first:last], without computing the other rows."""
         if "codes" in vars(self):
             return self.codes[:, first:last]
         features = np.ascontiguousarray(self.features[:, first:last])
@@ -87,7 +78,7 @@ class CpuField:
     def begin_render(
         self, size: tuple[int, int], box: Box, out: Samples | None = None
     ) -> Callable[[], NDArray[Any]]:
-        """See `ginr.architecture.contract.EncodedField`; returns when all is done."""
+        """See `ginr.architecture.contract.EncodedField`; returns when the render is complete."""
         kernels, tables = import_module("ginr.kernels.render"), self._tables(size, box)
         if out is not None:
             kernels.render_samples(*tables, np.float32(np.iinfo(out.dtype).max), out)
@@ -102,7 +93,7 @@ class CpuField:
         shape, decoder = self.features.shape[:3], self.decoder
         factors = decoder.pitch, decoder.waves, decoder.gain(cell)
         grid = grid_tables(shape, self.base, self.limits, rows, columns, *factors)
-        # The codes are the largest array by far: a strip makes those that it reads.
+        # The codes are the largest array by far: compute only those that a strip reads.
         y = grid.y
         first, last = int(y.code.min()), int(y.code.max()) + 1
         codes = self.codes if last - first == shape[1] else self._codes(first, last)

@@ -1,14 +1,13 @@
-"""The network on the CPU without torch: compiled passes over NumPy arrays.
+"""The network on the CPU without torch, as kernels over NumPy arrays.
 
-It computes the same as `ginr.network.model.Ginr`, for networks that have a compiled pass for every
-part. Loading torch takes longer than enlarging most pictures. The weights are packed once.
+It computes the same as `ginr.network.model.Ginr`, for networks with a kernel for every part. Importing
+torch takes longer than enlarging most pictures. Weights are packed once.
 
 Letters: H W the picture, P patch, h w tokens, h' w' LPs, D width.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -36,11 +35,11 @@ from ginr.kernels.packing import (
 from ginr.kernels.sizes import STATES, whole
 
 Packed = TypeVar("Packed", MixerWeights, FeedForwardWeights, LinearWeights)
-_NOTHING = np.empty((0, 0, 0), np.float32)  # no room for what gradients need
+_EMPTY = np.empty((0, 0, 0), np.float32)  # tells kernels to save nothing for gradients
 
 
 def why_not(config: GinrConfig) -> str:
-    """Why a network of this configuration cannot run without torch, empty if it can."""
+    """Why a network with this configuration cannot run without torch; empty if it can."""
     if reason := missing("numba"):
         return reason
     lp_side = window_plan(config).lp_side
@@ -60,13 +59,13 @@ class _Block:
 
 
 class CpuGinr:
-    """The network. Of a picture it keeps only the memory of its largest arrays, for reuse."""
+    """The network. Between pictures it keeps only the memory of its largest arrays, for reuse."""
 
     n_view: ClassVar[int] = 1
     device: ClassVar[Host] = HOST
 
     def __init__(self, config: GinrConfig, weights: Mapping[str, NDArray[Any]]) -> None:
-        """`weights` by the names of `shapes`. Raises ValueError for `why_not`."""
+        """`weights` are named as in `shapes`. Raises ValueError with the reason of `why_not`."""
         if reason := why_not(config):
             raise ValueError(reason)
         window = window_plan(config)
@@ -123,14 +122,9 @@ class CpuGinr:
 
     def _features(self, planes: Floats) -> Floats:
         """planes (1 or 3, H, W) -> LP features (h', w', D)."""
-        mix, add_content, feed_forward = (
-            getattr(import_module(f"ginr.kernels.{place}"), name)
-            for place, name in (
-                ("mixer", "mix"),
-                ("linear", "add_content"),
-                ("feedforward", "feed_forward"),
-            )
-        )
+        from ginr.kernels.feedforward import feed_forward
+        from ginr.kernels.linear import add_content
+
         tokens, shape = self._tokens(planes)
         window = self.config.window
         down, across = (n // window for n in shape)
@@ -146,31 +140,26 @@ class CpuGinr:
             if block.mixer is not None:
                 transposed = index // self.config.scan_every % 2 == 1
                 plan = picture_plan(self.config, *shape, transposed)
-                self._mix(mix, block.mixer, plan, tokens, lps)
-            feed_forward(tokens, block.token_ff, _NOTHING[None], spare_tokens)
+                self._mix(block.mixer, plan, tokens, lps)
+            feed_forward(tokens, block.token_ff, _EMPTY[None], spare_tokens)
             tokens, spare_tokens = spare_tokens, tokens
             if block.content is not None:
                 add_content(tokens, block.content, lps, lps)
-            feed_forward(lps, block.lp_ff, _NOTHING[None], spare_lps)
+            feed_forward(lps, block.lp_ff, _EMPTY[None], spare_lps)
             lps, spare_lps = spare_lps, lps
         rows, columns = (-(-n * side // window) for n in planes.shape[1:])
         return lps[0, :rows, :columns]
 
-    def _mix(
-        self,
-        mix: Callable[..., None],
-        weights: MixerWeights,
-        plan: PicturePlan,
-        tokens: Floats,
-        lps: Floats,
-    ) -> None:
+    def _mix(self, weights: MixerWeights, plan: PicturePlan, tokens: Floats, lps: Floats) -> None:
         """Adds the mixer's output to both in place, which is safe since windows are independent."""
+        from ginr.kernels.mixer import mix
+
         both = Lattices(*(v.reshape(1, -1, v.shape[-1]) for v in (tokens, lps)))
         order, n_state = plan.order.reshape(plan.n_window, -1), whole(self.config.n_state, STATES)
-        mix(both, order, n_state, weights, MixerKept(_NOTHING, _NOTHING), both)
+        mix(both, order, n_state, weights, MixerKept(_EMPTY, _EMPTY), both)
 
     def _tokens(self, planes: Floats) -> tuple[Floats, tuple[int, int]]:
-        """Tokens (1, h, w, D) of planes (1 or 3, H, W) mirrored to whole windows, and that size."""
+        """Tokens (1, h, w, D) of planes (1 or 3, H, W) reflected to whole windows, and the new size."""
         patch, window = self.config.patch, self.config.window
         rows, columns = (mirrored(np.arange(n + -n % window), n) for n in planes.shape[1:])
         shape = len(rows), len(columns)
@@ -180,13 +169,13 @@ class CpuGinr:
         patches = patches[:, ::patch, ::patch].transpose(1, 2, 0, 3, 4)  # (h, w, 3, P + 2, P + 2)
         weight, bias = self._stem
         tokens = self._buffers.borrow(1, *patches.shape[:2], len(bias))
-        for row, some in enumerate(patches):  # all at once would be the largest array of all
+        for row, some in enumerate(patches):  # a copy of all patches would be the largest array
             np.matmul(some.reshape(len(some), -1), weight, out=tokens[0, row])
         tokens += bias
         return tokens, shape
 
 
 def _own(packed: Packed) -> Packed:
-    """Contiguous, writable copies: for other arrays the kernels would be compiled again."""
+    """Contiguous, writable copies, since kernels are compiled separately for other array types."""
     arrays = (np.array(array, np.float32, order="C") for array in packed)
     return type(packed)(*arrays)

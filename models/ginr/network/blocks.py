@@ -13,13 +13,13 @@ from ginr.architecture.tokens import window_plan
 from ginr.network.scan import causal_conv_silu, selective_scan
 from ginr.network.sequences import SequenceLayout
 
-RESIDUAL_INIT = 0.1  # the last layer of every residual branch starts this much smaller
+RESIDUAL_INIT = 0.1  # scales the initial weights of the last layer of every residual branch
 
 
 class Pointwise(nn.Module):
-    """A linear map of the last dimension, on the CPU run as a 1x1 convolution.
+    """A linear map of the last dimension, computed on the CPU as a 1x1 convolution.
 
-    The convolution library beats the matrix library two to one on long, narrow CPU products.
+    On the CPU, torch's convolution is twice as fast as its matrix product for long, narrow inputs.
     """
 
     def __init__(self, n_in: int, n_out: int, *, gain: float = 1.0, bias: bool = True) -> None:
@@ -30,7 +30,7 @@ class Pointwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., n_in) -> (..., n_out)."""
-        if x.device.type != "cpu":  # millions of rows are no picture that cuDNN has plans for
+        if x.device.type != "cpu":  # cuDNN does not support pictures of millions of rows
             return F.linear(x, self.weight.flatten(1), self.bias)
         rows = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)  # channels-last, no copy
         out = F.conv2d(rows, self.weight, self.bias)
@@ -38,7 +38,7 @@ class Pointwise(nn.Module):
 
 
 class Conv(nn.Module):
-    """A 2-D convolution of a channels-last lattice (B, h, w, n_in), same size, zeros around it."""
+    """A zero-padded 2-D convolution of a channels-last lattice (B, h, w, n_in)."""
 
     def __init__(
         self, n_in: int, n_out: int, kernel: int, *, stride: int = 1, padding: int | None = None
@@ -60,13 +60,13 @@ class Conv(nn.Module):
 
 
 class BiMamba(nn.Module):
-    """Mamba-2 (arXiv 2405.21060) read forward and backward, the two averaged: H = (E-> + E<-)/2.
+    """Bidirectional Mamba-2 (arXiv 2405.21060), the mean of both directions: H = (E-> + E<-)/2.
 
     The projections are shared; each direction has its own convolution, decay, step and skip.
     """
 
     backend: str | None = None
-    """Of both scans, see `ginr.network.scan`; None is the fastest of the device."""
+    """Backend of both scans, see `ginr.network.scan`; None selects the device's fastest."""
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
@@ -133,25 +133,25 @@ class FeedForward(nn.Module):
 
 
 class ContentPath(nn.Module):
-    """What the tokens that an LP stands for add to it: one linear map, the same everywhere.
+    """Adds to each LP a linear map of the tokens it represents, with shared weights.
 
-    Where LPs form a lattice those tokens are a square: several tokens for one LP, or one token for
-    a square of LPs. Elsewhere an LP listens to the token just before it.
+    If LPs form a lattice, an LP represents a square of tokens, or a token covers a square of LPs.
+    Otherwise an LP represents the token just before it in the sequence.
     """
 
     def __init__(self, config: GinrConfig, gain: float) -> None:
         super().__init__()
         window = window_plan(config)
         lp_side = window.lp_side or 0
-        self.down = max(1, window.side // lp_side) if lp_side else 1  # tokens per LP, each axis
-        self.up = max(1, lp_side // window.side)  # LPs per token, each axis
-        # Raster index of the token each LP of a window listens to, where there is no lattice.
+        self.down = max(1, window.side // lp_side) if lp_side else 1  # tokens per LP, per axis
+        self.up = max(1, lp_side // window.side)  # LPs per token, per axis
+        # Raster index of the token that each LP of a window represents, if there is no lattice.
         self.source = None if lp_side else window.curves[0][window.plan.block[:, -1]]
         self.side = window.side
         self.map = Pointwise(self.down**2 * config.width, self.up**2 * config.width, gain=gain)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (B, h, w, D) -> what to add to the LPs, (B, h', w', D)."""
+        """tokens (B, h, w, D) -> the increments of the LPs (B, h', w', D)."""
         if self.source is not None:
             windows = _to_windows(tokens, self.side)  # (B, W, L, D)
             source = torch.as_tensor(self.source, device=tokens.device)
@@ -161,13 +161,13 @@ class ContentPath(nn.Module):
         return depth_to_space(mapped, self.up)
 
     def onto(self, lps: Tensor, tokens: Tensor) -> Tensor:
-        """lps (B, h', w', D) with it added."""
-        given: Tensor = self(tokens)
-        return lps + given
+        """lps (B, h', w', D) plus `forward` of the tokens."""
+        increment: Tensor = self(tokens)
+        return lps + increment
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
-    """(B, h f, w f, D) -> (B, h, w, f f D), the square row by row."""
+    """(B, h f, w f, D) -> (B, h, w, f f D), each square in raster order."""
     if factor == 1:
         return x
     x = x.unflatten(1, (-1, factor)).unflatten(3, (-1, factor))  # (B, h, f, w, f, D)
@@ -202,22 +202,16 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, lps: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor]:
         """tokens (B, h, w, D), lps (B, h', w', D) -> the same shapes."""
-        if self.mixer is not None and self.norm is not None:
-            tokens, lps = self.mix(self.norm, self.mixer, tokens, lps, layout)
+        if self.mixer is not None:
+            tokens, lps = self.mix(tokens, lps, layout)
         tokens = self.token_ff(tokens)
         if self.content is not None:
             lps = self.content.onto(lps, tokens)
         return tokens, self.lp_ff(lps)
 
-    def mix(
-        self,
-        norm: nn.LayerNorm,
-        mixer: BiMamba,
-        tokens: Tensor,
-        lps: Tensor,
-        layout: SequenceLayout,
-    ) -> tuple[Tensor, Tensor]:
-        """tokens and lps, each with what the mixer adds to it."""
+    def mix(self, tokens: Tensor, lps: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor]:
+        """tokens and lps, each plus the mixer's output."""
+        assert self.norm is not None and self.mixer is not None
         sequence = layout.interleave(tokens, lps)  # (B W, T, D)
-        token_part, lp_part = layout.split(mixer(norm(sequence)))
+        token_part, lp_part = layout.split(self.mixer(self.norm(sequence)))
         return tokens + token_part, lps + lp_part

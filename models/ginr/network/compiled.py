@@ -1,8 +1,7 @@
-"""Compiled passes for the CPU, put into a network from outside.
+"""Replaces modules of a network by subclasses that run kernels on the CPU.
 
-The classes of `ginr.network.blocks` and `ginr.network.lattice_decoder` are plain torch and know no kernel.
-Each subclass here runs one compiled pass where it can, and its base class where it cannot: on another
-device, in another type, under autocast.
+The base classes, in `ginr.network.blocks` and `ginr.network.lattice_decoder`, are plain torch. Their
+`forward` still runs where no kernel can: on other devices, in other types, under autocast.
 """
 
 from torch import nn
@@ -15,6 +14,6 @@ _COMPILED: dict[type, type[nn.Module]] = {kind.__bases__[0]: kind for kind in _K
 
 
 def attach(network: nn.Module) -> None:
-    """Turn the modules of a network into their compiled subclasses; parameters stay as they are."""
+    """Change a network's modules to their compiled subclasses, keeping their parameters."""
     for module in network.modules():
         module.__class__ = _COMPILED.get(type(module), type(module))

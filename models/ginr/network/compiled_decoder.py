@@ -1,4 +1,4 @@
-"""The lattice decoder on the CPU: queries, grids and finished samples, each in one compiled pass.
+"""The lattice decoder with kernels for queries, grids and integer samples on the CPU.
 
 Letters: as in `ginr.network.lattice_decoder`.
 """
@@ -20,16 +20,16 @@ from ginr.network.lattice_decoder import LatticeDecoder, read_codes
 
 
 class CompiledLatticeDecoder(LatticeDecoder):
-    """The lattice decoder; plain torch wherever no compiled pass can run."""
+    """The lattice decoder, using plain torch wherever no kernel can run."""
 
     def map(self, features: Tensor) -> Tensor:
         """As `LatticeDecoder.map`."""
-        return (
-            map_rows(self.head, features) if can_run(self.head, features) else super().map(features)
-        )
+        if can_run(self.head, features):
+            return map_rows(self.head, features)
+        return super().map(features)
 
     def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
-        """As `LatticeDecoder.query`; torch would write out every wave of every place several times."""
+        """As `LatticeDecoder.query`, which stores every wave of every place several times."""
         return read_codes_compiled(codes, places, self.pitch, self.gain(cells), self.waves)
 
     def render(
@@ -55,9 +55,9 @@ class CompiledLatticeDecoder(LatticeDecoder):
         cell: Cell,
         out: NDArray[np.unsignedinteger[Any]],
     ) -> None:
-        """The grid of one picture as finished samples: the first three of out (h', w', C).
+        """Renders the grid of one picture on the CPU to the first three channels of out (h', w', C).
 
-        Rounded half up from [0, 1] to the range of out's type, what is outside clipped; on the CPU.
+        Values are clipped to [0, 1], scaled to the range of out's type and rounded half up.
         """
         from ginr.kernels.render import render_samples
 
@@ -67,7 +67,7 @@ class CompiledLatticeDecoder(LatticeDecoder):
     def _grid(
         self, codes: Tensor, ground: Ground | None, rows: Doubles, columns: Doubles, cell: Cell
     ) -> tuple[NDArray[Any], Grid]:
-        """What the kernels read."""
+        """The inputs of the kernels."""
         base = limits = None
         if ground is not None:
             base, limits = (v.detach().float().numpy() for v in (ground.base, ground.limits))
@@ -81,7 +81,7 @@ class CompiledLatticeDecoder(LatticeDecoder):
 def read_codes_compiled(
     codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves: Tensor
 ) -> Tensor:
-    """`read_codes` in one pass, on the CPU in float32 and where no gradient by `places` is asked for."""
+    """`read_codes` as one kernel, on the CPU in float32 if `places` needs no gradient."""
     if codes.device.type != "cpu" or codes.dtype != torch.float32 or places.requires_grad:
         return read_codes(codes, places, pitch, gain, waves)
     out: Tensor = _ReadCodes.apply(codes, places, pitch, gain, waves)  # type: ignore[no-untyped-call]

@@ -1,11 +1,11 @@
-"""The lattice decoder: every code is a patch of plane waves, a query blends its four nearest codes.
+"""The lattice decoder: every code is a sum of plane waves, and a query blends its four nearest codes.
 
 f(c) = sum over four codes k of w_k(c) Re( g(cell) . z_k exp(i omega (c - p_k)) )
 
-w is bilinear, omega are J learned plane waves common to all codes, and g is how much of a wave is
-left after averaging it over the pixel's footprint: sinc(omega_y cell_y / 2) sinc(omega_x cell_x / 2)
-in closed form, times a learned correction. No factor but z depends on the picture, and all are
-products of one factor in y and one in x: a grid is rendered from two small tables.
+w is bilinear, omega are J learned plane waves shared by all codes, and g is the gain of a wave when
+averaged over the pixel's footprint: sinc(omega_y cell_y / 2) sinc(omega_x cell_x / 2) in closed form,
+times a learned correction. Only z depends on the picture, and the other factors are separable in y and
+x, so a grid is rendered from one small table per axis.
 
 Letters: B batch, h w codes, D width, Q queries, J waves, F = 1 + 2 J numbers per code and colour
 (mean, cosines, sines), h' w' the rendered grid.
@@ -24,11 +24,11 @@ from ginr.kernels.grid_tables import Table, axis_table, neighbours
 from ginr.network.blocks import Pointwise, depth_to_space
 from ginr.network.field import Ground, on_ground
 
-PART = 1 << 22  # waves of pixels of a grid worked out at a time by the plain path
+PART = 1 << 22  # pixels of a grid times waves computed at a time by the plain path
 
 
 class LatticeDecoder(nn.Module):
-    """Codes on a lattice of LR pixels (or finer), each J plane waves in three colours."""
+    """Decodes LPs to codes, at least one per LR pixel, each of J plane waves in three colours."""
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
@@ -40,13 +40,12 @@ class LatticeDecoder(nn.Module):
             )
         pitch = config.window / lp_side  # LR pixels between LPs
         self.expand = max(1, round(pitch))  # codes per LP along one axis
-        self.pitch = pitch / self.expand
-        """LR pixels between codes."""
+        self.pitch = pitch / self.expand  # LR pixels between codes
         self.min_cell = 1 / config.max_scale
         width, n_wave = config.width, config.n_frequency
         self.spread = Pointwise(width, width * self.expand**2) if self.expand > 1 else None
         self.head = Pointwise(width, 3 * (1 + 2 * n_wave), gain=0.1)
-        # Half the plane, radii spread over (0, 2 pi] radians per LR pixel: LR holds up to pi.
+        # Directions in a half plane, radii in (0, 2 pi] radians per LR pixel; LR contains up to pi.
         index = torch.arange(n_wave) + 0.5
         radius = 2 * math.pi * (index / n_wave).sqrt()
         angle = math.pi * (index * 0.6180339887)
@@ -64,19 +63,19 @@ class LatticeDecoder(nn.Module):
         return codes
 
     def map(self, features: Tensor) -> Tensor:
-        """The linear map from features (..., D) to the numbers of a code, (..., 3 F)."""
+        """Maps features (..., D) linearly to the numbers of a code, (..., 3 F)."""
         numbers: Tensor = self.head(features)
         return numbers
 
     def gain(self, cells: Tensor) -> Tensor:
-        """What a footprint (..., 2) in LR pixels leaves of the mean and of each wave, (..., 1 + J).
+        """The gain (..., 1 + J) of the mean and each wave for a footprint (..., 2) in LR pixels.
 
-        None is taken to be smaller than those of training: finer renders are the field of the
-        finest one, sampled more densely (as LTE does, Lee and Jin 2022).
+        Footprints are clamped to the smallest one of training: finer renders sample the same field more
+        densely (as in LTE, Lee and Jin 2022).
         """
         cells = cells.clamp(min=self.min_cell)
         left_y, left_x = torch.sinc(cells[..., None, :] * self.waves / (2 * math.pi)).unbind(-1)
-        left = left_y * left_x  # (..., J), not prod, whose gradient waits for the device
+        left = left_y * left_x  # (..., J); not prod, whose gradient synchronizes with the device
         left = torch.cat([torch.ones_like(left[..., :1]), left], -1)
         correction: Tensor = self.footprint(4 * cells.clamp(max=1) - 2)
         return left * (1 + correction)
@@ -88,20 +87,20 @@ class LatticeDecoder(nn.Module):
     def render(
         self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
-        """The grid rows (h') x columns (w') on its ground, (B, 3, h', w')."""
+        """The grid rows (h') x columns (w'), added to its ground, (B, 3, h', w')."""
         rows, columns = sent(rows, codes.device), sent(columns, codes.device)
         field = self.render_field(codes, rows, columns, cell)
         return on_ground(field, ground, rows, columns)
 
     def render_field(self, codes: Tensor, rows: Tensor, columns: Tensor, cell: Cell) -> Tensor:
-        """The grid without its ground, some rows at a time; nothing waits for the device."""
+        """The grid without its ground, in parts of some rows, without device synchronization."""
         table_x = self._table(columns, cell, 1, codes)
         n_row = PART // (max(len(columns), codes.shape[2]) * len(self.waves))
         tables_y = (self._table(part, cell, 0, codes) for part in rows.split(max(1, n_row)))
         return torch.cat([self._rows(codes, table_y, table_x) for table_y in tables_y], dim=2)
 
     def _rows(self, codes: Tensor, table_y: Table, table_x: Table) -> Tensor:
-        """A grid from the tables of its axes, (B, 3, h', w'): first along y, then along x."""
+        """A grid (B, 3, h', w') from the tables of its axes, summed along y, then along x."""
         n_wave = len(self.waves)
         mean, cosine, sine = codes.split([1, n_wave, n_wave], -1)  # (B, h, w, 3, .)
         y, wy, cos_y, sin_y = table_y
@@ -122,7 +121,7 @@ class LatticeDecoder(nn.Module):
         return out.permute(0, 3, 1, 2)
 
     def _table(self, places: Tensor, cell: Cell, axis: int, like: Tensor) -> Table:
-        """An axis of a grid at places (n,); the footprint's gain is in that of y."""
+        """The table of an axis at places (n,); that of y includes the footprint's gain."""
         gain = self.gain(sent(torch.tensor(cell), self.waves.device)) if axis == 0 else None
         table = axis_table(places, self.pitch, like.shape[1 + axis], self.waves[:, axis], gain)
         index, *factors = table
@@ -147,7 +146,7 @@ def read_codes(codes: Tensor, places: Tensor, pitch: float, gain: Tensor, waves:
         basis = torch.cat([torch.ones_like(phase[..., :1]), phase.cos(), phase.sin()], -1)
         basis = basis * left * (wy[..., k] * wx[..., m])[..., None]  # (B, Q, F)
         place = (picture + y[..., k]) * width + x[..., m]  # (B, Q)
-        # Not rows[place], whose gradient sorts all places first.
+        # Not rows[place], whose gradient sorts all places.
         code = rows.index_select(0, place.flatten()).view(*place.shape, *codes.shape[3:])
         rgb = rgb + (code * basis[:, :, None]).sum(-1)
     return rgb

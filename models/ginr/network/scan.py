@@ -5,9 +5,9 @@
 Letters: B sequences, T steps, M heads, K channels per head, E = M K inner width, S state size,
 C = E + 2 S packed channels: x, then B, then C of the formula, as the convolution leaves them.
 
-Three backends compute the same numbers: `reference` (a plain loop, for tests), `chunked` (matrix
-products, wherever torch runs) and `mamba_ssm` (Triton, CUDA). The compiled scan of the CPU is a part of
-the mixer's one pass, see `ginr.network.compiled_blocks`.
+Three backends compute the same function: `reference` (a plain loop, for tests), `chunked` (matrix
+products, on any device) and `mamba_ssm` (Triton, CUDA). The CPU kernel is fused into the mixer, see
+`ginr.network.compiled_blocks`.
 """
 
 from importlib import import_module
@@ -20,7 +20,7 @@ from ginr.kernels.available import default_backend, missing
 from ginr.kernels.sizes import CHUNK
 
 SCANS = ("reference", "chunked", "mamba_ssm")
-GRID = 65535  # blocks along an axis of a CUDA grid, of which a Triton kernel takes one per chunk
+GRID = 65535  # maximum blocks along an axis of a CUDA grid; Triton's kernel uses one per chunk
 
 
 def selective_scan(
@@ -33,9 +33,9 @@ def selective_scan(
     reverse: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    """Scan B sequences over time, forward or (`reverse`) backward; the state starts at zero.
+    """Scan B sequences over time, forward or (`reverse`) backward, from a zero state.
 
-    packed (B, T, E + 2 S) any float dtype; dt (B, T, M) > 0; a (M,) < 0; d (M,).
+    packed (B, T, E + 2 S) of any float dtype; dt (B, T, M) > 0; a (M,) < 0; d (M,).
     Returns y (B, T, E) in the dtype of `packed`; the state itself is always float32.
     """
     backend = backend or scan_backend(packed.device)
@@ -46,7 +46,7 @@ def selective_scan(
     if backend == "mamba_ssm":
         y = _mamba_ssm_scan(x, dt, a, b, c, d)
     elif backend == "chunked":
-        with torch.autocast(packed.device.type, enabled=False):  # its products would be bfloat16
+        with torch.autocast(packed.device.type, enabled=False):  # matrix products in float32
             y = _chunked_scan(x.float(), dt, a, b.float(), c.float(), d)
     elif backend == "reference":
         y = _reference_scan(x.float(), dt, a, b.float(), c.float(), d)
@@ -57,13 +57,13 @@ def selective_scan(
 
 
 def scan_backend(device: torch.device) -> str:
-    """The fastest scan that runs on `device` by itself, outside of a compiled mixer."""
+    """The fastest backend of `selective_scan` on `device`."""
     backend = default_backend(device)
     return backend if backend in SCANS else "chunked"
 
 
 def backends() -> dict[str, str]:
-    """Every backend with the reason why it cannot run here, empty if it can."""
+    """Every backend with the reason why it is unavailable, empty if it is available."""
     cuda = "" if torch.cuda.is_available() else "needs a CUDA device, none was found"
     return {
         "reference": "",
@@ -76,14 +76,14 @@ def backends() -> dict[str, str]:
 def causal_conv_silu(
     u: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool = False, backend: str | None = None
 ) -> Tensor:
-    """SiLU of a depthwise convolution that sees the past only (`reverse`: the future only).
+    """SiLU of a causal (`reverse`: anticausal) depthwise convolution.
 
-    u (B, T, C); weight (J, C), the last tap on the present step; bias (C,). Returns (B, T, C).
+    u (B, T, C); weight (J, C), the last tap for the current step; bias (C,). Returns (B, T, C).
     """
     backend = backend or default_backend(u.device)
     rows = (u.flip(1) if reverse else u).transpose(1, 2)  # (B, C, T)
     taps = weight.t().to(u.dtype)  # (C, J)
-    # The extension takes rows of whole 16-byte loads and two to four taps.
+    # The extension requires rows of whole 16-byte loads and two to four taps.
     fits = u.shape[-1] % 8 == 0 and 2 <= weight.shape[0] <= 4
     if backend == "mamba_ssm" and fits and not missing("causal_conv1d"):
         conv = import_module("causal_conv1d").causal_conv1d_fn
@@ -102,7 +102,7 @@ def _unpack(packed: Tensor, n_head: int, n_state: int) -> tuple[Tensor, Tensor, 
 
 
 def _reference_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    """The formula, one step at a time."""
+    """The recurrence, step by step."""
     state = x.new_zeros(x.shape[0], x.shape[2], x.shape[3], b.shape[-1])  # (B, M, K, S)
     steps = []
     for t in range(x.shape[1]):
@@ -114,14 +114,14 @@ def _reference_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: T
 
 
 def _chunked_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    """The same by chunks of time (section 6 of the paper): products inside, a short loop between."""
+    """Matrix products within chunks of time, and a short loop over chunks (section 6 of the paper)."""
     n_step = x.shape[1]
     pad = -n_step % CHUNK
-    if pad:  # a step with dt = 0 leaves the state alone
+    if pad:  # a step with dt = 0 does not change the state
         x, dt = F.pad(x, (0, 0, 0, 0, 0, pad)), F.pad(dt, (0, 0, 0, pad))
         b, c = F.pad(b, (0, 0, 0, pad)), F.pad(c, (0, 0, 0, pad))
     x, dt, b, c = (v.unflatten(1, (-1, CHUNK)) for v in (x, dt, b, c))  # (B, chunks, CHUNK, ...)
-    log_decay = (dt * a).cumsum(2)  # (B, N, CHUNK, M), from the start of the chunk to each step
+    log_decay = (dt * a).cumsum(2)  # (B, N, CHUNK, M), since the start of the chunk
     span = log_decay[:, :, :, None] - log_decay[:, :, None]  # (B, N, to, from, M)
     past = torch.ones(CHUNK, CHUNK, dtype=torch.bool, device=x.device).tril()[..., None]
     decay = span.masked_fill(~past, -torch.inf).exp()

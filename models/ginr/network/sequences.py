@@ -1,4 +1,4 @@
-"""Lattices to sequences and back on a device, by the plans of `ginr.architecture.tokens`.
+"""Reorders lattices to sequences and back, as planned by `ginr.architecture.tokens`.
 
 Letters: B batch, W windows, T = L + N steps, D width.
 """
@@ -18,25 +18,23 @@ from ginr.device import sent
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # cached for later calls, which may need gradients
 def lp_order(config: GinrConfig, device: torch.device) -> Tensor:
-    """The LP at each place of a window's lattice of LPs, row by row: (N,)."""
+    """The LP at each place of a window's lattice of LPs in raster order, (N,)."""
     return sent(torch.from_numpy(window_plan(config).lp_curves[0].argsort()), device)
 
 
 @dataclass(frozen=True)
 class SequenceLayout:
-    """The windows of a picture as one index that orders all tokens and LPs into sequences.
+    """The permutation of all tokens and LPs of a picture into sequences, one per window.
 
-    Tokens are stored as a lattice (B, h, w, D), LPs likewise, or as (B, W, N, D) without a lattice.
+    Tokens are a lattice (B, h, w, D); LPs are a lattice too, or (B, W, N, D).
     """
 
     n_window: int
     n_token: int
     token_shape: tuple[int, int]
     lp_shape: tuple[int, int]
-    order: Tensor
-    """(W T,) indices into the tokens in raster order, followed by the LPs."""
-    inverse: Tensor
-    """(W T,) position of every token, then of every LP, in the sequences."""
+    order: Tensor  # (W T,): indices into the tokens in raster order, followed by the LPs
+    inverse: Tensor  # (W T,): the position in the sequences of every token, then of every LP
 
     def interleave(self, tokens: Tensor, lps: Tensor) -> Tensor:
         """tokens (B, h, w, D) and lps (B, h', w', D) as sequences (B W, T, D)."""
@@ -53,7 +51,7 @@ class SequenceLayout:
         return tokens.unflatten(1, self.token_shape), lps.unflatten(1, self.lp_shape)
 
 
-@lru_cache(maxsize=16)  # for large tiles each occupies about 80 MB of a GPU
+@lru_cache(maxsize=16)  # up to 80 MB of GPU memory each, for large tiles
 @torch.inference_mode(False)  # cached for later calls, which may need gradients
 def sequence_layout(
     config: GinrConfig, height: int, width: int, transposed: bool, device: torch.device
@@ -67,7 +65,7 @@ def sequence_layout(
 
 
 class _Permute(torch.autograd.Function):
-    """Reorders rows; the gradient copies by the inverse order, where torch would accumulate."""
+    """Permutes rows; the gradient is a permutation too, where torch would accumulate."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:

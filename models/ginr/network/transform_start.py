@@ -1,13 +1,14 @@
 """Initial weights that make a network reproduce its input, as a lapped cosine transform.
 
-The spectrum of photographs falls as 1/f^2, so high frequencies have small gradients and random
-weights learn them slowly. The tokens of a network without a base therefore start as coefficients of
-a discrete cosine transform of their patch (Ahmed, Natarajan and Rao, "Discrete cosine transform",
-IEEE Transactions on Computers C-23, 1974), an LP as the lowest coefficients of the square of tokens
-it represents, and the attention decoder as the inverse: a term is two plane waves, and neighbouring
-squares are blended. After 300 steps the preset `reconstruct` reaches 38.3 dB (random weights: 29.9).
+The power spectrum of photographs falls as 1/f^2, so high frequencies have small gradients and are
+learned slowly from random weights. In a network without a base, tokens therefore start as coefficients
+of the discrete cosine transform of their patch (Ahmed, Natarajan and Rao, "Discrete cosine transform",
+IEEE Transactions on Computers C-23, 1974), an LP as the lowest coefficients of the square of tokens it
+represents, and the attention decoder as the inverse transform: each term is a sum of two plane waves,
+and neighbouring squares are blended. After 300 steps the preset `reconstruct` reaches 38.3 dB (random
+weights: 29.9).
 
-Letters: n side of a square in pixels, D width, P patch, f tokens along the square's side, J waves.
+Letters: n side of a square in pixels, D width, P patch, f side of a square in tokens, J waves.
 """
 
 import math
@@ -19,20 +20,17 @@ from torch import Tensor, nn
 from ginr.network.attention_decoder import AttentionDecoder
 from ginr.network.blocks import ContentPath, Conv
 
-COLOURS = (1, 1, 1), (1, 0, -1), (1, -2, 1)
-"""Luminance and two colour differences, orthogonal to each other."""
-CHROMA = 2.5  # a colour frequency ranks with a luminance frequency this many times higher
+COLOURS = (1, 1, 1), (1, 0, -1), (1, -2, 1)  # orthogonal: luminance and two colour differences
+CHROMA = 2.5  # a chroma frequency ranks as a luminance frequency this many times higher
 SLOPE = 16.0  # of the distance bias: steep, since an LP only describes its own square
 
 
 class Term(NamedTuple):
     """A product of two cosines and a colour."""
 
-    u: int
-    """Half periods along y over the square's side; negative if the wave falls where x rises."""
-    v: int
-    """The same along x."""
-    colour: int
+    u: int  # half periods along y over the square's side; the sign gives the wave's direction
+    v: int  # half periods along x
+    colour: int  # index into COLOURS
 
 
 @torch.no_grad()
@@ -59,7 +57,7 @@ def start_as_transform(
 
 
 def _start_decoder(decoder: AttentionDecoder, kept: list[Term], side: int) -> None:
-    """The inverse transform: LP features, the terms `kept`, become amplitudes of waves."""
+    """The inverse transform, from LP features, the terms `kept`, to amplitudes of waves."""
     n_band, n_wave = decoder.waves.shape[:2]
     waves = _terms(side, every_wave=True)[: n_band * n_wave]
     number = {term: k for k, term in enumerate(kept)}
@@ -72,7 +70,7 @@ def _start_decoder(decoder: AttentionDecoder, kept: list[Term], side: int) -> No
         term = Term(abs(u), v, colour)
         if term not in number:
             continue
-        # cos a cos b = (cos(a + b) + cos(a - b)) / 2, from the middle of the square.
+        # cos a cos b = (cos(a + b) + cos(a - b)) / 2, with phases relative to the square's centre.
         amplitude = _norm(side, u) * _norm(side, v) / (2 if u and v else 1)
         amplitude /= _gain(side, term) * float(torch.sinc(omega / (2 * math.pi)).prod())
         phase = math.pi / 2 * (u + v)
@@ -95,7 +93,7 @@ def _terms(side: int, *, every_wave: bool = False) -> list[Term]:
         for v in range(side)
         if u >= 0 or v > 0  # (-u, -v) is the same wave as (u, v)
     ]
-    # Sorting equally fine terms keeps the two waves of a term together.
+    # The tie-breakers keep the two waves of a term together.
     return sorted(terms, key=lambda term: (_fineness(term), term.colour, abs(term.u), term.v))
 
 
@@ -105,7 +103,7 @@ def _fineness(term: Term) -> float:
 
 
 def _gain(side: int, term: Term) -> float:
-    """Scales the coefficients of a photograph to similar sizes."""
+    """The factor that gives all coefficients of a photograph a similar magnitude."""
     return (1 + math.hypot(term.u, term.v)) * (2 if term.colour else 1) * 8 / side
 
 

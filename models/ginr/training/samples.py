@@ -1,8 +1,7 @@
-"""Training samples: random crops of pictures with their LR made on the fly, ahead of time by threads.
+"""Training samples: random crops of pictures and their degraded LR versions, prefetched by threads.
 
-A sample depends on its seed, its step and its place in the batch and on nothing else, so a run goes
-on exactly where it stopped, with any number of threads and processes. Letters: B crops, h LR crop
-side, Q queries per crop.
+A sample depends only on seed, step and place in the batch, so a run resumes exactly, with any number of
+threads and processes. Letters: B crops, h LR crop side, Q queries per crop.
 """
 
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -26,69 +24,60 @@ from ginr.training.degradation import PRESETS, degrade
 
 @dataclass(frozen=True)
 class Batch:
-    """LR pictures and what their fields should answer."""
+    """LR pictures, queries and target colours."""
 
-    pixels: Tensor
-    """(B, 3, h, h) in [0, 1], 8-bit values."""
-    coords: Tensor
-    """(B, Q, 2) in [-1, 1], y first."""
-    cells: Tensor
-    """(B, 1, 2): one footprint for all queries of a crop."""
-    target: Tensor
-    """(B, Q, 3) in [0, 1]."""
+    pixels: Tensor  # (B, 3, h, h) in [0, 1], 8-bit values
+    coords: Tensor  # (B, Q, 2) in [-1, 1], y first
+    cells: Tensor  # (B, 1, 2): one footprint for all queries of a crop
+    target: Tensor  # (B, Q, 3) in [0, 1]
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All of it, in the order of the fields."""
+        """All tensors, in the order of the fields."""
         return self.pixels, self.coords, self.cells, self.target
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device; nothing waits for the copy."""
+        """The batch on a device, copied asynchronously."""
         return Batch(*(sent(tensor, device) for tensor in self.tensors))
 
     def split(self, n: int) -> list["Batch"]:
-        """n batches of equal size, a divisor of B."""
+        """Split into n batches of equal size; n divides B."""
         return [Batch(*part) for part in zip(*(t.chunk(n) for t in self.tensors), strict=True)]
 
 
 @dataclass(frozen=True)
 class Crop:
-    """What is drawn for one sample."""
+    """The random choices for one sample."""
 
-    image: int
-    """Which picture."""
-    view: Image
-    """The part of it that is cut out (n, n, 3), turned and mirrored, not copied."""
-    y: NDArray[np.intp]
-    """(Q,): the rows of it that are asked for."""
-    x: NDArray[np.intp]
-    random: np.random.Generator
-    """What its degradation is drawn from."""
+    image: int  # index of the picture
+    view: Image  # the crop (n, n, 3), rotated and mirrored, a view of the picture
+    y: NDArray[np.intp]  # (Q,): rows of the queries in the crop
+    x: NDArray[np.intp]  # (Q,): columns of the queries
+    random: np.random.Generator  # for the degradation
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """What to draw from pictures."""
+    """Draws random samples from pictures."""
 
     images: Sequence[Image]
     seed: int
     crop: int
     n_query: int
     max_scale: float
-    degradation: str = "clean"
-    """One of `ginr.training.degradation.PRESETS`."""
+    degradation: str = "clean"  # a key of `ginr.training.degradation.PRESETS`
 
     def batch(self, step: int, places: range) -> Batch:
-        """The crops at `places` of a step's batch.
+        """The samples at `places` of a step's batch.
 
-        Each has its own scale, uniform in [1, max_scale] as far as its picture is large enough.
+        Each has its own scale, uniform in [1, max_scale], or up to what its picture is large enough for.
         """
         parts = [self._sample(self.draw(step, k)) for k in places]
         stacked = [torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)]
         return Batch(*stacked)
 
     def draw(self, step: int, place: int) -> Crop:
-        """The crop at a place of a step's batch, before any of its pixels is read."""
+        """The crop at a place of a step's batch; reads no pixels."""
         random = np.random.default_rng((self.seed, step, place))
         index = int(random.integers(len(self.images)))
         image = self.images[index]
@@ -114,33 +103,27 @@ class Sampler:
 
 
 class Feed:
-    """The batches of the steps to come, made while the present one is worked on."""
+    """Prefetches the batches of the next steps in threads."""
 
     def __init__(
         self, make: Callable[[int], Batch], first: int, n_thread: int, device: torch.device
     ) -> None:
-        """`make` gives a step's batch on `device`; the first one wanted is that of step `first`."""
+        """`make(step)` returns a batch on `device`; the first step is `first`."""
         self._make, self._next = make, first
-        # CUDA's current device is each thread's own.
+        # CUDA's current device is thread-local.
         start = partial(torch.cuda.set_device, device.index or 0) if device.type == "cuda" else None
         self._threads = ThreadPoolExecutor(n_thread, "ginr-data", start)
         self._ahead: deque[Future[Batch]] = deque()
         self._n_ahead = n_thread + 1
-        self.waited = 0.0
-        """Seconds that `next_batch` has waited."""
+        self.waited = 0.0  # seconds spent waiting in `next_batch`
 
     def __enter__(self) -> Self:
-        """Begin with the first batches."""
+        """Start making the first batches."""
         self._fill()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Drop the batches that nobody took."""
+    def __exit__(self, *exception: object) -> None:
+        """Discard the remaining batches and stop the threads."""
         self._threads.shutdown(cancel_futures=True)
 
     def next_batch(self) -> Batch:
