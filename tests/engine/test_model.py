@@ -1,4 +1,4 @@
-"""The network without torch is the network: pytest tests/engine/test_model.py"""
+"""The network without torch equals that of torch: pytest tests/engine/test_model.py"""
 
 import os
 import subprocess
@@ -140,16 +140,15 @@ def test_memory_is_used_again_when_nothing_holds_it() -> None:
     assert first.shape == (2, 3, 4) and not np.shares_memory(first, second)
     view, address = first[0, 1:], first.ctypes.data
     del first
-    third = buffers.borrow(24)  # the view still holds the first
+    third = buffers.borrow(24)  # the view still refers to the first
     assert not np.shares_memory(third, view) and not np.shares_memory(third, second)
     del view
     smaller = buffers.borrow(5, 2)
     assert smaller.ctypes.data == address
     del smaller
     larger = buffers.borrow(100)
-    assert larger.size == 100 and buffers.n_byte == 4 * (
-        100 + 24 + 24
-    )  # what was too small is gone
+    assert larger.size == 100
+    assert buffers.n_byte == 4 * (100 + 24 + 24)  # the array that was too small is freed
 
 
 def test_a_field_keeps_what_the_next_picture_does_not_touch(make_model: Make) -> None:

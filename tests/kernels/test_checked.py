@@ -1,4 +1,4 @@
-"""GINR_CHECK_KERNELS=1 finds every access outside of an array: pytest tests/kernels/test_checked.py"""
+"""GINR_CHECK_KERNELS=1 detects every access outside an array: pytest tests/kernels/test_checked.py"""
 
 import os
 import subprocess

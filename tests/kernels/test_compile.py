@@ -1,4 +1,4 @@
-"""Kernels in several threads, whatever disturbs them: pytest tests/kernels/test_compile.py"""
+"""Kernels under signals, failing threads and changed targets: pytest tests/kernels/test_compile.py"""
 
 import ctypes
 import os
@@ -117,7 +117,7 @@ def test_a_signal_is_answered_while_a_kernel_is_compiled(raised: BaseException) 
     called_back = ctypes.CFUNCTYPE(None)(press)
     with pytest.raises(type(raised)) as answer, fused._reraising_interrupts():
         called_back()
-        raise RuntimeError("no compiled object yet")  # as numba does then
+        raise RuntimeError("no compiled object yet")  # as numba raises then
     assert answer.value is raised
 
 
@@ -200,7 +200,7 @@ def test_each_target_has_a_cache_of_its_own(
 
 
 def test_kernels_call_nothing_compiled_apart() -> None:
-    # Or those just compiled would round in other places than those from the disk.
+    # Otherwise kernels just compiled would round differently from cached ones.
     modules = sorted(path.stem for path in Path(fused.__file__).parent.glob("*.py"))
     parts = {
         function

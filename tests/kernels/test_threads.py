@@ -1,4 +1,4 @@
-"""How many threads compute, with torch and without: pytest tests/kernels/test_threads.py"""
+"""The number of threads, with and without torch: pytest tests/kernels/test_threads.py"""
 
 import os
 import sys

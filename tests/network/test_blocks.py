@@ -1,4 +1,4 @@
-"""The encoder's parts: mirrored mixers, silent residual branches, lattices and their squares.
+"""The encoder's parts: bidirectional mixers, residual branches, content paths, compiled blocks.
 
 Run: pytest tests/network/test_blocks.py
 """
@@ -161,7 +161,7 @@ def test_squares_to_depth_and_back(factor: int) -> None:
     x = torch.arange(6 * 12 * 2.0).reshape(1, 6, 12, 2)
     deep = space_to_depth(x, factor)
     assert deep.shape == (1, 6 // factor, 12 // factor, 2 * factor**2)
-    first = x[0, :factor, :factor].flatten()  # a square, row by row
+    first = x[0, :factor, :factor].flatten()  # a square in raster order
     assert torch.equal(deep[0, 0, 0], first)
     assert torch.equal(depth_to_space(deep, factor), x)
 
@@ -170,9 +170,9 @@ def test_squares_to_depth_and_back(factor: int) -> None:
     "change",
     [
         {"patch": 1, "n_lp": 16, "placement": "equidistant"},  # four tokens for an LP
-        {"patch": 2, "n_lp": 16, "placement": "equidistant"},  # one each
-        {"patch": 2, "n_lp": 64},  # four LPs for a token
-        {"patch": 2, "n_lp": 5, "placement": "middle"},  # no lattice: the token before
+        {"patch": 2, "n_lp": 16, "placement": "equidistant"},  # one token per LP
+        {"patch": 2, "n_lp": 64},  # four LPs per token
+        {"patch": 2, "n_lp": 5, "placement": "middle"},  # no lattice
         {"patch": 2, "n_lp": 9, "placement": "random"},
     ],
     ids=["sparse", "one each", "dense", "middle", "random"],
@@ -188,14 +188,14 @@ def test_an_lp_is_given_the_tokens_of_its_block_only(
     tokens = torch.randn(1, down, across, config.width, requires_grad=True)
     given = content(tokens)
     assert given.shape == (1, *layout.lp_shape, config.width)
-    # Follow the sequence of the second window: LP i hears block i of that window, nothing else.
+    # Follow the sequence of the second window: LP i depends on block i of that window only.
     hears = [set[int]() for _ in range(config.n_lp)]
     for row in range(config.n_lp):
         lp = int(layout.order.reshape(2, -1)[1][window.plan.positions[row]]) - layout.n_token
         (grad,) = torch.autograd.grad(given.flatten(1, 2)[0, lp].sum(), tokens, retain_graph=True)
         hears[row] = set(grad.abs().sum(-1).flatten().nonzero().flatten().tolist())
     order = layout.order.reshape(2, -1)[1]
-    in_sequence = order[order < layout.n_token]  # raster indices, in the order of the curve
+    in_sequence = order[order < layout.n_token]  # raster indices in curve order
     block = window.plan.block if window.lp_side else window.plan.block[:, -1:]
     assert hears == [set(in_sequence[torch.as_tensor(b)].tolist()) for b in block]
 
@@ -238,7 +238,7 @@ def test_compiled_blocks_equal_their_plain_form(
     monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules: False)
     monkeypatch.setattr(scan, "scan_backend", lambda device: "reference")
     plain = trial.values_and_gradients()
-    assert not torch.equal(compiled["tokens"], plain["tokens"])  # another path was taken
+    assert not torch.equal(compiled["tokens"], plain["tokens"])  # a kernel ran
     for name, expected in plain.items():
         tolerance = 3e-6 if name in ("tokens", "lps") else 1e-5
         torch.testing.assert_close(
@@ -268,7 +268,7 @@ def compiled_block(config: GinrConfig) -> Block:
 
 
 class Trial:
-    """A block whose parameters all matter, and what it makes of random lattices."""
+    """A block with random values in all parameters, and its output for random lattices."""
 
     def __init__(self, config: GinrConfig, windows: tuple[int, int]) -> None:
         self.block = compiled_block(config)
@@ -286,7 +286,7 @@ class Trial:
                     parameter.mul_(2)
 
     def values_and_gradients(self) -> dict[str, torch.Tensor]:
-        """By name, in the block's own precision."""
+        """Outputs and gradients by name, in the block's precision."""
         kind = next(self.block.parameters()).dtype
         starts = [start.to(kind) for start in self.starts]
         inputs = [start.clone().requires_grad_() for start in starts]

@@ -1,4 +1,4 @@
-"""One field, asked in every way it can be asked: the answers agree, at any scale and in any part.
+"""All ways to evaluate a field agree, at any scale and in any part of the picture.
 
 Run: pytest tests/network/test_field.py
 """
@@ -64,7 +64,7 @@ def fused(field: Field, size: tuple[int, int], box: Box | None = None) -> Tensor
 
 
 def plain(field: Field, size: tuple[int, int], box: Box | None = None) -> Tensor:
-    """A render under gradients, which takes the path through torch."""
+    """A render with gradients, which plain torch computes."""
     learning = dataclasses.replace(field, features=field.features.detach().requires_grad_())
     picture = learning.render(size, box)
     assert picture.requires_grad
@@ -73,7 +73,7 @@ def plain(field: Field, size: tuple[int, int], box: Box | None = None) -> Tensor
 
 @torch.no_grad()
 def asked(field: Field, size: tuple[int, int]) -> Tensor:
-    """The same picture, asked pixel by pixel."""
+    """The same picture, by one query per pixel."""
     n_batch = field.features.shape[0]
     coords = pixel_grid(*size).expand(n_batch, -1, -1)
     rgb = field.query(coords, pixel_cell(*size).expand_as(coords))
@@ -84,7 +84,7 @@ def asked(field: Field, size: tuple[int, int]) -> Tensor:
 def test_fused_and_plain_renders_and_queries_agree(field: Field, size: tuple[int, int]) -> None:
     picture = fused(field, size)
     assert picture.shape == (2, 3, *size)
-    assert picture.std() > 0.3  # the field itself is there, not only its base
+    assert picture.std() > 0.3  # includes the field, not only its base
     close(plain(field, size), picture)
     close(asked(field, size), picture)
 
@@ -163,7 +163,7 @@ def test_finished_samples_are_the_rounded_render(
         assert (out[..., 3:] == 7).all()
 
 
-@pytest.mark.parametrize("part", [1, 5000])  # a row at a time, some rows
+@pytest.mark.parametrize("part", [1, 5000])  # one row, several rows
 def test_many_rows_are_rendered_in_parts(
     field: Field, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
@@ -183,7 +183,7 @@ def test_a_tile_answers_like_the_whole(tiny_model: Ginr, field: Field, tile: Box
         (top, left),
         tiny_model.decoder,
     )
-    # Two LR pixels from an edge inside the picture the tile lacks nothing.
+    # Two LR pixels from an edge inside the picture, the tile has all it needs.
     inner = (
         top + 2 * (top > 0),
         left + 2 * (left > 0),
@@ -240,11 +240,11 @@ def test_the_base_is_the_bicubic_of_matlab(lr: tuple[int, int], scale: tuple[flo
 @pytest.mark.parametrize("lr", [(1, 1), (1, 6), (5, 2), (13, 21)], ids=str)
 def test_the_base_anywhere_equals_its_plain_form(lr: tuple[int, int], dtype: torch.dtype) -> None:
     base = torch.rand(2, 3, *lr)
-    places = torch.rand(2, 200, 2, dtype=dtype) * 60 - 20  # far outside too
+    places = torch.rand(2, 200, 2, dtype=dtype) * 60 - 20  # including far outside
     places[:, :3] = torch.tensor([0.0, -0.5, lr[0] - 0.5], dtype=dtype)[:, None]
     close(bicubic_at(base, places), bicubic_at_plain(base, places))
     values, by_place = torch.ones(2, 200, 3), places.clone().requires_grad_()
-    (bicubic_at(base, by_place) * values).sum().backward()  # what has a slope takes the plain form
+    (bicubic_at(base, by_place) * values).sum().backward()  # with gradients, the plain form runs
     assert by_place.grad is not None and by_place.grad.isfinite().all()
 
 
@@ -333,7 +333,7 @@ def test_the_slope_of_a_field(tiny_model: Ginr) -> None:
     with torch.no_grad():
         rise = field.query(coords + step, cells) - field.query(coords - step, cells)
     close(slope[..., 1], rise.sum(-1) / 2e-6)
-    # In float32, where values alone come from the fused loop.
+    # In float32, in which a kernel computes values without gradients.
     single = dataclasses.replace(
         field, features=features.float(), decoder=tiny_model.float().decoder
     )

@@ -1,4 +1,4 @@
-"""Flat ground stays flat and grey stays grey: pytest tests/network/test_limits.py"""
+"""Limits keep flat areas flat and grey areas grey: pytest tests/network/test_limits.py"""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from ginr.network.model import Ginr
 
 
 def drawn(height: int, width: int, n_batch: int = 2) -> Tensor:
-    """Blocks of 8-bit colours, some grey, with a little noise here and there, and texture."""
+    """Blocks of 8-bit colours, some grey, some with a little noise, and texture."""
     random = np.random.default_rng(height * 100 + width)
     levels = random.integers(0, 256, (n_batch, 3, height // 5 + 1, width // 7 + 1))
     levels[:, :, :, :3] = levels[:, :1, :, :3]

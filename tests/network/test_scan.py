@@ -1,4 +1,4 @@
-"""Every scan backend against the plain loop: values, gradients, awkward lengths, extreme decays.
+"""Every scan backend against the plain loop: values, gradients, odd lengths, extreme decays.
 
 Run: pytest tests/network/test_scan.py
 """
@@ -27,14 +27,14 @@ TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
 
 FAST = [
     "chunked",
-    "mamba_ssm",  # on the CPU a stand-in, which holds our calls to the packages' interfaces
+    "mamba_ssm",  # on the CPU a stand-in that checks calls against the packages' interfaces
 ]
 TRITON = pytest.mark.skipif(bool(backends()["mamba_ssm"]), reason=backends()["mamba_ssm"] or "-")
 
 
 @pytest.fixture(autouse=True)
 def _stand_ins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The CUDA packages as far as they are called, computed by the formulas."""
+    """Stand-ins for the functions of the CUDA packages, computed by the formulas."""
     if "cuda" not in request.keywords:
         triton, extension = ModuleType("ssd_combined"), ModuleType("causal_conv1d")
         triton.__dict__["mamba_chunk_scan_combined"] = mamba_chunk_scan_combined
@@ -46,7 +46,7 @@ def _stand_ins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     scan.missing.cache_clear()
 
 
-@torch.autocast("cpu", enabled=False)  # as Triton, which knows nothing of it
+@torch.autocast("cpu", enabled=False)  # Triton ignores autocast
 def mamba_chunk_scan_combined(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, chunk_size: int,  # noqa: N803
     D: Tensor | None = None, z: None = None, dt_bias: None = None, initial_states: None = None,  # noqa: N803
@@ -147,7 +147,7 @@ def conv_case(
 def value_and_gradients(
     case: ScanCase | ConvCase, run: Callable[..., Tensor], device: str = "cpu"
 ) -> list[Tensor]:
-    """The answer and the gradient of every input, for one fixed random weighting of the answer."""
+    """The output and the gradient of every input, for a fixed random weighting of the output."""
     inputs = [v.detach().to(device).requires_grad_() for v in case]
     out = run(type(case)(*inputs))
     weighting = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
@@ -268,7 +268,7 @@ def test_scan_of_strided_inputs(backend: str, reverse: bool) -> None:
 
 @pytest.mark.parametrize("backend", FAST)
 def test_scan_of_an_expanded_gradient(backend: str) -> None:
-    # sum() sends back one number expanded over the whole answer.
+    # The gradient of sum() is one number expanded to the output's shape.
     case = ScanCase(*(v.requires_grad_() for v in scan_case(20)))
     case.run(backend).sum().backward()
     twin = ScanCase(*(v.detach().clone().requires_grad_() for v in case))
@@ -370,7 +370,7 @@ def test_scan_on_cuda_equals_reference(
         case, lambda c: c.run(backend, reverse=reverse, n_state=16), "cuda"
     )
     assert actual[0].dtype == dtype
-    # Tensor cores multiply float32 with ten bits of mantissa.
+    # Tensor cores round float32 factors to ten bits of mantissa.
     assert_close(actual, expected, {torch.float32: 5e-3, torch.bfloat16: 3e-2}[dtype])
 
 

@@ -1,4 +1,4 @@
-"""A network without a base passes the picture on before it has learned anything.
+"""An untrained network without a base reproduces the picture.
 
 Run: pytest tests/network/test_transform_start.py
 """
@@ -20,7 +20,7 @@ from ginr.pictures import read_picture
     ("change", "least"),
     [
         ({}, 23.0),
-        ({"n_lp": 4}, 19.5),  # a quarter of the numbers
+        ({"n_lp": 4}, 19.5),  # a quarter of the coefficients
         ({"patch": 2, "window": 16, "n_lp": 4}, 23.0),
         ({"patch": 8, "window": 64}, 19.5),
     ],
@@ -37,7 +37,7 @@ def test_the_untrained_network_is_a_transform_and_its_inverse(
         *(block.mixer.out for block in model.blocks if block.mixer),
         *model.decoder.out,
     ):
-        layer.weight.zero_()  # what has not been learned yet
+        layer.weight.zero_()  # randomly initialised branches
     image = read_picture(sample_images / "photo_spices.png").samples[:192, :256]
     pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None] / 255
     rgb = model.encode(pixels).render(image.shape[:2])[0]

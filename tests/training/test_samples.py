@@ -1,4 +1,4 @@
-"""Batches: reproducible, of the documented shapes, LR by bicubic, targets from the crop.
+"""Batches are reproducible and have the documented shapes, bicubic LR and targets from the crop.
 
 Run: pytest tests/training/test_samples.py
 """
@@ -57,7 +57,7 @@ def test_lr_is_bicubic_of_the_crop_and_targets_are_its_pixels(index: int) -> Non
     y, x = place.round().long().T.numpy()
     target = (batch.target[0] * 255).round().byte().numpy()
     lr = (batch.pixels[0] * 255).round().byte().permute(1, 2, 0).numpy()
-    # Only one square of the picture, turned or mirrored, has those pixels in those places.
+    # Only one crop of the picture, rotated or mirrored, has these pixels at these places.
     squares = [
         turned
         for top, left, turns in product(range(15 - side), range(15 - side), range(4))
@@ -67,7 +67,7 @@ def test_lr_is_bicubic_of_the_crop_and_targets_are_its_pixels(index: int) -> Non
     ]
     assert len(squares) == 1
     difference = np.abs(bicubic_8bit(squares[0], 6, 6).astype(int) - lr)
-    assert difference.max() <= 1  # float32 may round a tie the other way
+    assert difference.max() <= 1  # float32 may round ties differently
     assert (difference > 0).mean() < 0.02
 
 
