@@ -59,7 +59,7 @@ Devices = Annotated[
 ]
 Precision = Annotated[
     NumberFormat,
-    option("--precision", "Number format of the network. auto picks the faster one."),
+    option("--precision", "Number format of the computation. auto picks the faster one."),
 ]
 Tile = Annotated[
     int,
@@ -99,7 +99,8 @@ Paper = Annotated[
     str | None,
     option(
         "--print PAPER",
-        "Print size, 30x20cm, 300x200mm or 12x8in: fit the picture inside at --dpi (default 300).",
+        "Fit the picture into this print size, as in 30x20cm, 300x200mm or 12x8in, at --dpi "
+        "(default 300).",
     ),
 ]
 Dpi = Annotated[
@@ -154,7 +155,7 @@ StopAfter = Annotated[
     float | None,
     option(
         "--stop-after MINUTES",
-        "Save and exit after this time, reading the pictures included. "
+        "Save and exit after this time, which includes reading the pictures. "
         "The same command resumes the run.",
     ),
 ]

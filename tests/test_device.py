@@ -45,7 +45,7 @@ def test_names_that_are_none(name: str) -> None:
 )
 def test_devices_that_are_not_there(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    with pytest.raises(GinrError, match=f"device '{name}': {count} CUDA devices found"):
+    with pytest.raises(GinrError, match=rf"device '{name}' was not found \(CUDA devices: {count}"):
         choose_device(name)
 
 

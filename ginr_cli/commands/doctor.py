@@ -52,7 +52,8 @@ def _devices() -> Section:
     from ginr.device import choose_device
 
     device, reason = choose_device("auto")
-    rows = {"cpu": f"{torch.get_num_threads()} threads"}
+    n = torch.get_num_threads()
+    rows = {"cpu": f"{n} thread{'s' * (n > 1)}"}
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
         rows[f"cuda:{index}"] = (

@@ -64,8 +64,10 @@ def choose_device(name: str = "auto") -> tuple["torch.device", str]:
     if name.startswith("cuda"):
         count = torch.cuda.device_count()
         if int(name.partition(":")[2] or 0) >= count:
-            build = "" if torch.version.cuda else "; this torch was built without CUDA"
-            raise GinrError(f"device {name!r}: {count} CUDA devices found{build}; use --device cpu")
+            build = "" if torch.version.cuda else ", torch was built without CUDA"
+            raise GinrError(
+                f"device {name!r} was not found (CUDA devices: {count}{build}): use --device cpu"
+            )
     return torch.device(name), ASKED_FOR
 
 

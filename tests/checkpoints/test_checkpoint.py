@@ -402,7 +402,7 @@ def test_what_does_not_exist_is_refused(tmp_path: Path, name: str) -> None:
     if "/" in name:
         path.parent.write_bytes(b"a file, not a folder")
     refused_by_all(path)
-    assert "shipped ones are" in refusal(find_checkpoint, Path("no-such-name"))
+    assert "use a .safetensors file, or one of" in refusal(find_checkpoint, Path("no-such-name"))
 
 
 def test_shipped_checkpoints_go_by_name(
@@ -415,7 +415,10 @@ def test_shipped_checkpoints_go_by_name(
     assert shipped_checkpoints() == {"quick": shipped}
     assert find_checkpoint("quick") == shipped
     assert load_checkpoint("quick").name == "ginr-quick"
-    with pytest.raises(CheckpointError, match="slow: no such checkpoint; shipped ones are: quick"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"slow: no such checkpoint: use a \.safetensors file, or one of quick",
+    ):
         find_checkpoint("slow")
 
 

@@ -28,7 +28,7 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
 
     def place(name: str) -> tuple[torch.device, str]:
         if name == "cuda:7":
-            raise GinrError("device 'cuda:7': 1 CUDA devices found; use --device cpu")
+            raise GinrError("device 'cuda:7' was not found (CUDA devices: 1): use --device cpu")
         return torch.device("cpu" if name == "auto" else name), "no CUDA device"
 
     def reason(name: str) -> str:

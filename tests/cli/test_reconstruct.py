@@ -131,7 +131,7 @@ def test_existing_files_are_kept_without_overwrite(run: Run, photo: Path) -> Non
     ("arguments", "code", "words"),
     [
         (["p.png", "--scale", "2", "--size", "40x"], 2, "--scale and --size cannot be combined"),
-        (["p.png", "--scale", "0.5"], 2, "ginr enlarges"),
+        (["p.png", "--scale", "0.5"], 2, "would shrink the picture"),
         (["p.png", "--quantize", "4"], 2, "8"),
         (["p.png", "--save-field", "f.npz"], 2, "name a .safetensors file"),
         (["p.png", "--save-field", "none/f.safetensors"], 1, "folder none does not exist"),

@@ -18,7 +18,7 @@ from .support import Core, Run, files, picture, png
         (["a.png", "--scale", "0"], "scale '0' is not a positive number"),
         (["a.png", "--scale", "-1"], "scale '-1' is not a positive number"),
         (["a.png", "--scale", "nan"], "scale 'nan'"),
-        (["a.png", "--scale", "1e9"], "scale '1e9' is too large: ginr enlarges, from 1 to 30"),
+        (["a.png", "--scale", "1e9"], "scale '1e9' is too large: give 1 to 30"),
         (["a.png", "--scale", "0.5"], "scale '0.5' would shrink"),
         (["a.png", "--size", "0x"], "size '0x'"),
         (
@@ -46,7 +46,10 @@ from .support import Core, Run, files, picture, png
         ),
         (["folder", "b.png"], "b.png is a single file, but there are several inputs"),
         (["a.png", "--tile", "-1"], "--tile"),
-        (["a.png", "-o", "new/", "--device", "cuda:7"], "--device: device 'cuda:7': 1 CUDA"),
+        (
+            ["a.png", "-o", "new/", "--device", "cuda:7"],
+            "--device: device 'cuda:7' was not found (CUDA devices: 1",
+        ),
         (["a.png", "--quality", "0"], "--quality"),
         (["a.png", "--quality", "101"], "--quality"),
         (["a.png", "--tile", "x"], "ginr: Invalid value for '--tile': "),

@@ -184,7 +184,7 @@ def test_skipped_files_are_reported(run: Run, photos: Path) -> None:
         (["photos", "--crop", "64"], 1, "photos: no picture has 64 pixels on its shorter side"),
         (["missing"], 1, "missing does not exist: name a folder of pictures"),
         (["photos/a.png"], 1, "photos/a.png is not a folder: name a folder of pictures"),
-        (["empty"], 1, "empty: no picture to train on: put some of"),
+        (["empty"], 1, "empty: no picture to train on: add some ("),
         (["broken"], 1, "broken: no picture to train on, 1 cannot be read"),
         (["photos", "--run", "notes.txt"], 1, "notes.txt cannot be written to"),
         (["photos", "--run", "notes.txt/run"], 1, "notes.txt cannot be written to"),
@@ -216,7 +216,7 @@ def test_refusals_before_training_starts(
 def test_a_run_of_another_configuration(run: Run, photos: Path) -> None:
     run("train", photos, *TINY, "--steps", "1")
     run("train", photos, *TINY, "--steps", "2", "--preset", "small")
-    assert run.code == 1 and "ginr: run: a run with network." in run.err
+    assert run.code == 1 and "ginr: run: was trained with network." in run.err
 
 
 @pytest.mark.parametrize("contents", [b"", b"no state of a run", None])

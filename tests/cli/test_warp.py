@@ -91,7 +91,7 @@ def test_wrong_usage(run: Run, asked: list[dict[str, Any]], options: list[str], 
         (["a.png", "--map", "missing.npy"], "missing.npy cannot be read"),
         (["a.png", "--map", "a.png"], "a.png is not an array of numbers"),
         (["a.png", "--perspective", "1,1 1,1 6,4 0,3"], "not form a convex quadrilateral"),
-        (["a.png", "--perspective", PAGE, "--size", "9999x"], "ginr goes up to x30"),
+        (["a.png", "--perspective", PAGE, "--size", "9999x"], "above the limit of x30"),
     ],
 )
 def test_what_cannot_be_done(

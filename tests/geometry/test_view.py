@@ -41,10 +41,10 @@ def test_boxes(text: str, box: tuple[int, ...]) -> None:
         ("1e2,2,3,4", "is not four numbers"),
         ("a,b,c,d", "is not four numbers"),
         ("1x2x3x4", "is not four numbers"),
-        ("10.5,3,20,20", "mixes pixels and shares"),
-        ("10%,3,20,20", "mixes pixels and shares"),
-        ("0.1,0.1,20,20", "mixes pixels and shares"),
-        ("0,0,1,1", "is one pixel or the whole picture"),
+        ("10.5,3,20,20", "mixes pixels and fractions"),
+        ("10%,3,20,20", "mixes pixels and fractions"),
+        ("0.1,0.1,20,20", "mixes pixels and fractions"),
+        ("0,0,1,1", "could be one pixel or the whole picture"),
         ("5,5,0,4", "is empty"),
         ("5%,5%,10%,0%", "is empty"),
         ("60%,0%,50%,10%", "reaches outside the picture"),
@@ -104,7 +104,7 @@ def test_limits_are_those_of_the_part() -> None:
     assert part.resolve(30_000, 30_000).whole == (900_000, 900_000)
     with pytest.raises(SizeError, match="gigapixels"):
         ViewRule(Scale(30, 30), parse_box("0%,0%,50%,50%")).resolve(30_000, 30_000)
-    with pytest.raises(SizeError, match="up to x30"):
+    with pytest.raises(SizeError, match="above the limit of x30"):
         ViewRule(parse_size("300x"), parse_box("0,0,9,9")).resolve(100, 100)
 
 

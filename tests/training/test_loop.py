@@ -115,12 +115,15 @@ def test_the_checkpoint_says_how_it_was_trained(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"network.n_blocks": 1}, r"run: a run with network\.n_blocks = 2, not 1: set it to that"),
+        (
+            {"network.n_blocks": 1},
+            r"run: was trained with network\.n_blocks = 2, not 1: use that again",
+        ),
         (
             {"crop": 9},
-            "run: a run with crop = 8, not 9: set it to that, or choose another run folder",
+            "run: was trained with crop = 8, not 9: use that again, or choose another run folder",
         ),
-        ({"seed": 1}, "a run with seed = 0, not 1"),
+        ({"seed": 1}, "was trained with seed = 0, not 1"),
     ],
 )
 def test_a_run_keeps_its_configuration(
@@ -276,7 +279,7 @@ def test_a_checkpoint_of_another_shape_is_refused(
 def test_other_pictures_are_another_run(tiny_config: GinrConfig, settings: TrainConfig) -> None:
     train(tiny_config, settings, Log(1))
     Image.fromarray(noise(40)).save(settings.folders[0] / "2.png")
-    with pytest.raises(CheckpointError, match=r"run: a run with other pictures: .* --init "):
+    with pytest.raises(CheckpointError, match=r"run: was trained on other pictures: .* --init "):
         train(tiny_config, settings, Log())
 
 

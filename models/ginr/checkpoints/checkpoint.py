@@ -1,4 +1,7 @@
-"""Checkpoints: weights, configuration and training facts in one safetensors file."""
+"""Checkpoints: weights, configuration and training facts in one safetensors file.
+
+Its metadata has the keys `ginr.format`, `ginr.config` and `ginr.facts`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -139,10 +142,12 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     if is_folder:
-        raise CheckpointError(f"{path}: is a folder; name the .safetensors file in it")
+        raise CheckpointError(f"{path}: is a folder: name the .safetensors file in it")
     if not exists:
         names = ", ".join(shipped) or "none"
-        raise CheckpointError(f"{path}: no such checkpoint; shipped ones are: {names}")
+        raise CheckpointError(
+            f"{path}: no such checkpoint: use a .safetensors file, or one of {names}"
+        )
     return path
 
 

@@ -72,7 +72,7 @@ class Table:
         for row in self.places:  # row by row, since the array may be larger than memory
             if not np.isfinite(row).all():
                 raise GinrError(
-                    "a map with NaN or infinite places: use a place outside the picture, like -1e6"
+                    "a map with NaN or infinite positions: use one outside the picture, such as -1e6"
                 )
 
     @property

@@ -63,13 +63,13 @@ class SizeRule:
         asked = f"{self.width or ''}x{self.height or ''}{'!' if self.exact else ''}"
         if min(x, y) < 1.0 and not may_shrink:
             raise SizeError(
-                f"size {asked} would shrink {width}x{height} pixels: ginr only enlarges, "
-                "ask for a larger size"
+                f"size {asked} would shrink {width}x{height} pixels, and ginr only "
+                "enlarges: ask for a larger size"
             )
         if max(x, y) > MAX_SCALE:
             raise SizeError(
-                f"size {asked} would enlarge {width}x{height} pixels x{max(x, y):.4g}: "
-                f"ginr goes up to x{MAX_SCALE}, ask for a smaller size"
+                f"size {asked} would enlarge {width}x{height} pixels x{max(x, y):.4g}, above "
+                f"the limit of x{MAX_SCALE}: ask for a smaller size"
             )
         return within_limits(round_half_up(height * y), round_half_up(width * x))
 
@@ -150,9 +150,9 @@ def _factor(part: str, text: str) -> float:
     if not math.isfinite(factor) or factor <= 0:
         raise SizeError(f"scale {text!r} is not a positive number: write {_SCALES}")
     if factor < 1:
-        raise SizeError(f"scale {text!r} would shrink: ginr enlarges, from 1 to {MAX_SCALE}")
+        raise SizeError(f"scale {text!r} would shrink the picture: give 1 to {MAX_SCALE}")
     if factor > MAX_SCALE:
-        raise SizeError(f"scale {text!r} is too large: ginr enlarges, from 1 to {MAX_SCALE}")
+        raise SizeError(f"scale {text!r} is too large: give 1 to {MAX_SCALE}")
     return factor
 
 

@@ -75,16 +75,16 @@ def parse_box(text: str) -> BoxRule:
     values = [Fraction(number) / (100 if n_percent else 1) for number in numbers]
     has_point, is_small = "." in text, max(values) <= 1
     if 0 < n_percent < 4 or (not n_percent and has_point and not is_small):
-        raise SizeError(f"box {text!r} mixes pixels and shares: write {_FORMS}")
+        raise SizeError(f"box {text!r} mixes pixels and fractions: write {_FORMS}")
     if not n_percent and not has_point and is_small:
-        raise SizeError(f"box {text!r} is one pixel or the whole picture: write {_FORMS}")
+        raise SizeError(f"box {text!r} could be one pixel or the whole picture: write {_FORMS}")
     if 0 in values[2:]:
         raise SizeError(f"box {text!r} is empty: give a width and a height above 0")
     x, y, width, height = values
     rule = BoxRule(x, y, width, height, is_share=n_percent == 4 or has_point)
     if rule.is_share and max(rule.x + rule.width, rule.y + rule.height) > 1:
         raise SizeError(
-            f"box {text!r} reaches outside the picture: x + width and y + height end at 100%"
+            f"box {text!r} reaches outside the picture: x + width and y + height may be 100% at most"
         )
     return rule
 

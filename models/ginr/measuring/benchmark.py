@@ -1,6 +1,6 @@
 """A network held against bicubic: one picture at one scale, and means over pictures.
 
-The protocol is the one of published super-resolution tables, `PROTOCOL` says it in words. This
+The protocol is the one of published super-resolution tables; `PROTOCOL` describes it in words. This
 module does not load torch: the network comes in as a function.
 """
 
@@ -30,8 +30,8 @@ Shrinker = Callable[[Image, int, int], Image]
 
 PROTOCOL = (
     "HR is cut to round(s * floor(n / s)) pixels and shrunk by MATLAB's bicubic to 8 bits; results "
-    "are 8 bit; ceil(s) pixels are left out on every side; means are over pictures. Y is studio "
-    "range (BT.601) on a peak of 255, grey samples count as Y; SSIM is Wang et al. 2004 on Y. "
+    "have 8 bits; ceil(s) pixels are left out on every side; means are over pictures. Y is studio "
+    "range (BT.601) with a peak of 255; grey samples count as Y; SSIM is Wang et al. 2004 on Y. "
     f"x4+Lanczos: the network's x4, then Pillow's Lanczos, for scales above {LANCZOS_FROM}."
 )
 

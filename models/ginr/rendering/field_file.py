@@ -1,7 +1,8 @@
 """A picture's field in one safetensors file, to be rendered without the picture or the encoder.
 
-Its facts are the picture's height, width, channels and depth, and name and sha256 of the checkpoint
-whose decoder renders it: weights are not repeated in every file. The tensors are `features`
+Its metadata has the keys `ginr.field`, `ginr.config` and `ginr.facts`. The facts are the picture's
+height, width, channels and depth, and the name and sha256 of the checkpoint whose decoder renders
+it: weights are not repeated in every file. The tensors are `features`
 (float16, or uint8 codes and their `levels`), `base` if the field is added to the picture's own
 samples, and `icc`, the bytes of its colour profile.
 """

@@ -56,7 +56,7 @@ def shot_of(box: Box, size: tuple[int, int], frame: tuple[int, int]) -> Shot:
     if frame[1] > MAX_SCALE * width * (1 + 1e-9):
         raise SizeError(
             f"a view of {width:.4g}x{height:.4g} pixels would be enlarged x{frame[1] / width:.4g} "
-            f"for {frame[1]}x{frame[0]}: ginr goes up to x{MAX_SCALE}, choose a larger box or "
+            f"for {frame[1]}x{frame[0]}, above the limit of x{MAX_SCALE}: choose a larger box or "
             "a smaller size"
         )
     top = min(max(0.0, (box[0] + box[2] - height) / 2), size[0] - height)

@@ -67,7 +67,7 @@ def collect(
     if not images:
         bad = f", {len(unreadable)} cannot be read" if unreadable else ""
         known = ", ".join(sorted(READABLE))
-        raise GinrError(f"{names}: no picture to train on{bad}: put some of {known} there")
+        raise GinrError(f"{names}: no picture to train on{bad}: add some ({known})")
     n_aside = min(n_held_out, max(1, len(images) // 5))
     aside = range(0, len(images), len(images) // n_aside)[:n_aside]
     held_out = [images[k] for k in aside]

@@ -30,7 +30,7 @@ class ProcessGroup:
             from accelerate import PartialState
         except ImportError:
             raise GinrError(
-                f"{self.n} processes were started, and accelerate, which connects them, is missing: "
+                f"{self.n} processes were started, but accelerate, which connects them, is missing: "
                 "pip install 'ginr[train]'"
             ) from None
         state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())

@@ -71,15 +71,15 @@ class RunFolder:
         for key in before | now:
             if before.get(key) != now.get(key):
                 raise CheckpointError(
-                    f"{self.settings.run}: a run with {key} = {before.get(key)}, not "
-                    f"{now.get(key)}: set it to that, or choose another run folder"
+                    f"{self.settings.run}: was trained with {key} = {before.get(key)}, not "
+                    f"{now.get(key)}: use that again, or choose another run folder"
                 )
 
     def compare_pictures(self, before: int, now: int) -> None:
         """Raises CheckpointError if the `fingerprint` of the training pictures has changed."""
         if before != now:
             raise CheckpointError(
-                f"{self.settings.run}: a run with other pictures: to train on these, choose "
+                f"{self.settings.run}: was trained on other pictures: to train on these, choose "
                 f"another run folder and --init {printable(self.checkpoint)}"
             )
 

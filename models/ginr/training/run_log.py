@@ -62,7 +62,7 @@ def _board(folder: Path, step: int) -> Any:
         from tensorboardX import SummaryWriter
     except ImportError:
         raise GinrError(
-            "tensorboard is set, and tensorboardX is missing: pip install 'ginr[train]'"
+            "tensorboard is set, but tensorboardX is missing: pip install 'ginr[train]'"
         ) from None
     return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
