@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -150,21 +151,14 @@ def mean(scores: Sequence[Score]) -> Mean:
     """The mean of scores at one scale, at least one and none of them `is_exact`."""
     assert scores and len({one.scale for one in scores}) == 1
     worst = min(scores, key=lambda one: one.gain_y)
-    by_lanczos = [one.psnr_y_x4_lanczos for one in scores if one.psnr_y_x4_lanczos is not None]
+    values = {name: [vars(one)[name] for one in scores] for name in Quality.__dataclass_fields__}
+    means: Any = {name: None if None in found else fmean(found) for name, found in values.items()}
     return Mean(
         scale=worst.scale,
         pictures=len(scores),
         worst_gain_y=worst.gain_y,
         worst_picture=worst.picture,
-        psnr_y=fmean(one.psnr_y for one in scores),
-        psnr_y_bicubic=fmean(one.psnr_y_bicubic for one in scores),
-        gain_y=fmean(one.gain_y for one in scores),
-        psnr_y_x4_lanczos=fmean(by_lanczos) if by_lanczos else None,
-        psnr_rgb=fmean(one.psnr_rgb for one in scores),
-        psnr_rgb_bicubic=fmean(one.psnr_rgb_bicubic for one in scores),
-        ssim_y=fmean(one.ssim_y for one in scores),
-        ssim_y_bicubic=fmean(one.ssim_y_bicubic for one in scores),
-        seconds=fmean(one.seconds for one in scores),
+        **means,
     )
 
 

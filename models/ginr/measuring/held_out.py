@@ -9,6 +9,7 @@ import torch
 
 from ginr.array_types import Image
 from ginr.measuring.metrics import psnr_y
+from ginr.network.field import levels_of
 from ginr.network.model import Ginr
 from ginr.pictures.resize import benchmark_pair, bicubic_8bit
 
@@ -62,8 +63,7 @@ def _enlarged(model: Ginr, lr: Image, hr: Image) -> Image:
     pixels = torch.from_numpy(lr.transpose(2, 0, 1).astype(np.float32) / 255)[None]
     with torch.inference_mode():
         rgb = model.encode(pixels.to(model.lps.device)).render(hr.shape[:2])[0]
-    levels = (rgb.float().clamp(0, 1) * 255 + 0.5).floor().byte()
-    image: Image = levels.permute(1, 2, 0).cpu().numpy()
+    image: Image = levels_of(rgb.float(), 8).cpu().numpy()
     return image
 
 
