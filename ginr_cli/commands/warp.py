@@ -140,22 +140,13 @@ def _check_together(
         raise console.UsageError("nothing to do: give --rotate, --shift, --perspective or --map")
 
 
-def _resolved(target: "Target", size: Size) -> Size:
-    """The output's size for an input's; a size in pixels may be smaller here."""
-    from ginr.geometry.size import SizeRule
-
-    if isinstance(target, SizeRule):
-        return target.resolve(*size, may_shrink=True)
-    return target.resolve(*size)
-
-
 def _rotated_canvas(
     frame: Size, degrees: float, shift: list[float], keep_size: bool, target: "Target"
 ) -> Canvas:
     from ginr.geometry.maps import turned_frame, turning
 
     upright = frame if keep_size else turned_frame(frame, degrees)
-    out = _resolved(target, upright)
+    out = target.resolve(*upright, may_shrink=True)
     x, y = shift
     return out, turning(frame, upright, out, degrees=degrees, shift=(y, x))
 
@@ -164,7 +155,7 @@ def _page_canvas(numbers: list[float], target: "Target") -> Canvas:
     from ginr.geometry.maps import page_size, straightening
 
     corners = list(zip(numbers[::2], numbers[1::2], strict=True))
-    out = _resolved(target, page_size(corners))
+    out = target.resolve(*page_size(corners), may_shrink=True)
     return out, straightening(corners, out)
 
 

@@ -29,7 +29,7 @@ class Scale:
     x: float
     y: float
 
-    def resolve(self, height: int, width: int) -> tuple[int, int]:
+    def resolve(self, height: int, width: int, *, may_shrink: bool = False) -> tuple[int, int]:
         """(height, width) of the output for an input. Raises SizeError beyond 4 gigapixels."""
         return within_limits(*self.whole(height, width))
 
