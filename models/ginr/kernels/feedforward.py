@@ -6,7 +6,7 @@ Letters: B batch, h w lattice, D width, H hidden width; D and H are multiples of
 `FeedForwardWeights`.
 """
 
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -22,24 +22,9 @@ N_TILE = (BLOCK // TILE) ** 2
 SIDE = BLOCK + 2  # including the neighbours that the convolution reads
 
 
-class _Block(NamedTuple):
-    # n_row x n_column positions of lattice i, covered by tiles_down x tiles_across tiles.
-    i: Any
-    top: Any
-    left: Any
-    n_row: Any
-    n_column: Any
-    tiles_down: Any
-    tiles_across: Any
-
-
-class _Room(NamedTuple):
-    normed: Any  # (SIDE, SIDE, D), zeros outside the lattice
-    work: Any  # one tile of LANES channels
-    spectrum: Any  # (SPAN^2, N_TILE, D)
-    summed: Any  # (SPAN^2, N_TILE, n COLUMNS): the spectrum of the convolution
-    active: Any  # (BLOCK, BLOCK, H)
-    answer: Any  # (BLOCK, COLUMNS)
+# n_row x n_column positions of lattice i, covered by tiles_down x tiles_across tiles.
+_Block = namedtuple("_Block", "i top left n_row n_column tiles_down tiles_across")
+_Room = namedtuple("_Room", "normed work spectrum summed active answer")
 
 
 @inlined
@@ -52,15 +37,18 @@ def _block(task, height, width):
 
 
 @inlined
-def _normalize(x, block, weights, normed):
+def normalize(x, i, top, left, n_row, n_column, wide, weights, normed):
+    """Layer norm of a box of lattice i and its neighbours into normed, zeros outside the lattice.
+
+    normed has n_row + 2 rows of `wide` numbers, of at least n_column + 2 positions.
+    """
     _, height, width, depth = x.shape
     scale, shift = weights.scale, weights.shift
-    bottom, right = block.top + block.n_row, block.left + block.n_column
     clear(normed, 0, normed.size)
-    for y in range(max(block.top - 1, 0), min(bottom + 1, height)):
-        for z in range(max(block.left - 1, 0), min(right + 1, width)):
-            source = ((block.i * height + y) * width + z) * depth
-            place = ((y - block.top + 1) * SIDE + z - block.left + 1) * depth
+    for y in range(max(top - 1, 0), min(top + n_row + 1, height)):
+        for z in range(max(left - 1, 0), min(left + n_column + 1, width)):
+            source = ((i * height + y) * width + z) * depth
+            place = (y - top + 1) * wide + (z - left + 1) * depth
             layer_norm(x, source, scale, shift, normed, place, depth)
 
 
@@ -131,18 +119,20 @@ def feed_forward(claim, x, weights, kept, out):
     n_batch, height, width, depth = x.shape
     hidden = weights.kernel_bias.shape[0]
     room = _Room(
-        np.empty(SIDE * SIDE * depth, np.float32),
-        np.empty(SPAN * SPAN * LANES, np.float32),
-        np.empty(SPAN * SPAN * N_TILE * depth, np.float32),
-        np.empty(SPAN * SPAN * N_TILE * weights.kernel.shape[1] * COLUMNS, np.float32),
-        np.empty(BLOCK * BLOCK * hidden, np.float32),
-        np.empty(BLOCK * COLUMNS, np.float32),
+        normed=np.empty(SIDE * SIDE * depth, np.float32),  # zeros outside the lattice
+        work=np.empty(SPAN * SPAN * LANES, np.float32),  # one tile of LANES channels
+        spectrum=np.empty(SPAN * SPAN * N_TILE * depth, np.float32),
+        # The spectrum of the convolution.
+        summed=np.empty(SPAN * SPAN * N_TILE * weights.kernel.shape[1] * COLUMNS, np.float32),
+        active=np.empty(BLOCK * BLOCK * hidden, np.float32),
+        answer=np.empty(BLOCK * COLUMNS, np.float32),
     )
     n_task = n_batch * ((height + BLOCK - 1) // BLOCK) * ((width + BLOCK - 1) // BLOCK)
     task = claim_next(claim)
     while task < n_task:
         block = _block(task, height, width)
-        _normalize(x, block, weights, room.normed)
+        sides = block.top, block.left, block.n_row, block.n_column
+        normalize(x, block.i, *sides, SIDE * depth, weights, room.normed)
         _convolve(block, weights, room)
         for y in range(block.n_row):
             _activate(x, y, block, kept, room.active)

@@ -4,12 +4,13 @@ The norm and its spectra are recomputed; only the input of GELU is saved by the 
 gradients are per lattice, so that their sum does not depend on the number of threads.
 """
 
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
-from ginr.kernels.activations import clear, gelu_slope, layer_norm, layer_norm_backward, normal_cdf
+from ginr.kernels.activations import clear, gelu_slope, layer_norm_backward, normal_cdf
 from ginr.kernels.compile import claim_next, fused, inlined
+from ginr.kernels.feedforward import normalize
 from ginr.kernels.product import ROWS, add_outer, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
@@ -18,42 +19,31 @@ from ginr.kernels.winograd import tile_in, tile_in_back, tile_out_back
 STRIP = 16  # rows of a lattice whose spectra are held in memory at a time
 
 
-class _Sizes(NamedTuple):
-    height: Any
-    width: Any
-    depth: Any
-    hidden: Any
-    across: Any  # tiles in a row of them
-    n_tile: Any  # tiles in a strip, rounded up to a multiple of ROWS
-    row: Any  # numbers in a row of room.normed
-    slope_row: Any  # numbers in a row of room.slopes
-    wide: Any  # H, rounded up to whole panels
-    wide_back: Any  # D, rounded up to whole panels
-
-
-class _Room(NamedTuple):
-    normed: Any  # (STRIP + 2, 4 across + 2, D)
-    spectrum: Any  # (SPAN^2, n_tile, D), of normed
-    grad_row: Any  # (w, wide_back): gradient of a row of the output
-    active: Any  # (w, H): GELU of a row
-    answer: Any  # (ROWS, COLUMNS)
-    slopes: Any  # (STRIP, 4 across, H): gradient of GELU's input
-    coming: Any  # (SPAN^2, n_tile, wide): gradient of the convolution's spectrum
-    going: Any  # (SPAN^2, n_tile, wide_back): gradient of the spectrum of normed
-    leaving: Any  # (h + 2, 4 across + 2, D): gradient of normed, for the whole lattice
-    work: Any  # one tile of LANES channels
+_Sizes = namedtuple(
+    "_Sizes", "height width depth hidden across n_tile row slope_row wide wide_back"
+)
+_Room = namedtuple(
+    "_Room", "normed spectrum grad_row active answer slopes coming going leaving work"
+)
 
 
 @inlined
 def _sizes(x, kept, kernel, grad_kernel):
     _, height, width, depth = x.shape
     hidden, across = kept.shape[3], (width + TILE - 1) // TILE
-    n_tile = (STRIP // TILE * across + ROWS - 1) // ROWS * ROWS
     return _Sizes(
-        height, width, depth, hidden, across, n_tile,
-        (across * TILE + 2) * depth, across * TILE * hidden,
-        grad_kernel.shape[2] * COLUMNS, kernel.shape[1] * COLUMNS,
-    )  # fmt: skip
+        height=height,
+        width=width,
+        depth=depth,
+        hidden=hidden,
+        across=across,  # tiles in a row of them
+        # Tiles in a strip, rounded up to a multiple of ROWS.
+        n_tile=(STRIP // TILE * across + ROWS - 1) // ROWS * ROWS,
+        row=(across * TILE + 2) * depth,  # numbers in a row of room.normed
+        slope_row=across * TILE * hidden,  # numbers in a row of room.slopes
+        wide=grad_kernel.shape[2] * COLUMNS,  # H, rounded up to whole panels
+        wide_back=kernel.shape[1] * COLUMNS,  # D, rounded up to whole panels
+    )
 
 
 @inlined
@@ -61,28 +51,18 @@ def _room(size):
     n_row = (size.width + ROWS - 1) // ROWS * ROWS
     n_strip = (size.height + STRIP - 1) // STRIP
     return _Room(
-        np.empty((STRIP + 2) * size.row, np.float32),
-        np.empty(SPAN * SPAN * size.n_tile * size.depth, np.float32),
-        np.zeros(n_row * size.wide_back, np.float32),
-        np.empty(n_row * size.hidden, np.float32),
-        np.empty(ROWS * COLUMNS, np.float32),
-        np.empty(STRIP * size.slope_row, np.float32),
-        np.zeros(SPAN * SPAN * size.n_tile * size.wide, np.float32),
-        np.empty(SPAN * SPAN * size.n_tile * size.wide_back, np.float32),
-        np.empty((n_strip * STRIP + 2) * size.row, np.float32),
-        np.empty(SPAN * SPAN * LANES, np.float32),
+        normed=np.empty((STRIP + 2) * size.row, np.float32),
+        spectrum=np.empty(SPAN * SPAN * size.n_tile * size.depth, np.float32),  # of normed
+        grad_row=np.zeros(n_row * size.wide_back, np.float32),  # gradient of the output
+        active=np.empty(n_row * size.hidden, np.float32),  # GELU of a row
+        answer=np.empty(ROWS * COLUMNS, np.float32),
+        slopes=np.empty(STRIP * size.slope_row, np.float32),  # gradient of GELU's input
+        # Gradients of the spectra of the convolution and of normed, and of normed in a whole lattice.
+        coming=np.zeros(SPAN * SPAN * size.n_tile * size.wide, np.float32),
+        going=np.empty(SPAN * SPAN * size.n_tile * size.wide_back, np.float32),
+        leaving=np.empty((n_strip * STRIP + 2) * size.row, np.float32),
+        work=np.empty(SPAN * SPAN * LANES, np.float32),  # one tile of LANES channels
     )
-
-
-@inlined
-def _normalize(size, x, i, top, weights, normed):
-    scale, shift = weights.scale, weights.shift
-    clear(normed, 0, normed.size)
-    for y in range(max(top - 1, 0), min(top + STRIP + 1, size.height)):
-        for z in range(size.width):
-            place = (y - top + 1) * size.row + (z + 1) * size.depth
-            source = ((i * size.height + y) * size.width + z) * size.depth
-            layer_norm(x, source, scale, shift, normed, place, size.depth)
 
 
 @inlined
@@ -178,7 +158,7 @@ def feed_forward_backward(claim, x, weights, kept, grad, grad_x, grads):
             zeroed[i] = np.float32(0.0)
         grads.kernel[i], grads.weight[i] = np.float32(0.0), np.float32(0.0)
         for top in range(0, size.height, STRIP):
-            _normalize(size, x, i, top, weights, room.normed)
+            normalize(x, i, top, 0, STRIP, size.width, row, weights, room.normed)
             clear(room.slopes, 0, room.slopes.size)
             for y in range(top, min(top + STRIP, size.height)):
                 start, at = (i * size.height + y) * size.width, (y - top) * size.slope_row

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ginr.architecture.limits import N_LIMIT
-from ginr.array_api import Array, as_type, namespace, padded
+from ginr.array_api import Array, as_type, mirrored, namespace, padded
 from ginr.kernels.sizes import LANES, whole
 
 Table = tuple[Array, Array, Array, Array]
@@ -49,8 +49,8 @@ def bicubic_taps(position: Array, n: int) -> tuple[Array, Array]:
     near = ((1.5 * t - 2.5) * t) * t + 1
     far = ((-0.5 * t + 2.5) * t - 4) * t + 2
     weight = ops.where(t <= 1, near, ops.where(t < 2, far, 0 * t))
-    index = ops.stack([as_type(first, "int64") + k for k in range(-1, 3)], -1) % (2 * n)
-    return ops.where(index < n, index, 2 * n - 1 - index), weight
+    index = ops.stack([as_type(first, "int64") + k for k in range(-1, 3)], -1)
+    return mirrored(index, n), weight
 
 
 def neighbours(places: Array, pitch: float, length: int) -> tuple[Array, Array, Array]:

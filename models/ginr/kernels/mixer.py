@@ -8,7 +8,7 @@ C = E + 2 S packed channels, J taps. D, E and C are multiples of LANES, and S is
 Weights are `MixerWeights`; `order` (W, T) indexes tokens, then LPs.
 """
 
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -16,30 +16,28 @@ from ginr.kernels.activations import clear, constant, exp, layer_norm, silu, sof
 from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.convolution import convolve
 from ginr.kernels.product import ROWS, product
-from ginr.kernels.scan import Sizes, scan_states
+from ginr.kernels.scan import scan_states
 from ginr.kernels.simd import broadcast, fma, load, store, total
 from ginr.kernels.sizes import COLUMNS, LANES
 
-
-class _Room(NamedTuple):
-    normed: Any  # (T, D), then (T, E), with T rounded up to a multiple of ROWS
-    rows: Any  # the projected rows
-    mixed: Any  # (T, C)
-    gained: Any  # (T, E)
-    decay: Any  # (T, E)
-    y: Any  # (T, E)
-    work: Any  # (M, 2, LANES)
-    answer: Any  # (ROWS, COLUMNS)
+_Sizes = namedtuple("_Sizes", "n_step n_inner n_packed n_state head_dim wide begin")
+_Room = namedtuple("_Room", "normed rows mixed gained decay y work answer")
 
 
 @inlined
 def sizes_of(order, n_state, weights):
-    """The sizes of a window's sequence."""
+    """The sizes of a window's sequence and of its projected rows: packed channels, gates, steps."""
     n_inner, wide = weights.norm.shape[0], weights.weight_in.shape[0] * COLUMNS
-    head_dim = n_inner // weights.step_bias.shape[1]
-    begin = weights.conv_weight.shape[1] * wide  # the convolution reads before the first row
-    return Sizes(
-        order.shape[1], n_inner, weights.conv_bias.shape[1], n_state, head_dim, wide, begin
+    return _Sizes(
+        n_step=order.shape[1],
+        n_inner=n_inner,
+        n_packed=weights.conv_bias.shape[1],
+        n_state=n_state,
+        head_dim=n_inner // weights.step_bias.shape[1],
+        wide=wide,  # numbers in a row, whole panels
+        # The index of the first row, and the zeros before it and after the last: the convolution
+        # reads them.
+        begin=weights.conv_weight.shape[1] * wide,
     )
 
 
@@ -172,14 +170,14 @@ def mix(claim, x, order, n_state, weights, kept, out):
     size, n_window = sizes_of(order, n_state, weights), order.shape[0]
     n_row, n_number = whole_rows(size.n_step), size.n_step * size.n_inner
     room = _Room(
-        np.empty(n_row * max(x.tokens.shape[2], size.n_inner), np.float32),
-        np.zeros(n_row * size.wide + 2 * size.begin, np.float32),
-        np.empty(size.n_step * size.n_packed, np.float32),
-        np.empty(n_number + LANES, np.float32),
-        np.empty(n_number + LANES, np.float32),
-        np.empty(n_number, np.float32),
-        np.zeros((weights.step_bias.shape[1], 2, LANES), np.float32),
-        np.empty(ROWS * COLUMNS, np.float32),
+        normed=np.empty(n_row * max(x.tokens.shape[2], size.n_inner), np.float32),  # (T, D or E)
+        rows=np.zeros(n_row * size.wide + 2 * size.begin, np.float32),  # the projected rows
+        mixed=np.empty(size.n_step * size.n_packed, np.float32),
+        gained=np.empty(n_number + LANES, np.float32),
+        decay=np.empty(n_number + LANES, np.float32),
+        y=np.empty(n_number, np.float32),
+        work=np.zeros((weights.step_bias.shape[1], 2, LANES), np.float32),
+        answer=np.empty(ROWS * COLUMNS, np.float32),
     )
     sums, starts, y = kept.sums, kept.starts, room.y
     n_task = x.tokens.shape[0] * n_window

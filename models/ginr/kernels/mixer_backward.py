@@ -4,7 +4,7 @@ Everything is recomputed from the lattices except the scans, whose sum and one s
 saved. Weight gradients are per window, so that their sum does not depend on the number of threads.
 """
 
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -17,53 +17,38 @@ from ginr.kernels.scan_backward import scan_states_back
 from ginr.kernels.simd import broadcast, fma, load, store, total
 from ginr.kernels.sizes import CHUNK, COLUMNS, LANES, STATES
 
-
-class _Room(NamedTuple):
-    # grad_x is the gradient of x; rows of (T, ..) are whole panels wide.
-    normed: Any  # (T, D)
-    rows: Any  # the projected rows
-    grad_rows: Any  # (T, wide)
-    answers: Any  # (T, n' COLUMNS): gradient of the output
-    coming: Any  # (T, ..): gradient of levels
-    leaving: Any  # (T, ..): gradient of normed
-    levels: Any  # (T, E): the input of the output projection
-    grad_y: Any  # (T, E): gradient of the sum of both scans
-    mixed: Any  # (T, C)
-    grad_mixed: Any
-    delta: Any  # (T, E): dt
-    decay: Any  # (T, E): exp(dt a)
-    gained: Any  # (T, E): dt x
-    to_decay: Any  # (T, E): gradient of decay
-    to_gain: Any  # (T, E): gradient of gained
-    slopes: Any  # (J + T + J, LANES), with zeros before and after
-    states: Any  # (CHUNK + 1, STATES, LANES)
-    sums: Any  # (T, LANES)
-    work: Any  # (M, 2, LANES)
+_Room = namedtuple(
+    "_Room",
+    "normed rows grad_rows answers coming leaving levels grad_y mixed grad_mixed delta decay gained "
+    "to_decay to_gain slopes states sums work",
+)
 
 
 @inlined
 def _room(size, weights, back_in, depth, n_out):
+    # Rows are whole panels wide; grad_x is the gradient of x.
     n_row, n_number, n_tap = whole_rows(size.n_step), size.n_step * size.n_inner, weights.conv_weight.shape[1]  # fmt: skip
     return _Room(
-        np.empty(n_row * depth, np.float32),
-        np.zeros(n_row * size.wide + 2 * size.begin, np.float32),
-        np.zeros(n_row * size.wide, np.float32),
-        np.zeros(n_row * n_out * COLUMNS, np.float32),
-        np.empty(n_row * weights.weight_out.shape[0] * COLUMNS, np.float32),
-        np.empty(n_row * back_in.shape[0] * COLUMNS, np.float32),
-        np.empty(n_number, np.float32),
-        np.empty(n_number, np.float32),
-        np.empty(size.n_step * size.n_packed, np.float32),
-        np.zeros(size.n_step * size.n_packed, np.float32),
-        np.empty(n_number + LANES, np.float32),
-        np.empty(n_number + LANES, np.float32),
-        np.empty(n_number, np.float32),
-        np.empty(n_number, np.float32),
-        np.empty(n_number, np.float32),
-        np.zeros((size.n_step + 2 * n_tap) * LANES, np.float32),
-        np.empty((CHUNK + 1) * STATES * LANES, np.float32),
-        np.empty(size.n_step * LANES, np.float32),
-        np.zeros((weights.step_bias.shape[1], 2, LANES), np.float32),
+        normed=np.empty(n_row * depth, np.float32),
+        rows=np.zeros(n_row * size.wide + 2 * size.begin, np.float32),  # the projected rows
+        grad_rows=np.zeros(n_row * size.wide, np.float32),
+        answers=np.zeros(n_row * n_out * COLUMNS, np.float32),  # gradient of the output
+        # Gradients of levels and of normed.
+        coming=np.empty(n_row * weights.weight_out.shape[0] * COLUMNS, np.float32),
+        leaving=np.empty(n_row * back_in.shape[0] * COLUMNS, np.float32),
+        levels=np.empty(n_number, np.float32),  # the input of the output projection
+        grad_y=np.empty(n_number, np.float32),  # gradient of the sum of both scans
+        mixed=np.empty(size.n_step * size.n_packed, np.float32),
+        grad_mixed=np.zeros(size.n_step * size.n_packed, np.float32),
+        delta=np.empty(n_number + LANES, np.float32),  # dt
+        decay=np.empty(n_number + LANES, np.float32),  # exp(dt a)
+        gained=np.empty(n_number, np.float32),  # dt x
+        to_decay=np.empty(n_number, np.float32),  # gradient of decay
+        to_gain=np.empty(n_number, np.float32),  # gradient of gained
+        slopes=np.zeros((size.n_step + 2 * n_tap) * LANES, np.float32),  # zeros before and after
+        states=np.empty((CHUNK + 1) * STATES * LANES, np.float32),
+        sums=np.empty(size.n_step * LANES, np.float32),
+        work=np.zeros((weights.step_bias.shape[1], 2, LANES), np.float32),
     )
 
 

@@ -3,7 +3,7 @@
 Letters: B batch, h w codes, J waves, F = 1 + 2 J, h' w' the grid. Arrays are C-contiguous.
 """
 
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -14,35 +14,25 @@ from ginr.kernels.limits import limit_row
 from ginr.kernels.simd import fma, load, store, total
 from ginr.kernels.sizes import LANES
 
-
-class _Room(NamedTuple):
-    # A thread's buffers for one row of the grid; they hold the n codes or pixels between the first and
-    # the last that a row reads.
-    first_code: Any
-    tall: Any  # (n, 3, 2 J): waves summed along y
-    mean: Any  # (n, 3): means summed along y
-    first_tap: Any
-    line: Any  # (3, n): the base, interpolated along y
-    first_pixel: Any
-    around: Any  # (n, 8): limits, interpolated along y
-    here: Any  # (8,): limits at one place
-    row: Any  # (3, w'): the result
+_Room = namedtuple("_Room", "first_code tall mean first_tap line first_pixel around here row")
 
 
 @inlined
 def _room(codes, grid):
+    # A thread's buffers for one row of the grid; they hold the codes or pixels between the first and
+    # the last that a row reads.
     x = grid.x
-    n_across = x.code.max() + 1 - x.code.min()
+    n_across, n_pixel = x.code.max() + 1 - x.code.min(), x.pixel.max() + 1 - x.pixel.min()
     return _Room(
-        x.code.min(),
-        np.empty(n_across * 3 * (codes.shape[4] - 1), np.float32),
-        np.empty((n_across, 3), np.float32),
-        x.tap.min(),
-        np.empty((3, x.tap.max() + 1 - x.tap.min()), np.float32),
-        x.pixel.min(),
-        np.empty((x.pixel.max() + 1 - x.pixel.min(), N_LIMIT), np.float32),
-        np.empty(N_LIMIT, np.float32),
-        np.empty((3, x.code.shape[0]), np.float32),
+        first_code=x.code.min(),
+        tall=np.empty(n_across * 3 * (codes.shape[4] - 1), np.float32),  # waves summed along y
+        mean=np.empty((n_across, 3), np.float32),  # means summed along y
+        first_tap=x.tap.min(),
+        line=np.empty((3, x.tap.max() + 1 - x.tap.min()), np.float32),  # the base, along y
+        first_pixel=x.pixel.min(),
+        around=np.empty((n_pixel, N_LIMIT), np.float32),  # limits, along y
+        here=np.empty(N_LIMIT, np.float32),  # limits at one place
+        row=np.empty((3, x.code.shape[0]), np.float32),  # the result
     )
 
 

@@ -5,26 +5,10 @@ size. Arrays are float32 and C-contiguous; C and E are multiples of LANES, S is 
 `reverse` scans backward in time without flipping or copying anything.
 """
 
-from typing import Any, NamedTuple
-
 from ginr.kernels.activations import constant
 from ginr.kernels.compile import inlined
 from ginr.kernels.simd import broadcast, fma, load, store, store_all
 from ginr.kernels.sizes import CHUNK, LANES, STATES
-
-
-class Sizes(NamedTuple):
-    """Sizes of a sequence and of its projected rows, each of packed channels, gates and steps."""
-
-    n_step: Any
-    n_inner: Any
-    n_packed: Any
-    n_state: Any
-    head_dim: Any
-    wide: Any  # numbers in a row, whole panels
-    begin: (
-        Any  # index of the first row, and the number of zeros before the first and after the last
-    )
 
 
 @inlined
