@@ -272,8 +272,8 @@ def one_render(model: Ginr, picture: Picture, turns: int) -> dict[str, tuple[flo
         try:
             takes = [
                 timed(
-                    lambda: LatticeDecoder.render_field(
-                        decoder, codes, rows, columns, (0.25, 0.25)
+                    lambda: LatticeDecoder.render(
+                        decoder, codes, None, rows, columns, (0.25, 0.25)
                     ),
                     device,
                 )

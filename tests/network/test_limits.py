@@ -137,7 +137,7 @@ def test_every_render_and_query_is_within_the_limits(tiny_model: Ginr) -> None:
 def test_limits_take_no_gradient_and_let_it_through(tiny_model: Ginr) -> None:
     field = tiny_model.encode(torch.rand(1, 3, 12, 12))
     coords, cells = torch.rand(1, 30, 2) * 2 - 1, torch.full((1, 1, 2), 0.05)
-    free, held = field.query_freely(coords, cells), field.query(coords, cells)
+    free, held = (field.query(coords, cells, limited=limited) for limited in (False, True))
     weights = tiny_model.decoder.head.weight  # type: ignore[union-attr]
     assert isinstance(field, Field)
     one, two = (torch.autograd.grad(v.sum(), weights, retain_graph=True)[0] for v in (free, held))

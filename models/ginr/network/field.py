@@ -64,31 +64,21 @@ class Field:
         """The base and its limits, if there is one."""
         return None if self.base is None else Ground(self.base)
 
-    def query(self, coords: Tensor, cells: Tensor) -> Tensor:
+    def query(self, coords: Tensor, cells: Tensor, *, limited: bool = True) -> Tensor:
         """Colours at coords (B, Q, 2) in [-1, 1] for pixels with footprints cells, y first.
 
         cells is (B, Q, 2), or (B, 1, 2) if all are equal; a pixel of a render n pixels long has a
-        cell of 2 / n. Returns rgb (B, Q, 3), within limits but not clipped to [0, 1].
+        cell of 2 / n. Returns rgb (B, Q, 3), not clipped to [0, 1]; within limits unless `limited` is
+        false, as in training.
         """
-        places = self._places(coords)
-        rgb = self._at(places, cells)
-        return rgb if self.ground is None else limit_at(rgb, self.ground.limits, places)
-
-    def query_freely(self, coords: Tensor, cells: Tensor) -> Tensor:
-        """`query` without limits, for training."""
-        return self._at(self._places(coords), cells)
-
-    def _at(self, places: Tensor, cells: Tensor) -> Tensor:
-        """The field plus its base at places (B, Q, 2) in LR pixels of the encoded part, unlimited."""
+        y, x = (to_lattice(coords[..., k], self.size[k]) - self.origin[k] for k in (0, 1))
+        places = torch.stack([y, x], -1)  # in LR pixels of the encoded part
         pixels = torch.stack([cells[..., k] * (self.size[k] / 2) for k in (0, 1)], -1)
         rgb = self.decoder.query(self.codes, places, pixels)
-        return rgb if self.base is None else rgb + bicubic_at(self.base, places)
-
-    def _places(self, coords: Tensor) -> Tensor:
-        """coords (B, Q, 2) in LR pixels of the encoded part."""
-        return torch.stack(
-            [to_lattice(coords[..., k], self.size[k]) - self.origin[k] for k in (0, 1)], -1
-        )
+        if self.ground is None:
+            return rgb
+        rgb = rgb + bicubic_at(self.ground.base, places)
+        return limit_at(rgb, self.ground.limits, places) if limited else rgb
 
     def render(self, size: tuple[int, int], box: Box | None = None) -> Tensor:
         """The field as a picture of `size` (H', W') pixels, or only a `box` of that picture.

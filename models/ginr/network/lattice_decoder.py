@@ -87,17 +87,16 @@ class LatticeDecoder(nn.Module):
     def render(
         self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
-        """The grid rows (h') x columns (w'), added to its ground, (B, 3, h', w')."""
-        rows, columns = sent(rows, codes.device), sent(columns, codes.device)
-        field = self.render_field(codes, rows, columns, cell)
-        return on_ground(field, ground, rows, columns)
+        """The grid rows (h') x columns (w'), added to its ground, (B, 3, h', w').
 
-    def render_field(self, codes: Tensor, rows: Tensor, columns: Tensor, cell: Cell) -> Tensor:
-        """The grid without its ground, in parts of some rows, without device synchronization."""
+        Computed in parts of some rows, without device synchronization.
+        """
+        rows, columns = sent(rows, codes.device), sent(columns, codes.device)
         table_x = self._table(columns, cell, 1, codes)
         n_row = PART // (max(len(columns), codes.shape[2]) * len(self.waves))
         tables_y = (self._table(part, cell, 0, codes) for part in rows.split(max(1, n_row)))
-        return torch.cat([self._rows(codes, table_y, table_x) for table_y in tables_y], dim=2)
+        field = torch.cat([self._rows(codes, table_y, table_x) for table_y in tables_y], dim=2)
+        return on_ground(field, ground, rows, columns)
 
     def _rows(self, codes: Tensor, table_y: Table, table_x: Table) -> Tensor:
         """A grid (B, 3, h', w') from the tables of its axes, summed along y, then along x."""

@@ -8,7 +8,7 @@ one band is in memory at a time.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -109,24 +109,23 @@ def upscale_bands(
         top = core[2]
 
 
+@dataclass
 class _Upscaling:
     """The state of one call: its arguments, the current side of tiles, and the pixels done."""
 
-    def __init__(
-        self,
-        picture: Picture,
-        model: Encoder[EncodedField],
-        out: tuple[int, int],
-        box: Box,
-        side: int,
-        precision: Precision,
-        progress: Progress | None,
-        notice: Notice | None,
-    ) -> None:
-        self.picture, self.model, self.out, self.box = picture, model, out, box
-        self.side, self.precision, self.progress, self.notice = side, precision, progress, notice
-        self.size, self.window = (picture.height, picture.width), model.config.window
-        self.opaque, self.done = picture.is_opaque, 0
+    picture: Picture
+    model: Encoder[EncodedField]
+    out: tuple[int, int]
+    box: Box
+    side: int
+    precision: Precision
+    progress: Progress | None
+    notice: Notice | None
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = self.picture.height, self.picture.width
+        self.window, self.opaque = self.model.config.window, self.picture.is_opaque
 
     def area(self) -> Box:
         """The LR pixels under the box, in whole windows of the picture."""

@@ -11,6 +11,7 @@ Letters: H W the picture, H' W' a frame, C planes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ def render_shots(
     Frames are rendered together in groups of at most `FRAMES` bytes, or one by one if larger.
     `tile`, `precision` and `progress` are as for `upscale`.
     """
-    film = _Film(picture, model, (height, width), tile, precision)
+    film = _Film(picture, model, (height, width), tile_side(model, tile), precision)
     n_bytes = height * width * picture.channels * picture.depth // 8
     n_held = max(1, FRAMES // n_bytes)
     done, total = 0, len(shots) * height * width
@@ -113,22 +114,21 @@ def render_shots(
         yield from film.develop(shots[first : first + n_held], advance)
 
 
+@dataclass
 class _Film:
     """A picture, and what frames of one size need."""
 
-    def __init__(
-        self,
-        picture: Picture,
-        model: Ginr,
-        frame: tuple[int, int],
-        tile: int | None,
-        precision: Precision,
-    ) -> None:
-        self.picture, self.model, self.frame, self.precision = picture, model, frame, precision
-        self.size, self.opaque = (picture.height, picture.width), picture.is_opaque
-        self.side = tile_side(model, tile)
+    picture: Picture
+    model: Ginr
+    frame: tuple[int, int]
+    side: int
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        self.size = self.picture.height, self.picture.width
+        self.opaque = self.picture.is_opaque
+        # The picture at 1/2, 1/4, ... of its size, as far as needed so far.
         self.halves: list[Planes] = []
-        """The picture at 1/2, 1/4, ... of its size, as far as needed so far."""
 
     def develop(self, shots: Sequence[Shot], advance: Callable[[int], None]) -> list[Samples]:
         """The frames of some shots; `advance` is called with numbers of pixels done."""

@@ -195,7 +195,7 @@ class _Run:
             with torch.autocast(device.type, torch.bfloat16, enabled=low):
                 field = self.model.encode(part.pixels)
             field = replace(field, features=field.features.float())  # queries are float32
-            error = field.query_freely(part.coords, part.cells) - part.target  # (B, Q, 3)
+            error = field.query(part.coords, part.cells, limited=False) - part.target
             loss = loss_of(error, settings.loss) / settings.accumulate
             loss.backward()
             square = error.detach().square().mean() / settings.accumulate
