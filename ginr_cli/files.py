@@ -18,10 +18,8 @@ class Writing:
 
     quality: int | None
     overwrite: bool
-    suffix: str | None = None
-    """Of outputs without a given name; None keeps the input's."""
-    dpi: float | None = None
-    """Resolution to store; None keeps the input's."""
+    suffix: str | None = None  # of outputs without a given name; None keeps the input's
+    dpi: float | None = None  # resolution to store; None keeps the input's
 
 
 def refuse_own_input(source: Path, output: Path) -> None:

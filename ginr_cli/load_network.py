@@ -24,8 +24,7 @@ class NetworkChoice:
     checkpoint: str
     device: str
     precision: NumberFormat = NumberFormat.AUTO
-    tile: int = 0
-    """Side of a tile; 0 lets the library choose."""
+    tile: int = 0  # side of a tile; 0 lets the library choose
     ensemble: bool = False
 
 

@@ -9,8 +9,7 @@ from contextlib import suppress
 
 from ginr_cli.signals import resend_lost
 
-_exit_code: int | None = None
-"""Of the process, if this program owns it."""
+_exit_code: int | None = None  # of the process, if this program owns it
 
 
 @atexit.register  # first, so that it runs last

@@ -17,8 +17,7 @@ from ginr_cli.reports.pictures import Outcome, OutcomeReport, done, new_outcome
 if TYPE_CHECKING:
     from ginr.pictures import Picture
 
-Size = tuple[int, int]
-"""H, W."""
+Size = tuple[int, int]  # H, W
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +27,7 @@ class Rendering(ABC):
     output: Path
     size: Size
     n_frames: int = 1
-    words: str = ""
-    """Follows the sizes where they are announced."""
+    words: str = ""  # follows the sizes where they are announced
 
     @abstractmethod
     def make(

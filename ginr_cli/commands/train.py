@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from ginr.training.config import TrainConfig
 
 
-N_SHOWN = 6
-"""Pictures on the sheet of --show-degradation."""
+N_SHOWN = 6  # pictures on the sheet of --show-degradation
 
 
 def train(

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from ginr.geometry.size import Target
     from ginr.pictures import Picture
 
-Canvas = tuple[Size, "Map"]
-"""The output's size, and where in the input its pixels lie."""
+Canvas = tuple[Size, "Map"]  # the output's size, and where in the input its pixels lie
 
 Output = Annotated[
     Path | None,

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from ginr.pictures import Picture
     from ginr.rendering.zoom import Shot
 
-SIDE = 1280
-"""Longer side of a video without --size."""
-MAX_FRAMES = 100_000
-"""An hour at 28 frames per second."""
+SIDE = 1280  # longer side of a video without --size
+MAX_FRAMES = 100_000  # an hour at 28 frames per second
 
 Output = Annotated[
     Path,

@@ -12,14 +12,10 @@ if TYPE_CHECKING:
     from ginr.lps.report import LpReport
     from ginr.lps.response import PictureReport
 
-LABEL = 24
-"""Width of the first column."""
-MOST_TOKENS = 16
-"""Largest side of a window in tokens that is printed."""
-MOST_MOMENTS = 8
-"""Most lines of a run's history."""
-SPARK = 48
-"""Most characters of its curve."""
+LABEL = 24  # width of the first column
+MOST_TOKENS = 16  # largest side of a window in tokens that is printed
+MOST_MOMENTS = 8  # most lines of a run's history
+SPARK = 48  # most characters of its curve
 
 Row = tuple[str, str]
 

@@ -18,8 +18,7 @@ class Outcome:
     """The outcome of one input, as `--json` prints it; sizes in pixels."""
 
     input: str
-    status: str
-    """done, skipped (the output exists) or failed."""
+    status: str  # done, skipped (the output exists) or failed
     output: str | None = None
     input_width: int | None = None
     input_height: int | None = None
@@ -27,12 +26,10 @@ class Outcome:
     height: int | None = None
     box: tuple[int, int, int, int] | None = None
     """x, y, width, height of the requested part of the input."""
-    seconds: float | None = None
-    """For reading, enlarging and writing."""
+    seconds: float | None = None  # for reading, enlarging and writing
     device: str | None = None
     checkpoint: str | None = None
-    notes: tuple[str, ...] = ()
-    """What was converted or dropped."""
+    notes: tuple[str, ...] = ()  # what was converted or dropped
     error: str | None = None
 
 

@@ -26,20 +26,17 @@ class Reconstruction:
     base_bits_per_pixel: float
     """Of the picture's own samples, if the field is added to them, else 0."""
     bits_per_pixel: float
-    compression: float
-    """24 bits per pixel, divided by `bits_per_pixel`."""
+    compression: float  # 24 bits per pixel, divided by `bits_per_pixel`
     input_bytes: int
     output: str | None = None
     output_width: int | None = None
     output_height: int | None = None
     field: str | None = None
     field_bytes: int | None = None
-    psnr_rgb_db: float | None = None
-    """In JSON null if infinite, for an exact result."""
+    psnr_rgb_db: float | None = None  # in JSON null if infinite, for an exact result
     psnr_y_db: float | None = None
     ssim_y: float | None = None
-    seconds: float | None = None
-    """For encoding and rendering."""
+    seconds: float | None = None  # for encoding and rendering
 
     def as_json(self) -> dict[str, object]:
         """The fields by name, with null for infinity."""

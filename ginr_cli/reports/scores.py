@@ -25,8 +25,7 @@ class ScoreReport:
     """Prints and collects scores and failures."""
 
     as_json: bool
-    scores: "list[tuple[str, Score]]" = field(default_factory=list)
-    """Each with its folder."""
+    scores: "list[tuple[str, Score]]" = field(default_factory=list)  # each with its folder
     too_small: list[Row] = field(default_factory=list)
     failed: list[Row] = field(default_factory=list)
     notes: list[Row] = field(default_factory=list)

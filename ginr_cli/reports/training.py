@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from ginr.training.processes import ProcessGroup
     from ginr.training.progress import Progress
 
-_MOST_NAMED = 10
-"""Skipped files that are listed."""
+_MOST_NAMED = 10  # skipped files that are listed
 
-_FIRST_STEPS = 20
-"""Steps after which the remaining time is estimated."""
+_FIRST_STEPS = 20  # steps after which the remaining time is estimated
 
 
 class TrainingMeter(console.Bar):

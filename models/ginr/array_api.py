@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-Array = Any
-"""A NumPy array or a tensor."""
+Array = Any  # a NumPy array or a tensor
 
 
 def namespace(x: Array) -> Any:

@@ -5,9 +5,5 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-
-Image = NDArray[np.uint8]
-"""(H, W, C): 8-bit samples."""
-
-Planes = NDArray[np.float32]
-"""(C, H, W)."""
+Image = NDArray[np.uint8]  # (H, W, C): 8-bit samples
+Planes = NDArray[np.float32]  # (C, H, W)

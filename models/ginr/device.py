@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Precision = Literal["auto", "float32", "bfloat16"]
-"""Number format of an encoder's computations."""
+Precision = Literal["auto", "float32", "bfloat16"]  # number format of an encoder's computations
 
 
 class Device(Protocol):

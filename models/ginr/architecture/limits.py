@@ -17,8 +17,7 @@ import numpy as np
 from ginr.array_api import Array, framed, namespace
 
 LEVEL = 1 / 255
-FLAT = 2.5 * LEVEL
-"""A patch is flat if its values span less than this."""
+FLAT = 2.5 * LEVEL  # a patch is flat if its values span less than this
 NEAR = 3  # LR pixels: the distance within which flat patches count
 ABOUT = 1 / 14  # tolerance as a share of the range, plus ALMOST: LR itself rings beside an edge
 ALMOST = 1.25 * LEVEL

@@ -86,10 +86,8 @@ class WindowPlan:
     """One window: its curve, its LPs, and the lattice they form if they are evenly spaced."""
 
     plan: LpPlan
-    side: int
-    """Tokens along one side of the window."""
-    lp_side: int | None
-    """LPs along one side if they form a square lattice, else None."""
+    side: int  # tokens along one side of the window
+    lp_side: int | None  # LPs along one side if they form a square lattice, else None
     curves: tuple[Index, Index]
     """Raster index of the token at each step of the curve (L,), and of its transpose."""
     lp_curves: tuple[Index, Index]
@@ -182,12 +180,9 @@ class PicturePlan:
     """The windows of a picture as one index that orders all tokens and LPs into sequences."""
 
     n_window: int
-    token_shape: tuple[int, int]
-    """h, w of the lattice of tokens."""
-    lp_shape: tuple[int, int]
-    """h', w' of the lattice of LPs; without a lattice W, N."""
-    order: Index
-    """(W T,) indices into the tokens in raster order, followed by the LPs."""
+    token_shape: tuple[int, int]  # h, w of the lattice of tokens
+    lp_shape: tuple[int, int]  # h', w' of the lattice of LPs; without a lattice W, N
+    order: Index  # (W T,) indices into the tokens in raster order, followed by the LPs
 
 
 @lru_cache(maxsize=16)

@@ -12,8 +12,7 @@ from ginr.array_types import Doubles
 from ginr.errors import SizeError
 from ginr.geometry.size import Box
 
-Cell = tuple[float, float]
-"""Footprint of an output pixel: height and width in LR pixels."""
+Cell = tuple[float, float]  # footprint of an output pixel: height and width in LR pixels
 
 
 def pixel_centres(n: int, start: int = 0, stop: int | None = None) -> Doubles:

@@ -13,8 +13,7 @@ from ginr.errors import SizeError
 MAX_SCALE = 30
 MAX_PIXELS = 4_000_000_000  # 12 GB of 8-bit RGB before it reaches a file
 
-Box = tuple[int, int, int, int]
-"""top, left, bottom, right in pixels, the last two exclusive."""
+Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two exclusive
 
 _SCALES = "3.7, 3.7x, 370% or 2x3 (width x height)"
 _PAPERS = "30x20cm, 300x200mm or 12x8in (width x height)"

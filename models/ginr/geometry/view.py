@@ -48,10 +48,8 @@ class View:
     """What to render: the (height, width) of the whole render, and a box of it."""
 
     whole: tuple[int, int]
-    box: Box
-    """In pixels of the whole render."""
-    source: Box | None = None
-    """The same part in pixels of the picture; None for the whole picture."""
+    box: Box  # in pixels of the whole render
+    source: Box | None = None  # the same part in pixels of the picture; None for the whole picture
 
     @property
     def size(self) -> tuple[int, int]:

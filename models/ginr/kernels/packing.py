@@ -59,8 +59,7 @@ class LinearWeights(NamedTuple):
     bias: Array  # (.., N)
 
 
-Weights = Mapping[str, Array]
-"""The weights of a module, named as in its checkpoint."""
+Weights = Mapping[str, Array]  # the weights of a module, named as in its checkpoint
 
 
 def in_lanes(packed: Array, n_inner: int, n_state: int) -> Array:

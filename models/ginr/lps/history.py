@@ -17,8 +17,7 @@ class LpMoment:
     step: int
     minutes: float
     diversity: float
-    effective_rank: float | None
-    """None for runs older than this log entry."""
+    effective_rank: float | None  # None for runs older than this log entry
 
 
 def lp_history(folder: Path) -> list[LpMoment]:

@@ -14,18 +14,13 @@ STEP = 0.5  # between radii, in LR pixels
 class Reach:
     """The distribution of squares by their distance from the LP that caused them."""
 
-    n_lp: int
-    """Number of LPs in the sum."""
-    radii: tuple[float, ...]
-    """In LR pixels."""
-    share: tuple[float, ...]
-    """Share of the sum within each radius."""
-    own_window: float
-    """Share of the sum inside the LP's own window."""
+    n_lp: int  # number of LPs in the sum
+    radii: tuple[float, ...]  # in LR pixels
+    share: tuple[float, ...]  # share of the sum within each radius
+    own_window: float  # share of the sum inside the LP's own window
     around: Doubles = field(repr=False)
     """Map of the sum with the LP at its centre, scaled to a maximum of 1."""
-    per_pixel: int
-    """Points of `around` per LR pixel."""
+    per_pixel: int  # points of `around` per LR pixel
 
     def radius(self, share: float) -> float:
         """The smallest radius that contains this share of the sum."""

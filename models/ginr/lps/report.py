@@ -24,8 +24,7 @@ HEALTHY_DIVERSITY = 0.5
 HEALTHY_RANK = 0.25
 """Effective rank over its maximum, min(N, D): below it most of the width is unused."""
 
-N_NEAREST = 5
-"""Most similar pairs in a report."""
+N_NEAREST = 5  # most similar pairs in a report
 
 _CELLS = 1 << 22  # entries of the similarity matrix computed at a time
 
@@ -43,13 +42,10 @@ class Pair:
 class Explained:
     """Shares of the variance of the LPs that their places explain."""
 
-    row: float
-    """By the row on the window's lattice of LPs alone."""
+    row: float  # by the row on the window's lattice of LPs alone
     column: float
-    row_and_column: float
-    """By the sum of a vector for the row and one for the column."""
-    by_chance: float
-    """Mean of `row_and_column` for random LPs."""
+    row_and_column: float  # by the sum of a vector for the row and one for the column
+    by_chance: float  # mean of `row_and_column` for random LPs
 
 
 @dataclass(frozen=True)

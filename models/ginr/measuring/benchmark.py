@@ -43,16 +43,13 @@ class Quality:
 
     psnr_y: float
     psnr_y_bicubic: float
-    gain_y: float
-    """PSNR on Y over bicubic, 0 where both are infinite."""
-    psnr_y_x4_lanczos: float | None
-    """The network's x4 enlarged by Lanczos; None for scales up to 4."""
+    gain_y: float  # PSNR on Y over bicubic, 0 where both are infinite
+    psnr_y_x4_lanczos: float | None  # the network's x4 enlarged by Lanczos; None for scales up to 4
     psnr_rgb: float
     psnr_rgb_bicubic: float
     ssim_y: float
     ssim_y_bicubic: float
-    seconds: float
-    """The network's, for the result itself."""
+    seconds: float  # the network's, for the result itself
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,19 +13,16 @@ from ginr.network.field import levels_of
 from ginr.network.model import Ginr
 from ginr.pictures.resize import benchmark_pair, bicubic_8bit
 
-MOST_DB = 60.0
-"""Limit on the PSNR of a picture: bicubic has no error on flat ones."""
+MOST_DB = 60.0  # limit on the PSNR of a picture: bicubic has no error on flat ones
 
-SIDE = 256
-"""Pixels on a side of the part of a picture that is measured, its middle."""
+SIDE = 256  # pixels on a side of the part of a picture that is measured, its middle
 
 
 @dataclass(frozen=True)
 class Scores:
     """Means over the held-out pictures in dB, by scale: `x2`, `x3.7`."""
 
-    gain: dict[str, float]
-    """PSNR-Y over bicubic; not for x1, where bicubic is the picture itself."""
+    gain: dict[str, float]  # PSNR-Y over bicubic; not for x1, where bicubic is the picture itself
     psnr: dict[str, float]
 
 

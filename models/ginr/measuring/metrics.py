@@ -11,8 +11,7 @@ from ginr.array_types import Image
 # ITU-R BT.601 studio range, MATLAB's rgb2ycbcr: Y is 16 for black and 235 for white.
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255.0
 
-SSIM_SIDE = 11
-"""Side of the window of SSIM in pixels: a picture needs as many inside its border."""
+SSIM_SIDE = 11  # side of the window of SSIM in pixels: a picture needs as many inside its border
 _SSIM_SIGMA = 1.5
 _SSIM_K = 0.01, 0.03
 

@@ -18,8 +18,7 @@ class Likeness:
 
     psnr_rgb: float
     psnr_y: float
-    ssim_y: float | None
-    """None if a side is shorter than the window of SSIM."""
+    ssim_y: float | None  # None if a side is shorter than the window of SSIM
 
 
 def likeness(a: Picture, b: Picture) -> Likeness:

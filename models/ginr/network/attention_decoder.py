@@ -44,16 +44,11 @@ CUTOFF = 1e-30  # smallest square root of a weight, to keep its logarithm finite
 class Surroundings:
     """The LPs within reach of a cell: a square of the LP lattice, or a whole window."""
 
-    side: float
-    """Side of a cell in LR pixels."""
-    radius: float
-    """Distance in LR pixels at which the weight of an LP becomes zero."""
-    cell: Index
-    """(K, 2) the cell of each, relative to the query's, y first."""
-    number: Index
-    """(K,) its number in that cell."""
-    anchor: Doubles
-    """(K, 2) its place in LR pixels from the middle of the query's cell."""
+    side: float  # side of a cell in LR pixels
+    radius: float  # distance in LR pixels at which the weight of an LP becomes zero
+    cell: Index  # (K, 2) the cell of each, relative to the query's, y first
+    number: Index  # (K,) its number in that cell
+    anchor: Doubles  # (K, 2) its place in LR pixels from the middle of the query's cell
 
 
 @lru_cache(maxsize=16)
@@ -81,10 +76,8 @@ def surroundings(config: GinrConfig) -> Surroundings:
 class _Groups(NamedTuple):
     """Queries grouped by cell: those of each cell form one row of a matrix."""
 
-    cells: Tensor
-    """(U, 3) batch, row and column of every cell with queries."""
-    slot: Tensor
-    """(B Q,) index of every query among the U M."""
+    cells: Tensor  # (U, 3) batch, row and column of every cell with queries
+    slot: Tensor  # (B Q,) index of every query among the U M
     offset: Tensor
     """(U, M, 2) place of every query in LR pixels from the middle of its cell, zero-padded."""
 

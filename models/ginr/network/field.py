@@ -125,8 +125,7 @@ def levels_of(colour: Tensor, depth: int) -> Tensor:
 class Ground:
     """The base that a field is added to, and its limits."""
 
-    base: Tensor
-    """The LR pixels (B, 3, h, w)."""
+    base: Tensor  # the LR pixels (B, 3, h, w)
 
     @cached_property
     def limits(self) -> Tensor:

@@ -44,14 +44,11 @@ class FieldHeader:
     """What the header of a saved field says."""
 
     file: Header
-    size: tuple[int, int]
-    """H, W."""
+    size: tuple[int, int]  # H, W
     channels: int
     depth: int
-    checkpoint: str
-    """Name of the checkpoint that made it."""
-    sha256: str
-    """Hash of that checkpoint's file."""
+    checkpoint: str  # name of the checkpoint that made it
+    sha256: str  # hash of that checkpoint's file
 
     @property
     def path(self) -> Path:

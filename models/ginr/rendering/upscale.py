@@ -31,10 +31,8 @@ from ginr.rendering.tile_size import (
 
 F = TypeVar("F", bound=EncodedField)
 
-Progress = Callable[[int, int], None]
-"""Called with the number of pixels done and of all pixels."""
-Notice = Callable[[str], None]
-"""Called with a message for the user."""
+Progress = Callable[[int, int], None]  # called with the number of pixels done and of all pixels
+Notice = Callable[[str], None]  # called with a message for the user
 
 STRIP = 1 << 20  # output pixels rendered at a time
 BAND = 1 << 27  # most bytes of output in a band; the height of its tiles is reduced to fit

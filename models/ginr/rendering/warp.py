@@ -82,14 +82,10 @@ def warp(
 class Parts:
     """Parts of pixels to query."""
 
-    pixel: NDArray[np.intp]
-    """(S,) index of the pixel of each."""
-    places: Doubles
-    """(S, 2) in input pixels, inside the picture."""
-    cells: Doubles
-    """(S, 2) sides of the box that represents it."""
-    weight: Doubles
-    """(S,) share of the pixel that it covers inside the picture."""
+    pixel: NDArray[np.intp]  # (S,) index of the pixel of each
+    places: Doubles  # (S, 2) in input pixels, inside the picture
+    cells: Doubles  # (S, 2) sides of the box that represents it
+    weight: Doubles  # (S,) share of the pixel that it covers inside the picture
 
 
 def parts_of(

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ginr.training.samples import Batch
 
-N_WARM_UP = 2
-"""Plain calls before the recording, in which kernels are chosen and compiled."""
+N_WARM_UP = 2  # plain calls before the recording, in which kernels are chosen and compiled
 
 
 class GraphedStep:

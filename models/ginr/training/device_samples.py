@@ -18,8 +18,7 @@ from ginr.device import sent
 from ginr.training.degradation import shrink_matrix
 from ginr.training.samples import Batch, Crop, Sampler
 
-MOST_MEMORY = 0.5
-"""Share of the free GPU memory that the pictures may take."""
+MOST_MEMORY = 0.5  # share of the free GPU memory that the pictures may take
 
 
 class DeviceSampler:

@@ -30,13 +30,11 @@ from ginr.training.run_log import RunLog
 from ginr.training.samples import Batch, Feed, Sampler
 from ginr.training.store import PictureStore
 
-N_SHOWN = 4
-"""Held-out pictures written for TensorBoard."""
+N_SHOWN = 4  # held-out pictures written for TensorBoard
 
 OPTIMIZERS = {"muon": Muon, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
-LONGEST_WARM_UP = 0.1
-"""As a fraction of the run."""
+LONGEST_WARM_UP = 0.1  # as a fraction of the run
 
 
 def train(

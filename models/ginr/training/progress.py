@@ -15,24 +15,17 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
-    loss: float = math.nan
-    """As the settings define it."""
-    psnr: float = math.nan
-    """Of the predicted colours, in dB over RGB."""
-    gradient: float = math.nan
-    """Norm of the gradient before clipping."""
+    loss: float = math.nan  # as the settings define it
+    psnr: float = math.nan  # of the predicted colours, in dB over RGB
+    gradient: float = math.nan  # norm of the gradient before clipping
     diversity: float = math.nan
     """Of the LPs as a checkpoint stores them: centred, which keeps it near 1 in any case."""
-    rank: float = math.nan
-    """Effective rank of the LPs, see `ginr.lps.measures.effective_rank`."""
-    most_rank: int = 0
-    """The largest possible one."""
-    cuts_on_device: bool = False
-    """Whether crops are cut on the GPU, from pictures in its memory."""
+    rank: float = math.nan  # effective rank of the LPs, see `ginr.lps.measures.effective_rank`
+    most_rank: int = 0  # the largest possible one
+    cuts_on_device: bool = False  # whether crops are cut on the GPU, from pictures in its memory
     waiting: float = 0.0
     """Share of the time since this call's first step that was spent waiting for data."""
-    computing: float = 0.0
-    """Share of it spent in forward and backward passes."""
+    computing: float = 0.0  # share of it spent in forward and backward passes
 
     def done(self, settings: TrainConfig) -> float:
         """The fraction of the run that is over, from 0 to 1."""
