@@ -12,7 +12,7 @@ import numpy as np
 
 from ginr.kernels.activations import clear, gelu, layer_norm
 from ginr.kernels.compile import claim_next, fused, inlined
-from ginr.kernels.product import ROWS, product
+from ginr.kernels.product import ROWS, multiply, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_out
@@ -56,8 +56,8 @@ def normalize(x, i, top, left, n_row, n_column, wide, weights, normed):
 def _convolve(block, weights, room):
     # room.active = the convolution of room.normed.
     kernel, bias = weights.kernel, weights.kernel_bias
-    n_panel, depth, hidden = kernel.shape[1], kernel.shape[2], bias.shape[0]
-    wide, tiles_across = n_panel * COLUMNS, block.tiles_across
+    wide, depth, hidden = kernel.shape[1] * COLUMNS, kernel.shape[2], bias.shape[0]
+    tiles_across = block.tiles_across
     n_tile = block.tiles_down * tiles_across
     normed, work, spectrum, summed, active = room.normed, room.work, room.spectrum, room.summed, room.active  # fmt: skip
     for tile in range(n_tile):
@@ -65,12 +65,7 @@ def _convolve(block, weights, room):
         corner = (y * SIDE + z) * TILE * depth
         tile_in(normed, corner, SIDE * depth, depth, work, spectrum, tile * depth, N_TILE * depth)
     for f in range(SPAN * SPAN):
-        for panel in range(n_panel):
-            weight_at = (f * n_panel + panel) * depth * COLUMNS
-            for first in range(0, n_tile, ROWS):
-                tile = f * N_TILE + first
-                out_at = tile * wide + panel * COLUMNS
-                product(spectrum, tile * depth, depth, kernel, weight_at, summed, out_at, wide)
+        multiply(spectrum, f * N_TILE * depth, n_tile, kernel[f], summed, f * N_TILE * wide)
     for tile in range(n_tile):
         y, z = tile // tiles_across, tile % tiles_across
         corner = (y * BLOCK + z) * TILE * hidden

@@ -11,7 +11,7 @@ import numpy as np
 from ginr.kernels.activations import clear, gelu_slope, layer_norm_backward, normal_cdf
 from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.feedforward import normalize
-from ginr.kernels.product import ROWS, add_outer, product
+from ginr.kernels.product import ROWS, accumulate, multiply, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_in_back, tile_out_back
@@ -94,36 +94,23 @@ def _row_back(size, kept, start, weight, room, at, grad_bias, grad_weight):
                     store(active, (z + r) * hidden + c, x * cdf)
                     store(slopes, at + (z + r) * hidden + c, slope)
                     store(grad_bias, c, load(grad_bias, c) + slope)
-    for panel in range(grad_weight.shape[0]):
-        first = panel * COLUMNS
-        for h in range(0, hidden, ROWS):
-            out_at = (panel * hidden + h) * COLUMNS
-            add_outer(active, h, hidden, width, grad_row, first, wide, grad_weight, out_at)
+    accumulate(active, 0, width, grad_row, 0, grad_weight)
 
 
 @inlined(inline="always")
-def _convolve_back(size, tiles, kernel, room, grad_kernel, at):
-    # From room.spectrum and room.coming for `tiles` tiles: the gradient of the kernel, into grad_kernel at
-    # `at`, and that of the spectrum, room.going.
-    depth, wide, wide_back, n_tile = size.depth, size.wide, size.wide_back, size.n_tile
+def _convolve_back(size, tiles, kernel, room, grad_kernel):
+    # From room.spectrum and room.coming for `tiles` tiles: the gradient of the kernel, grad_kernel, and
+    # that of the spectrum, room.going.
     spectrum, coming, going = room.spectrum, room.coming, room.going
-    n_panel, n_back = wide // COLUMNS, wide_back // COLUMNS
     for f in range(SPAN * SPAN):
-        first = f * n_tile
-        for panel in range(n_panel):
-            coming_at = first * wide + panel * COLUMNS
-            for c in range(0, depth, ROWS):
-                out_at = at + ((f * n_panel + panel) * depth + c) * COLUMNS
-                add_outer(spectrum, first * depth + c, depth, tiles, coming, coming_at, wide, grad_kernel, out_at)  # fmt: skip
-        for panel in range(n_back):
-            weight_at = (f * n_back + panel) * wide * COLUMNS
-            for tile in range(first, first + tiles, ROWS):
-                out_at = tile * wide_back + panel * COLUMNS
-                product(coming, tile * wide, wide, kernel, weight_at, going, out_at, wide_back)
+        first = f * size.n_tile
+        coming_at = first * size.wide
+        accumulate(spectrum, first * size.depth, tiles, coming, coming_at, grad_kernel[f])
+        multiply(coming, coming_at, tiles, kernel[f], going, first * size.wide_back)
 
 
 @inlined(inline="always")
-def _strip_back(size, top, kernel, room, grad_kernel, at):
+def _strip_back(size, top, kernel, room, grad_kernel):
     # From room.normed and room.slopes to room.leaving, for the strip of rows starting at `top`.
     normed, slopes, leaving, work = room.normed, room.slopes, room.leaving, room.work
     spectrum, coming, going = room.spectrum, room.coming, room.going
@@ -135,7 +122,7 @@ def _strip_back(size, top, kernel, room, grad_kernel, at):
         tile_in(normed, place, row, depth, work, spectrum, tile * depth, step)
         place, step = y * slope_row + z * hidden, size.n_tile * size.wide
         tile_out_back(slopes, place, slope_row, hidden, work, coming, tile * size.wide, step)
-    _convolve_back(size, tiles, kernel, room, grad_kernel, at)
+    _convolve_back(size, tiles, kernel, room, grad_kernel)
     for tile in range(tiles):
         y, z = tile // size.across * TILE, tile % size.across * TILE
         start, step = tile * size.wide_back, size.n_tile * size.wide_back
@@ -164,8 +151,7 @@ def feed_forward_backward(claim, x, weights, kept, grad, grad_x, grads):
                 start, at = (i * size.height + y) * size.width, (y - top) * size.slope_row
                 _take_row(size, grad, start, room, grads.bias[i])
                 _row_back(size, kept, start, weights.weight, room, at, grads.kernel_bias[i], grads.weight[i])  # fmt: skip
-            at = i * SPAN * SPAN * size.wide * size.depth
-            _strip_back(size, top, weights.kernel, room, grads.kernel, at)
+            _strip_back(size, top, weights.kernel, room, grads.kernel[i])
         for y in range(size.height):
             for z in range(size.width):
                 at = ((i * size.height + y) * size.width + z) * size.depth

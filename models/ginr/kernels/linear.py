@@ -6,7 +6,7 @@ Letters: B batch, h w tokens, D width, N outputs. Weights are `LinearWeights`.
 import numpy as np
 
 from ginr.kernels.compile import claim_next, fused, inlined
-from ginr.kernels.product import ROWS, add_outer, product
+from ginr.kernels.product import ROWS, accumulate, product
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES
 
@@ -84,17 +84,15 @@ def add_content(claim, tokens, weights, lps, out):
 
 
 @inlined
-def _square_back(tokens, first, square, coming, answer, weight, grad_tokens, grad_weight, at):
+def _square_back(tokens, first, square, coming, answer, weight, grad_tokens, grad_weight):
     # From the gradients of a row of LPs, `coming` (w, n' COLUMNS): those of the row of tokens at `first`
-    # and of the weight of one LP of the square, at `at` in grad_weight.
+    # and of the weight of one LP of the square, grad_weight.
     width, depth = tokens.shape[2], tokens.shape[3]
     n_panel = weight.shape[1]
     wide = n_panel * COLUMNS
+    accumulate(tokens, first, width, coming, 0, grad_weight)
     for panel in range(n_panel):
         column, weight_at = panel * COLUMNS, (square * n_panel + panel) * wide * COLUMNS
-        for c in range(0, depth, ROWS):
-            out_at = at + (panel * depth + c) * COLUMNS
-            add_outer(tokens, first + c, depth, width, coming, column, wide, grad_weight, out_at)
         for z in range(0, width, ROWS):
             product(coming, z * wide, wide, weight, weight_at, answer, 0, COLUMNS)
             for r in range(min(ROWS, width - z)):
@@ -134,8 +132,6 @@ def add_content_backward(claim, tokens, weight, grad, grad_tokens, grads):
                         store(coming, z * wide + c, value)
                         at = which * depth + c
                         store(grad_bias, at, load(grad_bias, at) + value)
-                _square_back(
-                    tokens, first, square, coming, answer, weight, grad_tokens, grad_weight,
-                    which * wide * depth,
-                )  # fmt: skip
+                to_weight = grad_weight[i, square]
+                _square_back(tokens, first, square, coming, answer, weight, grad_tokens, to_weight)
         i = claim_next(claim)

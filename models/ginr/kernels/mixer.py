@@ -15,7 +15,7 @@ import numpy as np
 from ginr.kernels.activations import clear, constant, exp, layer_norm, silu, softplus
 from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.convolution import convolve
-from ginr.kernels.product import ROWS, product
+from ginr.kernels.product import ROWS, multiply, product
 from ginr.kernels.scan import scan_states
 from ginr.kernels.simd import broadcast, fma, load, store, total
 from ginr.kernels.sizes import COLUMNS, LANES
@@ -43,7 +43,7 @@ def sizes_of(order, n_state, weights):
 
 @inlined
 def whole_rows(n_step):
-    """The number of rows that `project` writes for n_step steps."""
+    """The number of rows that `multiply` writes for n_step steps."""
     return (n_step + ROWS - 1) // ROWS * ROWS
 
 
@@ -63,20 +63,9 @@ def gather(x, i, order, weights, normed):
 
 
 @inlined
-def project(x, n_step, weight, rows, begin):
-    """x (T, K) times weight in panels (n, K, COLUMNS), into rows of whole panels starting at `begin`."""
-    n_panel, n_in = weight.shape[:2]
-    wide = n_panel * COLUMNS
-    for panel in range(n_panel):
-        for t in range(0, n_step, ROWS):
-            at = begin + t * wide + panel * COLUMNS
-            product(x, t * n_in, n_in, weight, panel * n_in * COLUMNS, rows, at, wide)
-
-
-@inlined
 def project_in(size, weights, normed, rows):
     """Project `normed` (T, D) into rows, and set the rows behind them to zero."""
-    project(normed, size.n_step, weights.weight_in, rows, size.begin)
+    multiply(normed, 0, size.n_step, weights.weight_in, rows, size.begin)
     first = size.begin + size.n_step * size.wide
     clear(rows, first, size.begin + whole_rows(size.n_step) * size.wide)
 

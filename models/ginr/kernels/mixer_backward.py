@@ -11,8 +11,8 @@ import numpy as np
 from ginr.kernels.activations import clear, constant, layer_norm_backward, sigmoid
 from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.convolution import convolve, convolve_back
-from ginr.kernels.mixer import gather, project, project_in, sizes_of, steps, whole_rows
-from ginr.kernels.product import ROWS, add_outer
+from ginr.kernels.mixer import gather, project_in, sizes_of, steps, whole_rows
+from ginr.kernels.product import accumulate, multiply
 from ginr.kernels.scan_backward import scan_states_back
 from ginr.kernels.simd import broadcast, fma, load, store, total
 from ginr.kernels.sizes import CHUNK, COLUMNS, LANES, STATES
@@ -169,16 +169,6 @@ def _scan_back(size, weights, direction, room, starts, starts_at, grads, task):
 
 
 @inlined
-def _add_product(a, depth, n_step, b, wide, out, task):
-    # out[task] += a^T b for a (T, D) and b (T, wide); out[task] is a matrix in panels (n, D, COLUMNS).
-    n_panel = out.shape[1]
-    for panel in range(n_panel):
-        for c in range(0, depth, ROWS):
-            at = ((task * n_panel + panel) * depth + c) * COLUMNS
-            add_outer(a, c, depth, n_step, b, panel * COLUMNS, wide, out, at)
-
-
-@inlined
 def _norm_back(x, i, order, scale, leaving, wide, coming, grad_x, grad_scale, grad_shift):
     # grad_x = coming + the gradients of `gather`, at the tokens and LPs `order` (T,) of picture i.
     tokens, lps, n_token, depth = x.tokens, x.lps, x.tokens.shape[1], x.tokens.shape[2]
@@ -205,7 +195,6 @@ def mix_backward(claim, x, order, n_state, weights, back_in, kept, coming, grad_
     """
     size, depth, n_window = sizes_of(order, n_state, weights), x.tokens.shape[2], order.shape[0]
     n_out = grads.weight_out.shape[1]
-    wide, wide_out = size.wide, n_out * COLUMNS
     wide_y, wide_x = weights.weight_out.shape[0] * COLUMNS, back_in.shape[0] * COLUMNS
     room = _room(size, weights, back_in, depth, n_out)
     n_task, n_start = x.tokens.shape[0] * n_window, kept.starts.shape[2]
@@ -218,16 +207,16 @@ def mix_backward(claim, x, order, n_state, weights, back_in, kept, coming, grad_
         gather(x, i, places, weights, room.normed)
         project_in(size, weights, room.normed, room.rows)
         clear(room.grad_rows, 0, room.grad_rows.size)
-        _gather_coming(coming, i, places, room.answers, wide_out)
-        project(room.answers, size.n_step, weights.weight_out, room.coming, 0)
+        _gather_coming(coming, i, places, room.answers, n_out * COLUMNS)
+        multiply(room.answers, 0, size.n_step, weights.weight_out, room.coming, 0)
         kept_at = task * size.n_step * size.n_inner
         _gate_back(size, kept.sums, kept_at, weights.norm, room, grads.norm[task], wide_y)
-        _add_product(room.levels, size.n_inner, size.n_step, room.answers, wide_out, grads.weight_out, task)  # fmt: skip
+        accumulate(room.levels, 0, size.n_step, room.answers, 0, grads.weight_out[task])
         for direction in range(2):
             starts_at = (direction * n_task + task) * n_start
             _scan_back(size, weights, direction, room, kept.starts, starts_at, grads, task)
-        _add_product(room.normed, depth, size.n_step, room.grad_rows, wide, grads.weight_in, task)
-        project(room.grad_rows, size.n_step, back_in, room.leaving, 0)
+        accumulate(room.normed, 0, size.n_step, room.grad_rows, 0, grads.weight_in[task])
+        multiply(room.grad_rows, 0, size.n_step, back_in, room.leaving, 0)
         _norm_back(
             x, i, places, weights.scale, room.leaving, wide_x, coming, grad_x,
             grads.scale[task], grads.shift[task],

@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ginr.kernels.compile import inlined
 from ginr.kernels.instructions import FLOAT, INT, VECTOR, call, pointer, read, repeat
 from ginr.kernels.sizes import COLUMNS, LANES
 from ginr.kernels.target import HAS_AVX512
@@ -116,3 +117,27 @@ def add_outer(typing, a, a_at, a_step, n, b, b_at, b_step, out, out_at):
 
     index = types.intp
     return types.none(a, index, index, index, b, index, index, out, index), make
+
+
+@inlined
+def multiply(x, x_at, n_row, weight, out, out_at):
+    """out (n_row, n COLUMNS) = x (n_row, K) times a matrix in panels (n, K, COLUMNS).
+
+    Rows are read and written up to a multiple of ROWS.
+    """
+    n_panel, n_in = weight.shape[:2]
+    wide = n_panel * COLUMNS
+    for panel in range(n_panel):
+        for row in range(0, n_row, ROWS):
+            at = out_at + row * wide + panel * COLUMNS
+            product(x, x_at + row * n_in, n_in, weight, panel * n_in * COLUMNS, out, at, wide)
+
+
+@inlined
+def accumulate(a, a_at, n_row, b, b_at, out):
+    """out += a^T b for a (n_row, K) and b (n_row, n COLUMNS); out is in panels (n, K, COLUMNS)."""
+    n_panel, depth = out.shape[:2]
+    for panel in range(n_panel):
+        for c in range(0, depth, ROWS):
+            b_from, at = b_at + panel * COLUMNS, (panel * depth + c) * COLUMNS
+            add_outer(a, a_at + c, depth, n_row, b, b_from, n_panel * COLUMNS, out, at)
