@@ -14,6 +14,7 @@ import ginr.rendering.upscale as tiles
 from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.device import choose_device
 from ginr.geometry.size import Box
+from ginr.network.field import Field
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, read_picture
 from ginr.rendering.tile_size import tile_side
@@ -130,15 +131,15 @@ def test_out_of_memory_goes_on_with_smaller_tiles(
     photo: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size, said = {"height": 2 * photo.height, "width": 2 * photo.width}, list[str]()
-    model, encode = on("cuda"), tiles.encode_tile
+    model, encode = on("cuda"), tiles.Tiles.encode
     expected = upscale(photo, model, tile=64, **size)
 
-    def hungry(picture: Picture, model: Ginr, core: Box, *rest: object) -> object:
+    def hungry(work: tiles.Tiles[Field], core: Box) -> Field:
         if core[3] - core[1] > 64:
             torch.empty(1 << 50, dtype=torch.uint8, device=model.lps.device)  # a petabyte
-        return encode(picture, model, core, *rest)  # type: ignore[arg-type]
+        return encode(work, core)
 
-    monkeypatch.setattr(tiles, "encode_tile", hungry)
+    monkeypatch.setattr(tiles.Tiles, "encode", hungry)
     made = upscale(photo, model, tile=128, notice=said.append, **size)
     assert difference(made, expected) == 0
     assert said == ["out of memory: continuing with tiles of 64 pixels"]

@@ -73,13 +73,13 @@ def test_a_box_is_the_crop_and_costs_no_more(
     picture, encoded = _random(200, 220, 4), list[Box]()
     options = {"height": 540, "width": 660, "tile": 64}
     whole = upscale(picture, tiny_model, **options).samples
-    encode = module.encode_tile
+    encode = module.Tiles.encode
 
-    def heard(picture: Picture, model: Ginr, core: Box, *rest: object) -> object:
-        encoded.append(module.read_box(core, (200, 220), 8))
-        return encode(picture, model, core, *rest)  # type: ignore[arg-type]
+    def heard(tiles: module.Tiles[Field], core: Box) -> Field:
+        encoded.append(tiles.read_box(core))
+        return encode(tiles, core)
 
-    monkeypatch.setattr(module, "encode_tile", heard)
+    monkeypatch.setattr(module.Tiles, "encode", heard)
     part = upscale(picture, tiny_model, box=(301, 333, 313, 421), **options).samples
     assert part.shape == (12, 88, 4)
     assert np.abs(whole[301:313, 333:421].astype(int) - part).max() <= 1
@@ -94,7 +94,8 @@ def test_a_box_outside_is_refused(tiny_model: Ginr, box: Box) -> None:
 
 
 def test_windows_of_tiles_are_windows_of_the_picture(tiny_model: Ginr) -> None:
-    boxes = [module.read_box(core, (100, 90), 8) for core in module.cut_box((0, 0, 100, 90), 24)]
+    tiles = module.Tiles(_random(100, 90), tiny_model, "auto")
+    boxes = [tiles.read_box(core) for core in module.cut_box((0, 0, 100, 90), 24)]
     assert all(box[0] % 8 == 0 and box[1] % 8 == 0 for box in boxes)
     assert all(box[2] % 8 == 0 or box[2] == 100 for box in boxes)
 
@@ -170,14 +171,14 @@ def test_out_of_memory_halves_the_tiles(
 ) -> None:
     picture, said = _random(50, 60), list[str]()
     expected = upscale(picture, tiny_model, height=100, width=120, tile=16).samples
-    encode = module.encode_tile
+    encode = module.Tiles.encode
 
-    def limited(picture: Picture, model: Ginr, core: Box, *rest: object) -> object:
+    def limited(tiles: module.Tiles[Field], core: Box) -> Field:
         if core[2] - core[0] > 16:
             raise error
-        return encode(picture, model, core, *rest)  # type: ignore[arg-type]
+        return encode(tiles, core)
 
-    monkeypatch.setattr(module, "encode_tile", limited)
+    monkeypatch.setattr(module.Tiles, "encode", limited)
     out = upscale(picture, tiny_model, height=100, width=120, tile=64, notice=said.append)
     assert np.array_equal(out.samples, expected)
     assert said == [f"out of memory: continuing with tiles of {n} pixels" for n in (32, 16)]
@@ -231,7 +232,7 @@ def test_hopeless_memory_is_an_error(tiny_model: Ginr, monkeypatch: pytest.Monke
     def never(*_: object) -> object:
         raise MemoryError
 
-    monkeypatch.setattr(module, "encode_tile", never)
+    monkeypatch.setattr(module.Tiles, "encode", never)
     words = "out of memory with tiles of 8 pixels, the smallest: close other programs$"
     with pytest.raises(GinrError, match=words):
         upscale(_random(50, 60), tiny_model, height=100, width=120)
@@ -243,7 +244,7 @@ def test_other_errors_are_not_taken_for_memory(
     def broken(*_: object) -> object:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(module, "encode_tile", broken)
+    monkeypatch.setattr(module.Tiles, "encode", broken)
     with pytest.raises(RuntimeError, match="illegal"):
         upscale(_random(9, 9), tiny_model, height=18, width=18)
 

@@ -23,11 +23,11 @@ from ginr.pictures import Picture, quantize
 from ginr.rendering.tile_size import MARGIN, whole_windows
 from ginr.rendering.upscale import (
     Progress,
+    Tiles,
     canvas,
     check_size,
     cut_box,
     cut_strips,
-    encode_tile,
     planes_of,
 )
 
@@ -137,15 +137,15 @@ def encode_picture(
     """
     config, size = model.config, (picture.height, picture.width)
     window, n = config.window, _rows_per_window(config)
-    opaque, done = picture.is_opaque, 0
-    shape = features_shape(config, size, 1 if opaque else 2)
+    shape, done = features_shape(config, size, 1 if picture.is_opaque else 2), 0
     try:
         features = torch.empty(shape, dtype=torch.float16)
     except RuntimeError:
         gib = math.prod(shape) * 2 / 2**30
         raise GinrError(f"the LP features need {gib:.1f} GiB: use a smaller picture") from None
+    tiles = Tiles(picture, model, precision)
     for core in cut_box((0, 0, *size), whole_windows(TILE, window)):
-        field = encode_tile(picture, model, core, precision, opaque)
+        field = tiles.encode(core)
         inside, own = [], []  # rows and columns of the core in the picture and in the tile
         for k in (0, 1):
             first, count = core[k] // window * n, -(-(core[k + 2] - core[k]) * n // window)

@@ -9,7 +9,7 @@ one band is in memory at a time.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -95,7 +95,7 @@ def upscale_bands(
             f"box {box} of {width}x{height} pixels: give top < bottom and left < right inside"
         )
     side = tile_side(model, tile)
-    work = _Upscaling(picture, model, (height, width), box, side, precision, progress, notice)
+    work = _Upscaling(picture, model, precision, (height, width), box, side, progress, notice)
     top, left, bottom, right = work.area()
     while top < bottom:
         core = (top, left, min(top + work.rows(), bottom), right)
@@ -108,22 +108,51 @@ def upscale_bands(
 
 
 @dataclass
-class _Upscaling:
-    """The state of one call: its arguments, the current side of tiles, and the pixels done."""
+class Tiles(Generic[F]):
+    """A picture that a network encodes in tiles."""
 
     picture: Picture
-    model: Encoder[EncodedField]
+    model: Encoder[F]
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        self.size = self.picture.height, self.picture.width  # H, W
+        self.window, self.opaque = self.model.config.window, self.picture.is_opaque
+
+    def read_box(self, core: Box) -> Box:
+        """The core with its margin, within the picture."""
+        margin = whole_windows(MARGIN, self.window)
+        return (
+            max(0, core[0] - margin),
+            max(0, core[1] - margin),
+            min(self.size[0], core[2] + margin),
+            min(self.size[1], core[3] + margin),
+        )
+
+    def encode(self, core: Box) -> F:
+        """The field of a core with its margin: a batch of colour and, unless opaque, alpha."""
+        box, size = self.read_box(core), self.size
+        planes = self.picture.pixels(*box)  # (C, h, w), colour premultiplied
+        layers = [planes[:1] if self.picture.is_grey else planes[:3]]
+        if not self.opaque:
+            layers.append(planes[-1:])
+        return self.model.encode_planes(layers, origin=box[:2], size=size, precision=self.precision)
+
+    def samples(self, planes: Planes) -> Samples:
+        """Planes (C, h, w) as samples (h, w, C) of the picture's depth."""
+        return quantize(planes, self.picture.depth, self.picture.has_alpha)
+
+
+@dataclass
+class _Upscaling(Tiles[EncodedField]):
+    """The state of one call: its arguments, the current side of tiles, and the pixels done."""
+
     out: tuple[int, int]
     box: Box
     side: int
-    precision: Precision
     progress: Progress | None
     notice: Notice | None
     done: int = 0
-
-    def __post_init__(self) -> None:
-        self.size = self.picture.height, self.picture.width
-        self.window, self.opaque = self.model.config.window, self.picture.is_opaque
 
     def area(self) -> Box:
         """The LR pixels under the box, in whole windows of the picture."""
@@ -176,7 +205,7 @@ class _Upscaling:
     def _strips_of(self, core: Box) -> Iterator[tuple[int, int, Samples]]:
         """Yields the output of a tile in strips, each with its place (y, x) in the render."""
         place = self.place(core)
-        field = encode_tile(self.picture, self.model, core, self.precision, self.opaque)
+        field = self.encode(core)
         done, total = self.done, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
         begun = ((strip, self._begin(field, strip)) for strip in cut_strips(place))
         for strip, finish in one_ahead(begun):
@@ -191,10 +220,8 @@ class _Upscaling:
         picture = self.picture
         if picture.is_grey or not self.opaque:
             arrived = field.begin_render(self.out, strip)
-            return lambda: quantize(
-                planes_of(arrived(), picture.is_grey, picture.has_alpha, self.opaque),
-                picture.depth,
-                picture.has_alpha,
+            return lambda: self.samples(
+                planes_of(arrived(), picture.is_grey, picture.has_alpha, self.opaque)
             )
         samples = self.canvas(strip)
         samples[..., 3:] = np.iinfo(samples.dtype).max
@@ -226,17 +253,6 @@ def cut_box(core: Box, side: int) -> Iterator[Box]:
             yield y, x, min(y + side, bottom), min(x + side, right)
 
 
-def read_box(core: Box, size: tuple[int, int], window: int) -> Box:
-    """The core with its margin, within a picture of `size` (H, W)."""
-    margin = whole_windows(MARGIN, window)
-    return (
-        max(0, core[0] - margin),
-        max(0, core[1] - margin),
-        min(size[0], core[2] + margin),
-        min(size[1], core[3] + margin),
-    )
-
-
 def cut_strips(box: Box) -> Iterator[Box]:
     """Strips of whole rows that cover a box, at most `STRIP` pixels or one row each."""
     top, left, bottom, right = box
@@ -246,21 +262,8 @@ def cut_strips(box: Box) -> Iterator[Box]:
             yield y, left, min(y + rows, bottom), right
 
 
-def encode_tile(
-    picture: Picture, model: Encoder[F], core: Box, precision: Precision, opaque: bool
-) -> F:
-    """The field of a core with its margin: a batch of colour and, unless `opaque`, alpha."""
-    size = picture.height, picture.width
-    box = read_box(core, size, model.config.window)
-    planes = picture.pixels(*box)  # (C, h, w), colour premultiplied
-    layers = [planes[:1] if picture.is_grey else planes[:3]]
-    if not opaque:
-        layers.append(planes[-1:])
-    return model.encode_planes(layers, origin=box[:2], size=size, precision=precision)
-
-
 def planes_of(layers: Planes, is_grey: bool, has_alpha: bool, opaque: bool) -> Planes:
-    """Planes (C, ...), alpha last, of a batch (1 or 2, 3, ...) that was encoded by `encode_tile`."""
+    """Planes (C, ...), alpha last, of a batch (1 or 2, 3, ...) from `Tiles.encode`."""
     colour: Planes = layers[0].mean(0, keepdims=True) if is_grey else layers[0]
     if not has_alpha:
         return colour

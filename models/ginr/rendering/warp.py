@@ -31,12 +31,11 @@ from ginr.rendering.tile_size import is_out_of_memory, smaller_side, tile_side
 from ginr.rendering.upscale import (
     Notice,
     Progress,
+    Tiles,
     canvas,
     check_size,
     cut_box,
-    encode_tile,
     planes_of,
-    read_box,
 )
 
 SKEW = 0.1  # LR pixels squared: leaves e^(-SKEW / 12 pi^2 / 2) = 0.96 of the finest diagonal wave
@@ -68,7 +67,7 @@ def warp(
     side = tile_side(model, tile)
     while True:
         try:
-            work = _Warping(picture, model, mapping, (height, width), side, precision)
+            work = _Warping(picture, model, precision, mapping, (height, width), side)
             return work.run(progress or (lambda done, total: None))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -123,25 +122,21 @@ def n_parts(jacobian: Doubles) -> NDArray[np.intp]:
     return parts
 
 
-class _Warping:
+@dataclass
+class _Warping(Tiles[Field]):
     """The state of one warp: every tile is encoded once, a block is written after its last tile."""
 
-    def __init__(
-        self,
-        picture: Picture,
-        model: Ginr,
-        mapping: Map,
-        out: tuple[int, int],
-        side: int,
-        precision: Precision,
-    ) -> None:
-        self.picture, self.model, self.mapping = picture, model, mapping
-        self.out, self.side, self.precision = out, side, precision
-        self.size, self.opaque = (picture.height, picture.width), picture.is_opaque
+    mapping: Map
+    out: tuple[int, int]
+    side: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        side = self.side
         self.blocks: dict[Box, list[Box]] = {}
         """The cores that parts of a block's pixels may lie in."""
-        self.has_alpha = picture.has_alpha
-        for block in cut_box((0, 0, *out), BLOCK):
+        self.has_alpha = self.picture.has_alpha
+        for block in cut_box((0, 0, *self.out), BLOCK):
             low, high = self._reach(block)
             border = np.subtract(self.size, 0.5)
             self.has_alpha |= bool((low < -0.5 - 1e-6).any() or (high > border + 1e-6).any())
@@ -218,9 +213,8 @@ class _Warping:
 
     def _encode(self, core: Box) -> Field:
         """The field of a tile in coordinates of its own, for which float32 is precise enough."""
-        field = encode_tile(self.picture, self.model, core, self.precision, self.opaque)
-        top, left, bottom, right = read_box(core, self.size, self.model.config.window)
-        return replace(field, size=(bottom - top, right - left))
+        top, left, bottom, right = self.read_box(core)
+        return replace(self.encode(core), size=(bottom - top, right - left))
 
     def _add(self, planes: Planes, field: Field, parts: Parts) -> None:
         """Query the field and add the results to the planes (C, Q) of a block."""

@@ -11,7 +11,7 @@ Letters: H W the picture, H' W' a frame, C planes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -25,11 +25,11 @@ from ginr.errors import SizeError
 from ginr.geometry.size import MAX_SCALE, Box
 from ginr.network.field import Field
 from ginr.network.model import Ginr
-from ginr.pictures import Picture, quantize
+from ginr.pictures import Picture
 from ginr.pictures.resize import cubic
 from ginr.pictures.samples import Samples
 from ginr.rendering.tile_size import tile_side
-from ginr.rendering.upscale import Progress, cut_box, encode_tile, planes_of
+from ginr.rendering.upscale import Progress, Tiles, cut_box, planes_of
 
 FADED = 2.0
 FRAMES = 1 << 29  # most bytes of frames in memory at a time
@@ -99,7 +99,7 @@ def render_shots(
     Frames are rendered together in groups of at most `FRAMES` bytes, or one by one if larger.
     `tile`, `precision` and `progress` are as for `upscale`.
     """
-    film = _Film(picture, model, (height, width), tile_side(model, tile), precision)
+    film = _Film(picture, model, precision, (height, width), tile_side(model, tile))
     n_bytes = height * width * picture.channels * picture.depth // 8
     n_held = max(1, FRAMES // n_bytes)
     done, total = 0, len(shots) * height * width
@@ -115,20 +115,13 @@ def render_shots(
 
 
 @dataclass
-class _Film:
+class _Film(Tiles[Field]):
     """A picture, and what frames of one size need."""
 
-    picture: Picture
-    model: Ginr
     frame: tuple[int, int]
     side: int
-    precision: Precision
-
-    def __post_init__(self) -> None:
-        self.size = self.picture.height, self.picture.width
-        self.opaque = self.picture.is_opaque
-        # The picture at 1/2, 1/4, ... of its size, as far as needed so far.
-        self.halves: list[Planes] = []
+    halves: list[Planes] = field(default_factory=list)
+    """The picture at 1/2, 1/4, ... of its size, as far as needed so far."""
 
     def develop(self, shots: Sequence[Shot], advance: Callable[[int], None]) -> list[Samples]:
         """The frames of some shots; `advance` is called with numbers of pixels done."""
@@ -139,21 +132,15 @@ class _Film:
             if shot.width < FADED * self.frame[1]:
                 near.append((shot, frame))
             else:
-                planes = self._mean(shot, (0, 0, *self.frame))
-                frame[:] = quantize(planes, self.picture.depth, self.picture.has_alpha)
+                frame[:] = self.samples(self._mean(shot, (0, 0, *self.frame)))
                 advance(frame.shape[0] * frame.shape[1])
         for core in cut_box((0, 0, *self.size), self.side):
-            field: Field | None = None
+            encoded: Field | None = None
             for shot, frame in near:
                 top, left, bottom, right = box = self._seen(shot, core)
                 if top < bottom and left < right:
-                    field = field or encode_tile(
-                        self.picture, self.model, core, self.precision, self.opaque
-                    )
-                    planes = self._near(field, shot, box)
-                    frame[top:bottom, left:right] = quantize(
-                        planes, self.picture.depth, self.picture.has_alpha
-                    )
+                    encoded = encoded or self.encode(core)
+                    frame[top:bottom, left:right] = self.samples(self._near(encoded, shot, box))
                     advance((bottom - top) * (right - left))
         return frames
 
