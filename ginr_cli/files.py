@@ -22,6 +22,26 @@ class Writing:
     dpi: float | None = None  # resolution to store; None keeps the input's
 
 
+def output_of(source: Path, place: Path | None, named: Path | None) -> Path | None:
+    """The output of a command: `place`, the path after the input's, or `named` by -o.
+
+    A glob may put a picture into `place`, so a file there is never replaced. Raises PictureError,
+    or `UsageError` if there are two outputs.
+    """
+    from ginr.errors import PictureError
+
+    if place is None or named is not None:
+        if place is not None:
+            raise console.UsageError(f"{place} and -o {named}: give only one output")
+        return named
+    refuse_own_input(source, place)
+    if os.path.isfile(place):
+        raise PictureError(
+            f"{console.printable(place)} already exists: name it with -o to replace it (--overwrite)"
+        )
+    return place
+
+
 def refuse_own_input(source: Path, output: Path) -> None:
     """Raises PictureError if the output is the input, also through a link."""
     from ginr.errors import PictureError

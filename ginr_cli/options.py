@@ -77,7 +77,13 @@ Quality = Annotated[
         max=100,
     ),
 ]
-Overwrite = Annotated[bool, option("--overwrite", "Replace existing files.")]
+Overwrite = Annotated[
+    bool, option("--overwrite", "Replace an existing file that an option, such as -o, names.")
+]
+Named = Annotated[
+    Path | None,
+    option("--output -o FILE", "The same as OUTPUT; needed to replace a file.", parser=_path),
+]
 Json = Annotated[bool, option("--json", "Print JSON to stdout, one object per line.")]
 
 # upscale
@@ -85,7 +91,8 @@ Paths = Annotated[
     list[str],
     argument(
         "INPUT",
-        "Pictures and folders. With exactly two paths, the second is the output, as with cp.",
+        "Pictures and folders. With exactly two paths, the second is the output, as with cp, "
+        "unless it is a file that exists.",
     ),
 ]
 Output = Annotated[

@@ -14,7 +14,7 @@ from ginr_cli.main import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = [*PAGES, *ROOT.glob("C*.md"), *(ROOT / "models").rglob("*.md")]
+LINKED = [*PAGES, *ROOT.glob("[CS]*.md"), *(ROOT / "models").rglob("*.md")]
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,19 @@ class Source:
 
     path: Path
     folder: Path | None = None
+
+
+Identity = tuple[int, int]
+"""Device and number of a file, whatever its name."""
+
+
+def identity(path: Path) -> Identity | None:
+    """The file that a path leads to, None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @dataclass(frozen=True)
@@ -69,17 +82,27 @@ class Destination:
                 folder.rmdir()
 
 
-def split_paths(paths: list[str], output: str | None) -> tuple[list[Path], Destination]:
+def split_paths(
+    paths: list[str], output: str | None, *, overwrite: bool
+) -> tuple[list[Path], Destination]:
     """The inputs, and where the outputs go.
 
     As with `cp`, the second of exactly two paths is the output if `output` is None, and a
-    trailing slash means a folder. Raises `UsageError` if the output could be a file or a folder,
-    or if several pictures would go into one file.
+    trailing slash means a folder. A file that exists is an input, however, since `*.jpg` may be
+    two pictures. Raises `UsageError` if the output could be a file or a folder, if several
+    pictures would go into one file, or if only -o may say that files in a folder are replaced.
     """
     from ginr.pictures import WRITABLE
 
     if output is None and len(paths) == 2:
-        paths, output = paths[:1], paths[1]
+        first, second = paths
+        if os.path.isfile(second):
+            name = printable(Path(second))
+            say(f"{name} exists, so it is an input too: to replace it, name it with -o")
+        elif overwrite and os.path.isdir(second):
+            raise UsageError(f"--overwrite replaces files in a folder only with -o: -o {second}")
+        else:
+            paths, output = [first], second
     if "" in (*paths, output):
         raise UsageError("empty path: write . for the current folder")
     inputs = [Path(path) for path in paths]
@@ -137,12 +160,18 @@ def find_sources(
 
 
 def plan(
-    source: Source, wanted: "ViewRule", destination: Destination, writing: Writing, *, batch: bool
+    source: Source,
+    wanted: "ViewRule",
+    destination: Destination,
+    writing: Writing,
+    inputs: Collection[Identity],
+    *,
+    batch: bool,
 ) -> Job:
     """The job for one picture, from its header.
 
-    In a batch, an existing output of the requested size counts as done. Raises `GinrError` for a
-    picture that cannot be read, enlarged or written.
+    In a batch, an existing output of the requested size counts as done; none of the `inputs` is
+    ever overwritten. Raises `GinrError` for a picture that cannot be read, enlarged or written.
     """
     from ginr.errors import PictureError
     from ginr.pictures import check_target, probe_picture
@@ -160,6 +189,11 @@ def plan(
         raise PictureError(
             f"{name} already exists with {there.width}x{there.height} pixels, not "
             f"{view.size[1]}x{view.size[0]}: add --overwrite to replace it"
+        )
+    if identity(output) in inputs:
+        raise PictureError(
+            f"{name} is an input too: leave it out, or choose another output for "
+            f"{printable(source.path)}"
         )
     if destination.is_folder:
         try:

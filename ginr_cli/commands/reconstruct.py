@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ginr_cli import console, options
-from ginr_cli.files import Writing, check_output, read, write
+from ginr_cli.files import Writing, check_output, output_of, read, refuse_own_input, write
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_network, load_network
 from ginr_cli.options import argument, option
 from ginr_cli.parsing import parse_target
@@ -57,6 +57,7 @@ def reconstruct(
     device: options.Device = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
     quality: options.Quality = None,
+    named: options.Named = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -69,6 +70,7 @@ def reconstruct(
     from ginr.rendering.field_file import is_field
 
     target, writing = parse_target(scale, size), Writing(quality, overwrite)
+    output = output_of(source, output, named)
     if not is_field(source):
         choice = NetworkChoice(checkpoint or "reconstruct", device, precision)
         record = _from_picture(
@@ -112,6 +114,7 @@ def _from_picture(
     if output is not None:
         check_output(source, output, size, writing)
     if field_path is not None:
+        refuse_own_input(peek(choice.checkpoint).path, field_path)
         _check_field(field_path, writing.overwrite)
     network = load_network(choice)
     picture = read(source)

@@ -10,7 +10,7 @@ import typer
 
 from ginr_cli import console, options
 from ginr_cli.batch.one_picture import announce, enlarge
-from ginr_cli.batch.plan import Destination, Job, find_sources, plan, split_paths
+from ginr_cli.batch.plan import Destination, Job, find_sources, identity, plan, split_paths
 from ginr_cli.console import printable
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
@@ -55,7 +55,7 @@ def upscale(
     for choice in choices:  # before torch is loaded
         check_network(choice)
     writing = Writing(quality, overwrite, _suffix(picture_format), dpi)
-    inputs, destination = split_paths(paths, output)
+    inputs, destination = split_paths(paths, output, overwrite=overwrite)
     try:
         jobs, report = _plan_all(inputs, destination, wanted, writing, as_json)
         if jobs:
@@ -114,9 +114,11 @@ def _plan_all(
     report = OutcomeReport(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
-    for source in find_sources(inputs, destination, report.fail):
+    sources = list(find_sources(inputs, destination, report.fail))
+    present = {found for source in sources if (found := identity(source.path)) is not None}
+    for source in sources:
         try:
-            job = plan(source, wanted, destination, writing, batch=report.batch)
+            job = plan(source, wanted, destination, writing, present, batch=report.batch)
             if other := taken.get(job.output):
                 raise PictureError(
                     f"{printable(source.path)} would overwrite the output of {printable(other)}, "

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ginr_cli import console, options
-from ginr_cli.files import Writing, check_output, write
+from ginr_cli.files import Writing, check_output, output_of, write
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
 from ginr_cli.options import argument, option
 from ginr_cli.parsing import only_one, parse_numbers, parse_target
@@ -67,6 +67,7 @@ def warp(
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
     quality: options.Quality = None,
+    named: options.Named = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -92,7 +93,7 @@ def warp(
             canvas, mapping = _page_canvas(corners, target)
         else:
             canvas, mapping = _rotated_canvas(frame, rotate, shifted, keep_size, target)
-        path = output or _default_output(image)
+        path = output_of(image, output, named) or _default_output(image)
         check_output(image, path, canvas, writing)
         return _Warped(output=path, size=canvas, mapping=mapping, writing=writing)
 

@@ -38,7 +38,7 @@ def test_an_output_of_another_size_is_not_done(run: Run, core: Core) -> None:
         run.code == 1
         and "out/a.png already exists with 12x8 pixels, not 18x12: add --overwrite" in run.err
     )
-    assert run("upscale", "in", "out", "--scale", "3", "--overwrite").code == 0
+    assert run("upscale", "in", "-o", "out", "--scale", "3", "--overwrite").code == 0
     assert size("out/a.png") == (18, 12)
 
 

@@ -87,7 +87,7 @@ def test_quality_reaches_the_file(run: Run, core: Core, sample_images: Path) -> 
         photo.crop((0, 0, 60, 40)).save("a.png")
     for quality in ("30", "95"):
         assert run("upscale", "a.png", f"{quality}.jpg", "--quality", quality).code == 0
-    assert run("upscale", "a.png", "95.jpg", "--overwrite").code == 0  # 95 is the default
+    assert run("upscale", "a.png", "-o", "95.jpg", "--overwrite").code == 0  # 95 is the default
     assert Path("30.jpg").stat().st_size < Path("95.jpg").stat().st_size / 2
 
 
@@ -132,7 +132,7 @@ def test_the_resolution_is_in_the_file(run: Run, core: Core, name: str) -> None:
     exif[0x11A], exif[0x11B], exif[0x128] = 72.0, 72.0, 2
     Image.new("RGB", (6, 4)).save("in.jpg", exif=exif, dpi=(72, 72))
     for options, dpi in ((["--dpi", "240"], 240), (["--print", "1x1cm"], 300), ([], 72)):
-        assert run("upscale", "in.jpg", name, "--overwrite", *options).code == 0
+        assert run("upscale", "in.jpg", "-o", name, "--overwrite", *options).code == 0
         with Image.open(name) as image:
             assert image.info["dpi"] == pytest.approx((dpi, dpi), rel=0.01)
             assert image.getexif().get(0x11A, dpi) == dpi
@@ -163,12 +163,11 @@ def test_losses_of_the_output_are_reported(run: Run, core: Core) -> None:
 def test_existing_outputs_are_kept_without_overwrite(run: Run, core: Core) -> None:
     picture("a.png")
     picture("out.png", 1, 1)
-    for arguments in (["a.png", "out.png"], ["a.png", "-o", "out.png"]):
-        run("upscale", *arguments, "--scale", "2")
-        assert run.code == 1 and run.out == ""
-        assert "ginr: out.png already exists: add --overwrite to replace it\n" in run.err
+    run("upscale", "a.png", "-o", "out.png", "--scale", "2")
+    assert run.code == 1 and run.out == ""
+    assert "ginr: out.png already exists: add --overwrite to replace it\n" in run.err
     assert size("out.png") == (1, 1) and core.calls == []
-    assert run("upscale", "a.png", "out.png", "--scale", "2", "--overwrite").code == 0
+    assert run("upscale", "a.png", "-o", "out.png", "--scale", "2", "--overwrite").code == 0
     assert size("out.png") == (12, 8)
 
 

@@ -116,7 +116,7 @@ def test_an_exact_result_has_no_psnr_in_json(run: Run, other: Path) -> None:
 
 def test_existing_files_are_kept_without_overwrite(run: Run, photo: Path) -> None:
     for name, arguments in {
-        "out.png": ["out.png"],
+        "out.png": ["-o", "out.png"],
         "f.safetensors": ["--save-field", "f.safetensors"],
     }.items():
         Path(name).write_bytes(b"mine")
