@@ -1,6 +1,7 @@
 """Read and write one picture: outputs are checked first, and signals wait for a file's end."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,16 @@ def output_of(source: Path, place: Path | None, named: Path | None) -> Path | No
             f"{console.printable(place)} already exists: name it with -o to replace it (--overwrite)"
         )
     return place
+
+
+def clear_left_over(folders: Iterable[Path]) -> None:
+    """Remove what killed runs have left in folders that are about to be written to."""
+    from ginr.part_files import remove_left_over
+
+    for folder in dict.fromkeys(folders):
+        if n := remove_left_over(folder):
+            what = console.count(n, "unfinished file")
+            console.say(f"{console.printable(folder)}: removed {what} of a run that was killed")
 
 
 def refuse_own_input(source: Path, output: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console
-from ginr_cli.files import read
+from ginr_cli.files import clear_left_over, read
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_network, load_network
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, done, new_outcome
 
@@ -66,6 +66,7 @@ def render_one(
 def _rendered(image: Path, choice: NetworkChoice, plan: Callable[[Size], Rendering]) -> Outcome:
     rendering = plan(probe_size(image))
     height, width = rendering.size
+    clear_left_over([rendering.output.parent])
     network = load_network(choice)
     start = time.perf_counter()
     picture = read(image)

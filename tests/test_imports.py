@@ -6,12 +6,12 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-GROUND = {"errors", "array_api", "array_types", "device"}
+GROUND = {"errors", "array_api", "array_types", "device", "part_files"}
 MAY_IMPORT = {
     "architecture": GROUND,
     "kernels": {"architecture", "array_api", "array_types"},
     "geometry": GROUND,
-    "pictures": {"errors", "array_types"},
+    "pictures": {"errors", "array_types", "part_files"},
 }
 MAY_IMPORT["network"] = MAY_IMPORT["engine"] = GROUND | {*MAY_IMPORT, "pictures.samples"} - {
     "pictures"
@@ -21,7 +21,7 @@ MAY_IMPORT["measuring"] = GROUND | {"network", "engine", "geometry", "pictures"}
 MAY_IMPORT["rendering"] = GROUND | set(MAY_IMPORT) - {"measuring"}
 MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering"}
 MAY_IMPORT["training"] = GROUND | set(MAY_IMPORT) - {"rendering"}
-TORCHLESS = ("architecture", "kernels", "engine", "pictures", "array_types", "errors")
+TORCHLESS = ("architecture", "kernels", "engine", "pictures", "array_types", "errors", "part_files")
 
 
 def modules(folder: Path, package: str) -> dict[str, ast.Module]:

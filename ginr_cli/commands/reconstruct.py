@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ginr_cli import console, options
-from ginr_cli.files import Writing, check_output, output_of, read, refuse_own_input, write
+from ginr_cli.files import (
+    Writing,
+    check_output,
+    clear_left_over,
+    output_of,
+    read,
+    refuse_own_input,
+    write,
+)
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_network, load_network
 from ginr_cli.options import argument, option
 from ginr_cli.parsing import parse_target
@@ -116,6 +124,7 @@ def _from_picture(
     if field_path is not None:
         refuse_own_input(peek(choice.checkpoint).path, field_path)
         _check_field(field_path, writing.overwrite)
+    clear_left_over(path.parent for path in (output, field_path) if path is not None)
     network = load_network(choice)
     picture = read(source)
     if output is not None:
@@ -167,6 +176,7 @@ def _from_field(
     choice = NetworkChoice(str(checkpoint_of(header, checkpoint).path), device)
     size = target.resolve(*header.size)
     check_output(source, output, size, writing)
+    clear_left_over([output.parent])
     check_network(choice)
     network = load_network(choice)
     field = load_field(source)

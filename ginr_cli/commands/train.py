@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ginr_cli import console, options
-from ginr_cli.files import Writing, write
+from ginr_cli.files import Writing, clear_left_over, write
 from ginr_cli.parsing import only_one, usage
 from ginr_cli.reports.training import ReportingWatcher, SilentWatcher
 
@@ -63,6 +63,7 @@ def train(
     if show_degradation is not None:
         _show_degradation(settings, show_degradation)
         return
+    clear_left_over([settings.run])
     from ginr.training.loop import train as run_training
     from ginr.training.processes import ProcessGroup
 

@@ -12,7 +12,7 @@ from ginr_cli import console, options
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Destination, Job, find_sources, identity, plan, split_paths
 from ginr_cli.console import printable
-from ginr_cli.files import Writing
+from ginr_cli.files import Writing, clear_left_over
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
 from ginr_cli.parsing import only_one, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
@@ -61,6 +61,7 @@ def upscale(
         if jobs:
             if scale is None and size is None and paper is None:
                 console.say("no --scale or --size: enlarging x2")
+            clear_left_over(job.output.parent for job in jobs)
             _run_all(jobs, choices, writing, report)
     finally:
         destination.tidy()

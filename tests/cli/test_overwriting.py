@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ginr.part_files import part_of
+
 from .support import Core, Run, files, picture, size
 
 
@@ -73,3 +75,20 @@ def test_a_second_picture_is_not_replaced(run: Run, command: list[str]) -> None:
     run(name, "a.png", "c.png", "-o", "d.png", *options)
     assert run.code == 2 and "c.png and -o d.png: give only one output" in run.err
     assert files() == ["a.png", "b.png"]
+
+
+def test_what_a_killed_run_has_left_is_removed(run: Run, core: Core) -> None:
+    picture("in/a.png")
+    Path("out").mkdir()
+    Path("out", f".ginr-{'0' * 16}.part").touch()
+    run("upscale", "in", "out")
+    assert run.code == 0 and files("out") == ["a.png"]
+    assert run.err.count("out: removed 1 unfinished file of a run that was killed\n") == 1
+
+
+def test_an_output_that_another_run_is_writing_is_refused(run: Run, core: Core) -> None:
+    picture("a.png")
+    with part_of(Path("out.png").resolve()):
+        run("upscale", "a.png", "out.png")
+        assert run.code == 1 and "out.png cannot be written (another process is" in run.err
+    assert run("upscale", "a.png", "out.png").code == 0 and files() == ["a.png", "out.png"]

@@ -14,6 +14,7 @@ from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.errors import GinrError
 from ginr.training.config import TrainConfig
 from ginr.training.loop import train
+from ginr.training.progress import Progress
 from ginr.training.settings import to_toml
 
 from .support import Log
@@ -57,7 +58,7 @@ def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(
     # Equal bits need the same number of threads, by which torch chooses its convolutions.
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
-    assert len(list(settings.run.glob(".*.tmp"))) == 1
+    assert len(list(settings.run.glob(".*.part"))) == 2  # the save, and the lock of the folder
     checkpoint = settings.run / "model.safetensors"
     assert load_checkpoint(checkpoint).facts["steps"] == 1
     rest, straight = Log(), Log()
@@ -65,7 +66,7 @@ def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(
     elsewhere = TrainConfig(**{**vars(settings), "run": tmp_path / "straight"})
     whole = load_checkpoint(train(tiny_config, elsewhere, straight))
     assert list(rest) == straight[deadly - 2 :]
-    assert not list(settings.run.glob(".*.tmp"))
+    assert not list(settings.run.glob(".*.part"))
     for name, weight in load_checkpoint(checkpoint).weights.items():
         assert torch.equal(weight, whole.weights[name]), name
 
@@ -84,7 +85,23 @@ def test_a_full_disk_leaves_the_save_before(tiny_config: GinrConfig, settings: T
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in settings.run.glob("*.safetensors")} == before
-    assert not list(settings.run.glob(".*.tmp"))
+    assert not list(settings.run.glob(".*.part"))
     rest = Log()
     train(tiny_config, settings, rest)
     assert len(rest) == 4
+
+
+def test_one_training_at_a_time_in_a_run_folder(
+    tiny_config: GinrConfig, settings: TrainConfig
+) -> None:
+    class Second(Log):
+        def stepped(self, progress: Progress) -> None:
+            super().stepped(progress)
+            with pytest.raises(GinrError, match="another training uses it: wait for its end"):
+                train(tiny_config, settings, Log())
+
+    first = Second(2)
+    train(tiny_config, settings, first)
+    assert len(first) == 2
+    train(tiny_config, settings, Log())
+    assert not list(settings.run.glob(".*.part"))

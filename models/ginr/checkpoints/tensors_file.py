@@ -10,7 +10,6 @@ import math
 import os
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ginr.architecture.config import GinrConfig
 from ginr.errors import CheckpointError
+from ginr.part_files import part_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -205,21 +205,21 @@ def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: dict[st
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        temporary.touch()
-        mode = temporary.stat().st_mode & 0o777
-        save_file(plain, temporary, metadata)
-        temporary.chmod(mode)  # safetensors makes files readable by their owner only
-        _flush(temporary)  # or a power failure could leave an empty file under the new name
-        os.replace(temporary, path)
+        with part_of(path) as part:
+            part.file.close()
+            mode = part.path.stat().st_mode & 0o777
+            save_file(plain, part.path, metadata)
+            part.path.chmod(mode)  # safetensors makes files readable by their owner only
+            _flush(part.path)  # or a power failure could leave an empty file under the new name
+            part.rename()
         _flush(path.parent)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be written: {error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(
+            f"{path}: cannot be written: {reason}: free some space, or choose another place"
+        ) from None
 
 
 def _flush(path: Path) -> None:

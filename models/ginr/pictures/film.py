@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from ginr.errors import PictureError, printable
+from ginr.part_files import part_of
 from ginr.pictures import Picture, write_picture
 from ginr.pictures.formats import Format, check_place, check_size
 from ginr.pictures.samples import Samples
@@ -171,17 +172,16 @@ def _check_folder(path: Path, overwrite: bool) -> None:
 def _write_folder(frames: Iterable[Samples], like: Picture, path: Path, overwrite: bool) -> None:
     """Writes frames into a hidden folder, which is renamed when complete."""
     target = Path(os.path.realpath(path))
-    token = secrets.token_hex(8)
-    temporary, former = (target.with_name(f".ginr-{token}.{end}") for end in ("part", "old"))
+    former = target.with_name(f".ginr-{secrets.token_hex(8)}.old")
     try:
-        temporary.mkdir()
-        for number, frame in enumerate(frames, 1):
-            picture = replace(like, samples=frame)
-            write_picture(picture, temporary / f"frame_{number:05}.png")
-        _check_folder(path, overwrite)  # again: the work took time
-        if target.is_dir():
-            target.rename(former)
-        temporary.rename(target)
+        with part_of(target, is_folder=True) as part:
+            for number, frame in enumerate(frames, 1):
+                picture = replace(like, samples=frame)
+                write_picture(picture, part.path / f"frame_{number:05}.png")
+            _check_folder(path, overwrite)  # again: the work took time
+            if target.is_dir():
+                target.rename(former)
+            part.rename()
     except OSError as error:
         reason = error.strerror or str(error)
         raise PictureError(
@@ -190,5 +190,4 @@ def _write_folder(frames: Iterable[Samples], like: Picture, path: Path, overwrit
     finally:
         if former.is_dir() and not target.exists():
             former.rename(target)
-        for left in (temporary, former):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)

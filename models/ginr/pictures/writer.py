@@ -4,11 +4,9 @@ PNG and TIFF are encoded as the rows come, by libvips and by `ginr.pictures.tiff
 the other formats from all rows at once.
 """
 
-import contextlib
 import errno
 import io
 import os
-import secrets
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 
 from ginr.errors import PictureError, printable
+from ginr.part_files import part_of
 from ginr.pictures import metadata
 from ginr.pictures.formats import Format, check_place, check_target, output_format, unfit_reason
 from ginr.pictures.png import write_png
@@ -98,20 +97,14 @@ def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
     """Yields a file that gets the path's name if the block succeeds, and is deleted if not."""
     name = printable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
-    # Not a picture's suffix, so that nobody reads it as one meanwhile.
-    temporary = target.with_name(f".ginr-{secrets.token_hex(8)}.part")
     try:
-        try:
-            with temporary.open("xb") as file:
+        with part_of(target) as part:
+            with part.file as file:
                 yield file
             check_place(path, overwrite)  # again: the work took time
             if target.exists():
-                temporary.chmod(target.stat().st_mode & 0o7777)
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+                part.path.chmod(target.stat().st_mode & 0o7777)
+            part.rename()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise PictureError(

@@ -46,22 +46,24 @@ def train(
     """Trains until the run is over; returns the path of the checkpoint (averaged weights).
 
     Each of several processes calls it with the same settings; the main one writes. Raises GinrError
-    for folders without pictures, a run folder that cannot be written to or belongs to a run with
-    other settings, a checkpoint to start from that does not fit, or a loss that is not finite.
+    for folders without pictures, a run folder that cannot be written to, that another training
+    uses or that belongs to a run with other settings, a checkpoint to start from that does not fit, or a loss that is not finite.
     """
     run = _Run(config, settings, processes or ProcessGroup(settings.device))
-    progress, before = run.resume()
-    pictures = collect(
-        settings.folders,
-        crop=settings.crop,
-        n_held_out=settings.n_held_out,
-        store=PictureStore(settings.run, settings.memory_gb * 1e9),
-        progress=watcher.loading,
-    )
-    run.fingerprint = fingerprint(pictures.training)
-    run.folder.compare_pictures(run.fingerprint if before is None else before, run.fingerprint)
-    run.measure_lps(progress)
     with ExitStack() as stack:
+        if run.processes.is_main:
+            stack.enter_context(run.folder.locked())
+        progress, before = run.resume()
+        pictures = collect(
+            settings.folders,
+            crop=settings.crop,
+            n_held_out=settings.n_held_out,
+            store=PictureStore(settings.run, settings.memory_gb * 1e9),
+            progress=watcher.loading,
+        )
+        run.fingerprint = fingerprint(pictures.training)
+        run.folder.compare_pictures(run.fingerprint if before is None else before, run.fingerprint)
+        run.measure_lps(progress)
         if run.processes.is_main:
             run.folder.prepare()
             log = RunLog(settings.run, progress.step, tensorboard=settings.tensorboard)

@@ -1,9 +1,11 @@
 """The folder of a run: the state it resumes from, its checkpoint and its settings."""
 
+import errno
 import json
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from ginr.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ginr.checkpoints.tensors_file import write_tensors
 from ginr.errors import CheckpointError, GinrError, printable
 from ginr.network.model import Ginr
+from ginr.part_files import Part
 from ginr.training.config import TrainConfig
 from ginr.training.settings import fixed_settings, to_toml, training_facts
 
@@ -35,14 +38,38 @@ class RunFolder:
         self.checkpoint = settings.run / "model.safetensors"
         _check_writable(settings.run)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within the block no other training uses the folder, which is made, and removed if empty.
+
+        Raises GinrError if another training uses it, or it cannot be made.
+        """
+        folder = self.settings.run
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = Part(folder / "training")
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise GinrError(
+                    f"{folder}: another training uses it: wait for its end, or choose another "
+                    "run folder"
+                ) from None
+            raise GinrError(
+                f"{folder}: cannot be written: {error.strerror}: choose another run folder"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.remove()
+            with suppress(OSError):
+                for place in missing:
+                    place.rmdir()
+
     def prepare(self) -> None:
-        """Makes the folder and writes the settings in the form that `--config` takes."""
+        """Writes the settings in the form that `--config` takes."""
         path = self.settings.run / "config.toml"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for file in (self.state, self.checkpoint):  # leftovers of a process killed while saving
-                for rest in path.parent.glob(f".{file.name}.*.tmp"):
-                    rest.unlink(missing_ok=True)
             path.write_text(to_toml(self.config, self.settings), "utf-8", "replace")
         except OSError as error:
             raise GinrError(f"{path}: cannot be written: {error.strerror}") from None
