@@ -1,7 +1,7 @@
 """The commands of `ginr`, and the one place that turns an error into a message.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage, 3 --min-diversity not met, 130 interrupted, 143
-terminated.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 --min-diversity not met; 130, 143 and 129 after
+Ctrl+C, SIGTERM and SIGHUP.
 """
 
 import importlib.metadata
@@ -23,7 +23,7 @@ from ginr_cli.commands.upscale import upscale
 from ginr_cli.commands.warp import warp
 from ginr_cli.commands.zoom import zoom
 from ginr_cli.options import option
-from ginr_cli.signals import unwinding
+from ginr_cli.signals import listening
 
 app = typer.Typer(
     name="ginr",
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str] | None = None) -> int | str | None:
         # File names that are not UTF-8 are printed as the bytes they are.
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
-        with unwinding():
+        with listening():
             code: int | str | None = app(arguments, standalone_mode=False) or 0  # 130 after Ctrl+C
     except SystemExit as end:  # a signal, or a closed pipe
         code = end.code

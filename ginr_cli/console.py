@@ -13,6 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from ginr_cli.signals import end_if_asked
+
 _stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -38,7 +40,8 @@ class UsageError(Exception):
 
 
 def say(text: str) -> None:
-    """Print a message."""
+    """Print a message; a safe place to end after a signal."""
+    end_if_asked()
     with suppress(OSError):  # a closed stderr is no reason to lose a picture
         _stderr.print(text)
 
@@ -111,7 +114,8 @@ class Bar(ExitStack):
         self._start = time.monotonic()
 
     def show(self, completed: float, description: str, pace: str = "") -> None:
-        """Fill the bar up to `completed`, between `description` and `pace`."""
+        """Fill the bar up to `completed`, between `description` and `pace`; also a safe place."""
+        end_if_asked()
         name = visible(description)
         self._bar.update(self._task, completed=completed, description=name, pace=pace)
 

@@ -73,8 +73,7 @@ def check_output(source: Path, output: Path, size: tuple[int, int], writing: Wri
 def read(source: Path) -> "Picture":
     from ginr.pictures import read_picture
 
-    with deferred():
-        return read_picture(source)
+    return read_picture(source)
 
 
 def write(picture: "Picture", output: Path, writing: Writing) -> None:

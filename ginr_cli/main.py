@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ginr_cli.signals import resend_lost
+from ginr_cli.signals import listen
 
 _exit_code: int | None = None  # of the process, if this program owns it
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def process() -> None:
     """Run the command line and end the process: `ginr` and `python -m ginr_cli`."""
     global _exit_code
-    resend_lost()
+    listen()
     try:
         main()
     except SystemExit as end:

@@ -12,10 +12,16 @@ from ginr_cli.batch.plan import Job
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_upscaler
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, failure_of
-from ginr_cli.signals import deferred, ignoring_sigint, unwinding
+from ginr_cli.signals import (
+    cleaned_up_by,
+    deferred,
+    end_if_asked,
+    ignoring_sigint,
+    listening,
+)
 
 _PATIENCE_S = 10.0
-"""Time for finishing a file before its process is asked to end again."""
+"""Time for finishing a file before its process is asked to end at once."""
 
 
 def share_out(
@@ -23,14 +29,24 @@ def share_out(
 ) -> None:
     """Do the jobs on the devices of all choices; reports them in order."""
     choices = choices[: len(jobs)]
-    with console.Meter(sum(job.out_px for job in jobs)) as meter:
-        share, workers = _Share(jobs, report, meter), list[_Worker]()
+    workers: list[_Worker] = []
+
+    def end_workers() -> None:
+        for worker in workers:
+            worker.process.terminate()
+
+    with (
+        console.Meter(sum(job.out_px for job in jobs)) as meter,
+        cleaned_up_by(end_workers),
+    ):
+        share = _Share(jobs, report, meter)
         try:
             with ignoring_sigint():
                 workers += [_Worker(choice, len(choices), writing) for choice in choices]
             present = {worker.pipe: worker for worker in workers}
             while present and len(share.outcomes) < len(jobs):
-                ready = wait(list(present))
+                end_if_asked()
+                ready = wait(list(present), timeout=0.5)
                 for pipe in [pipe for pipe in present if pipe in ready]:
                     with deferred():  # finished pictures are reported
                         if not share.receive(present[pipe]):
@@ -172,7 +188,7 @@ def _terminate(workers: Sequence[_Worker]) -> None:
         while any(worker.process.is_alive() for worker in workers):
             for worker in workers:
                 worker.process.join(_PATIENCE_S)
-                worker.process.terminate()  # again: the first one may have been lost
+                worker.process.terminate()
     except BaseException:
         for worker in workers:
             worker.process.terminate()
@@ -197,7 +213,7 @@ def _serve(
             kind = console.UsageError if isinstance(problem, console.UsageError) else GinrError
             pipe.send(kind(console.describe(problem)))
             return
-        with unwinding():
+        with listening():
             pipe.send(None)
             while True:
                 _serve_job(pipe.recv(), network, writing, pipe)
@@ -206,11 +222,15 @@ def _serve(
 def _serve_job(
     job: Job, network: LoadedNetwork, writing: Writing, pipe: "Connection[object, Job]"
 ) -> None:
+    def report_progress(done_px: int, total_px: int) -> None:
+        end_if_asked()
+        pipe.send(done_px)
+
     with ExitStack() as until_reported:
         try:
             outcome = enlarge(
                 job, network, writing, until_reported,
-                say=pipe.send, progress=lambda done_px, total_px: pipe.send(done_px),
+                say=pipe.send, progress=report_progress,
             )  # fmt: skip
         except Exception as problem:
             if console.debugging():

@@ -16,6 +16,7 @@ from ginr_cli.files import Writing, clear_left_over
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
 from ginr_cli.parsing import only_one, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
+from ginr_cli.signals import cleaned_up_by, end_if_asked
 
 if TYPE_CHECKING:
     from ginr.geometry.size import Target
@@ -56,15 +57,13 @@ def upscale(
         check_network(choice)
     writing = Writing(quality, overwrite, _suffix(picture_format), dpi)
     inputs, destination = split_paths(paths, output, overwrite=overwrite)
-    try:
+    with cleaned_up_by(destination.tidy):
         jobs, report = _plan_all(inputs, destination, wanted, writing, as_json)
         if jobs:
             if scale is None and size is None and paper is None:
                 console.say("no --scale or --size: enlarging x2")
             clear_left_over(job.output.parent for job in jobs)
             _run_all(jobs, choices, writing, report)
-    finally:
-        destination.tidy()
     report.sum_up()
     if report.counts["failed"]:
         raise typer.Exit(1)
@@ -118,6 +117,7 @@ def _plan_all(
     sources = list(find_sources(inputs, destination, report.fail))
     present = {found for source in sources if (found := identity(source.path)) is not None}
     for source in sources:
+        end_if_asked()
         try:
             job = plan(source, wanted, destination, writing, present, batch=report.batch)
             if other := taken.get(job.output):

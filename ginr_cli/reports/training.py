@@ -14,7 +14,7 @@ import typer
 
 from ginr_cli import console
 from ginr_cli.load_network import announce_compilation
-from ginr_cli.signals import StopRequest
+from ginr_cli.signals import StopRequest, exit_code
 
 if TYPE_CHECKING:
     from ginr.measuring.held_out import Scores
@@ -88,15 +88,14 @@ class SilentWatcher:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within the block Ctrl+C and SIGTERM stop the run between two steps."""
+        """Within the block a signal stops the run between two steps."""
         # A launcher repeats a signal that its processes have already received.
         with self._request.listening(patient=self._team.n > 1):
             yield
 
     def loading(self, n_file: int, n_files: int) -> None:
         """Called after each file that is read."""
-        if self._request.is_made:
-            raise KeyboardInterrupt
+        self._request.end_if_made()
 
     def begin(self, pictures: "Collection", progress: "Progress") -> None:
         """Called before the first step."""
@@ -109,15 +108,15 @@ class SilentWatcher:
         """Called after each save."""
 
     def stop(self) -> bool:
-        """Whether Ctrl+C or SIGTERM arrived, or the deadline has passed."""
+        """Whether a signal arrived, or the deadline has passed."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
         return late or self._request.is_made
 
     def sum_up(self, path: Path, as_json: bool) -> None:
-        """Raises `typer.Exit(130)` if the run was interrupted before its end."""
+        """Raises `typer.Exit` if a signal stopped the run before its end."""
         planned = self._deadline is not None and not self._request.is_made
         if self._progress.done(self._settings) < 1 and not planned:
-            raise typer.Exit(130)
+            raise typer.Exit(exit_code())
 
 
 class ReportingWatcher(SilentWatcher):

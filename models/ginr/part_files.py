@@ -113,6 +113,11 @@ def remove_left_over(folder: Path) -> int:
     return sum(_remove_unlocked(folder / name) for name in names)
 
 
+def is_writing() -> bool:
+    """Whether this process has an unfinished output."""
+    return bool(_own)
+
+
 def remove_own() -> None:
     """Remove all that this process is writing, as it is about to end."""
     for path in list(_own):

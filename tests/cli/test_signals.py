@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,26 @@ from typing import Any
 
 import pytest
 
-from ginr_cli.signals import StopRequest, deferred, unwinding
+from ginr_cli.signals import (
+    StopRequest,
+    cleaned_up_by,
+    deferred,
+    end_if_asked,
+    exit_code,
+    listening,
+)
 
 from .support import Core, Run, files, picture, size
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+
+
+@pytest.fixture(autouse=True)
+def _not_in_the_background() -> Iterator[None]:
+    """A shell starts what runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def send(number: int) -> None:
@@ -34,58 +50,122 @@ def ignored(number: int) -> Iterator[None]:
         signal.signal(number, before)
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_terminating_signals_clean_up(name: str, code: int) -> None:
-    number, cleaned = getattr(signal, name), []
-    with pytest.raises(SystemExit) as leave, unwinding():
-        try:
-            send(number)
-        finally:
-            cleaned.append(True)
-    assert leave.value.code == code and cleaned
-    assert signal.getsignal(number) is signal.SIG_DFL
+@pytest.fixture
+def heard() -> Iterator[None]:
+    with listening():
+        yield
+
+
+CODES = [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
+
+
+@pytest.mark.parametrize(("name", "code"), CODES)
+def test_a_signal_waits_for_a_safe_place(name: str, code: int) -> None:
+    before = signal.getsignal(getattr(signal, name))
+    with listening(), cleaned_up_by(lambda: None):
+        send(getattr(signal, name))
+        with pytest.raises(KeyboardInterrupt if code == 130 else SystemExit) as leave:
+            end_if_asked()
+        assert exit_code() == code and (code == 130 or leave.value.args == (code,))
+        end_if_asked()  # once: what cleans up has safe places too
+    assert exit_code() == 0 and signal.getsignal(getattr(signal, name)) is before
 
 
 def test_what_is_ignored_stays_ignored() -> None:
-    with ignored(signal.SIGHUP), ignored(signal.SIGINT):
-        request = StopRequest()
-        with unwinding(), deferred(), request.listening():
-            send(signal.SIGHUP)
-            send(signal.SIGINT)
-        assert not request.is_made
+    with ignored(signal.SIGHUP), ignored(signal.SIGINT), listening():
+        send(signal.SIGHUP)
+        send(signal.SIGINT)
+        assert not StopRequest().is_made
+        end_if_asked()
 
 
-def test_a_deferred_signal_waits_for_the_end_of_the_block() -> None:
+@pytest.mark.usefixtures("heard")
+def test_a_deferred_signal_waits_for_the_end_of_the_outermost_block() -> None:
     done = []
     with pytest.raises(KeyboardInterrupt), deferred():
-        send(signal.SIGINT)
-        done.append(True)
-    assert done
-    with pytest.raises(SystemExit), unwinding(), deferred():
-        send(signal.SIGTERM)
+        with deferred():
+            send(signal.SIGINT)
+            end_if_asked()
+            done.append(True)
+        end_if_asked()
         done.append(True)
     assert len(done) == 2
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_second_signal_does_not_wait() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), deferred():
-        send(signal.SIGINT)
-        done.append(1)
-        send(signal.SIGINT)
-        done.append(2)
-    assert done == [1]
-
-
-def test_a_stop_request_is_made_once() -> None:
+@pytest.mark.usefixtures("heard")
+def test_a_stop_request_does_not_end_the_block() -> None:
     request = StopRequest()
-    with pytest.raises(KeyboardInterrupt), request.listening():
+    with request.listening():
         assert not request.is_made
-        send(signal.SIGINT)
+        send(signal.SIGTERM)
+        end_if_asked()
         assert request.is_made
-        send(signal.SIGINT)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        with pytest.raises(SystemExit):
+            request.end_if_made()
+    end_if_asked()  # answered
+    assert exit_code() == 143
+
+
+AT_ONCE = """
+import hashlib, sys, time
+from pathlib import Path
+from ginr.part_files import part_of
+from ginr_cli.main import process
+from ginr_cli.signals import cleaned_up_by, deferred, end_if_asked
+import ginr_cli.app
+
+def forever():
+    # One call of C, in which no handler of Python runs.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+
+def run(arguments):
+    with part_of(Path("a.png")), cleaned_up_by(lambda: Path("cleaned").touch()):
+        with deferred():
+            print("ready", flush=True)
+            {work}
+
+ginr_cli.app.run = run
+process()
+"""
+
+
+def ended(work: str, *numbers: int) -> tuple[int, float, str]:
+    """Exit code, seconds and messages of a process that receives signals, half a second apart."""
+    command = [sys.executable, "-c", AT_ONCE.format(work=work)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        for n, number in enumerate(numbers):
+            time.sleep(0.5 * bool(n))
+            process.send_signal(number)
+        start = time.monotonic()
+        words = process.stderr.read()
+    return process.returncode, time.monotonic() - start, words
+
+
+@pytest.mark.parametrize("work", ["time.sleep(60)", "forever()"])
+def test_a_second_signal_does_not_wait(work: str) -> None:
+    code, seconds, words = ended(work, signal.SIGTERM, signal.SIGINT)
+    assert code == 143 and seconds < 5 and words == "terminated\n"
+    assert files() == ["cleaned"]
+
+
+@pytest.mark.parametrize(("name", "code"), CODES)
+def test_a_signal_that_nobody_asks_for_ends_the_program_soon(name: str, code: int) -> None:
+    result = ended("pass\n        forever()", getattr(signal, name))
+    assert result[0] == code and result[1] < 10 and files() == ["cleaned"]
+    assert result[2] == ("interrupted\n" if code == 130 else "terminated\n")
+
+
+def test_two_signals_at_the_same_time_are_one() -> None:
+    # As of `timeout`, and of launchers.
+    work = "time.sleep(1); Path('finished').touch()"
+    script = f"import os, signal; [os.kill({{}}, signal.SIGTERM) for _ in range(2)]; {work}"
+    code, _, words = ended(script.format("os.getpid()"))
+    assert (code, words, files()) == (143, "", ["cleaned", "finished"])
 
 
 def test_a_file_is_written_to_its_end_and_reported(
@@ -110,8 +190,8 @@ def test_a_file_is_written_to_its_end_and_reported(
     assert "interrupted\n1 done\n" in run.err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_real_run(tiny_checkpoint: Path, number: int, code: int) -> None:
+@pytest.mark.parametrize(("name", "code"), CODES)
+def test_a_signal_ends_a_real_run(tiny_checkpoint: Path, name: str, code: int) -> None:
     picture("in/a.png", 120, 120)
     command = [sys.executable, "-m", "ginr_cli", "upscale", "in", "out", "--scale", "30"]
     with subprocess.Popen(
@@ -123,8 +203,8 @@ def test_a_signal_ends_a_real_run(tiny_checkpoint: Path, number: int, code: int)
         assert process.stderr
         while (line := process.stderr.readline()) and "->" not in line:
             pass
-        process.send_signal(number)
+        process.send_signal(getattr(signal, name))
         words = process.stderr.read()
     assert process.returncode == code and "Traceback" not in words
-    for name in files("out"):  # the signal may have come too late for the only picture
-        assert name == "a.png" and size("out/a.png") == (3600, 3600)
+    for made in files("out"):  # the signal may have come too late for the only picture
+        assert made == "a.png" and size("out/a.png") == (3600, 3600)

@@ -287,9 +287,11 @@ main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_saves_the_run_and_the_same_command_resumes_it(
-    run: Run, photos: Path, tiny_config: GinrConfig, number: int
+    run: Run, photos: Path, tiny_config: GinrConfig, number: int, code: int
 ) -> None:
     arguments = ["train", str(photos), *TINY, "--minutes", "9"]
     command = [sys.executable, "-c", LONG_RUN, tiny_config.to_json(), *arguments]
@@ -304,7 +306,7 @@ def test_a_signal_saves_the_run_and_the_same_command_resumes_it(
             assert said, "it ended"
         process.send_signal(number)
         out, err = process.stdout.read(), process.stderr.read()
-    assert (process.returncode, out) == (130, "run/model.safetensors\n")
+    assert (process.returncode, out) == (code, "run/model.safetensors\n")
     assert "stopping: saving and validating the run" in err and "Traceback" not in err
     assert "repeat with --run run to resume" in err
     steps = load_checkpoint("run/model.safetensors").facts["steps"]
