@@ -208,3 +208,12 @@ def test_a_signal_ends_a_real_run(tiny_checkpoint: Path, name: str, code: int) -
     assert process.returncode == code and "Traceback" not in words
     for made in files("out"):  # the signal may have come too late for the only picture
         assert made == "a.png" and size("out/a.png") == (3600, 3600)
+
+
+@pytest.mark.slow
+def test_presses_at_random_times_leave_nothing_behind() -> None:
+    script = Path(__file__).parents[1] / "press_signals.py"
+    command = [sys.executable, str(script), "10", "0"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith("10 presses, 0 faults")
