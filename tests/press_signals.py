@@ -1,11 +1,12 @@
 """Press Ctrl+C, or send SIGTERM or SIGHUP, at random times: python tests/press_signals.py [PRESSES] [SEED]
 
-After each press the process must have ended within `LIMIT_S` seconds with the signal's exit code, or
+The times count from the moment that the program answers signals. After a press the process must have ended within `LIMIT_S` seconds with the signal's exit code, or
 with 0 if the press came too late. It must leave no traceback, no unfinished file, and only outputs that
 can be read. Half of the presses are followed by a second one.
 """
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -44,8 +45,7 @@ def main(n_press: int = 1000, seed: int = 0) -> int:
         for n in range(n_press):
             line, seconds = numbers.choice(list(COMMANDS.items()))
             number = numbers.choice(SIGNALS)
-            # Python itself answers Ctrl+C with a traceback until the program has started.
-            first = numbers.uniform(0.15, 1.1 * seconds)
+            first = numbers.uniform(0, 1.1 * seconds)
             second = numbers.choice([None, numbers.uniform(0.0, 1.0)])
             (folder / "out").mkdir()
             end, problems = _press(line, folder, number, first, second)
@@ -69,6 +69,8 @@ def _press(
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
     )  # fmt: skip
     problems = []
+    while process.poll() is None and not _has_started(process.pid):
+        time.sleep(0.002)
     _wait(process, first)
     if process.poll() is None:
         process.send_signal(number)
@@ -87,6 +89,16 @@ def _press(
     if "Traceback" in words or "Exception ignored" in words:
         problems.append(f"a traceback: {words[-600:]}")
     return str(process.returncode), problems + list(_leftovers(folder / "out"))
+
+
+def _has_started(process: int) -> bool:
+    """Whether it is more than Python itself, which answers Ctrl+C with a traceback."""
+    status = Path(f"/proc/{process}/status")
+    if not status.exists():
+        time.sleep(0.5)
+        return True
+    (caught,) = re.findall(r"SigCgt:\s*([0-9a-f]+)", status.read_text())
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def _wait(process: "subprocess.Popen[str]", seconds: float) -> None:
