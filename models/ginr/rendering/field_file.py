@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ginr.architecture.config import GinrConfig
 from ginr.checkpoints.checkpoint import peek, shipped_checkpoints
 from ginr.checkpoints.tensors_file import (
     FIELD,
@@ -50,14 +49,6 @@ class FieldHeader:
     checkpoint: str  # name of the checkpoint that made it
     sha256: str  # hash of that checkpoint's file
 
-    @property
-    def path(self) -> Path:
-        return self.file.path
-
-    @property
-    def config(self) -> GinrConfig:
-        return self.file.config
-
 
 def is_field(path: Path) -> bool:
     """Whether a file's name is that of a saved field rather than of a picture."""
@@ -71,15 +62,8 @@ def save_field(path: Path, field: "PictureField", checkpoint: Header) -> None:
     """
     import torch
 
-    height, width = field.size
-    facts = {
-        "height": height,
-        "width": width,
-        "channels": field.channels,
-        "depth": field.depth,
-        "checkpoint": checkpoint.name,
-        "sha256": checkpoint.sha256,
-    }
+    values = (*field.size, field.channels, field.depth, checkpoint.name, checkpoint.sha256)
+    facts = dict(zip(_FACTS, values, strict=True))
     tensors = {"features": field.features, "levels": field.levels, "base": field.base}
     if field.icc is not None:
         tensors["icc"] = torch.frombuffer(bytearray(field.icc), dtype=torch.uint8)
@@ -109,9 +93,8 @@ def checkpoint_of(field: FieldHeader, named: str | Path | None = None) -> Header
 
     Raises CheckpointError if the one named did not make it, or no shipped one did.
     """
-    made_with = (
-        f"{field.path}: made with the checkpoint {field.checkpoint} (sha256 {field.sha256[:12]})"
-    )
+    maker = f"{field.checkpoint} (sha256 {field.sha256[:12]})"
+    made_with = f"{field.file.path}: made with the checkpoint {maker}"
     if named is not None:
         header = peek(named)
         if header.sha256 != field.sha256:
@@ -138,7 +121,7 @@ def load_field(path: Path) -> "PictureField":
     check_finite(path, tensors)
     icc = tensors.get("icc")
     return PictureField(
-        header.config,
+        header.file.config,
         header.size,
         header.channels,
         header.depth,
@@ -153,7 +136,7 @@ def _wanted(header: FieldHeader) -> Mapping[str, Entry]:
     """Every tensor that must be in the file, and `icc` if it is there."""
     from ginr.rendering.picture_field import features_shape
 
-    found, config = header.file.tensors, header.config
+    found, config = header.file.tensors, header.file.config
     features = found.get("features", Entry("F16", (1,)))
     n_layer = 2 if header.channels in (2, 4) and features.shape[:1] == (2,) else 1
     shape = features_shape(config, header.size, n_layer)
