@@ -19,7 +19,7 @@ class SizeError(GinrError):
     """A scale, size or box that cannot be rendered."""
 
 
-def printable(path: Path) -> str:
-    """A path as one line of printable characters."""
+def printable(path: Path | str) -> str:
+    """A path or text as one line of printable characters."""
     name = str(path).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pyvips
 from PIL import Image
+from skimage.color import lab2rgb
 
 from ginr.errors import PictureError
 from ginr.pictures import Picture, probe_picture, read_picture, write_picture
@@ -188,10 +189,12 @@ def test_exotic_tiff_is_refused(tmp_path, kind, words):
             read(path)
 
 
-def test_lab_tiff_is_refused(tmp_path):
-    Image.new("LAB", (4, 4)).save(tmp_path / "a.tif")
-    with pytest.raises(PictureError, match="convert it to RGB"):
-        read_picture(tmp_path / "a.tif")
+def test_lab_tiff_is_converted_to_srgb_and_noted(tmp_path):
+    Image.new("LAB", (6, 8), (112, 192, 160)).save(tmp_path / "a.tif")
+    picture = read_picture(tmp_path / "a.tif")
+    assert picture.notes == ("CIELab is converted to sRGB",)
+    expected = lab2rgb(np.array([[[112 / 2.55, 192 - 128, 160 - 128]]]))[0, 0] * 255
+    np.testing.assert_allclose(picture.samples[0, 0], expected, atol=3)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif", ".avif", ".mpo"])

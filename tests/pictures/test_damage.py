@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ginr.errors import PictureError
-from ginr.pictures import READABLE, Picture, probe_picture, read_picture, write_picture
+from ginr.pictures import READABLE, WRITABLE, Picture, probe_picture, read_picture, write_picture
 
 from .support import SRGB, XMP, exif_block, png_chunk, png_file, random_samples
 
@@ -55,8 +55,13 @@ def test_truncated_files_are_refused(tmp_path, suffix, depth):
     picture = Picture(random_samples(60, 80, 3, depth))
     if suffix == ".gif":
         Image.fromarray(random_samples(60, 80, 1)[..., 0]).save(path)
-    else:
+    elif suffix in WRITABLE:
         write_picture(picture, path)
+    elif suffix in (".heic", ".heif", ".hif"):
+        pytest.importorskip("pillow_heif").from_pillow(Image.fromarray(picture.samples)).save(path)
+    else:
+        write_picture(picture, path.with_suffix(".jp2"))
+        path.with_suffix(".jp2").rename(path)
     data = path.read_bytes()
     cut = tmp_path / f"cut{suffix}"
     for size in (3, 20, len(data) // 3, len(data) * 2 // 3, len(data) * 9 // 10):

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from ginr.pictures import READABLE, WRITABLE, codecs
+from ginr.pictures import READABLE, UNREADABLE, WRITABLE, codecs
 
 
 def test_importing_loads_no_heavy_library():
@@ -17,6 +17,9 @@ def test_importing_loads_no_heavy_library():
 
 def test_codecs_name_every_format():
     table = codecs()
-    assert set(table) == {"PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "GIF"}
+    names = {"PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "GIF", "HEIC", "JPEG2000", "JXL"}
+    assert set(table) == names
     assert "8 and 16 bit" in table["PNG"] and "libvips" in table["TIFF"]
-    assert WRITABLE | {".gif"} == READABLE
+    only_read = {".gif", ".heic", ".heif", ".hif", ".j2k", ".jpf", ".jpx"}
+    assert WRITABLE < READABLE <= WRITABLE | only_read
+    assert not READABLE & UNREADABLE and {".heic", ".jxl", ".dng"} <= READABLE | UNREADABLE

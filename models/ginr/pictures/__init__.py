@@ -8,29 +8,47 @@ when reading, by `losses` before writing.
 import struct
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
-from ginr.pictures.formats import FORMATS, READABLE, WRITABLE, check_target, losses, memory_needed
-from ginr.pictures.header import MAX_PIXELS
-from ginr.pictures.metadata import exif_at_dpi
-from ginr.pictures.reader import probe_picture, read_picture
+from ginr.pictures.exif import GEO, exif_at_dpi, without
+from ginr.pictures.formats import (
+    FORMATS,
+    READABLE,
+    UNREADABLE,
+    WRITABLE,
+    check_target,
+    losses,
+    memory_needed,
+    why_unreadable,
+)  # fmt: skip
+from ginr.pictures.reader import check_whole, probe_picture, read_picture
+from ginr.pictures.rules import MAX_PIXELS, ReadRules
 from ginr.pictures.samples import Picture, PictureHeader, quantize
-from ginr.pictures.writer import write_bands, write_picture
+from ginr.pictures.writer import Page, write_bands, write_pages, write_picture
+from ginr.pictures.xmp import without_panorama
 
 __all__ = [
     "MAX_PIXELS",
     "READABLE",
+    "UNREADABLE",
     "WRITABLE",
+    "Page",
     "Picture",
     "PictureHeader",
+    "ReadRules",
     "at_dpi",
     "check_target",
+    "check_whole",
     "codecs",
     "losses",
     "memory_needed",
     "probe_picture",
     "quantize",
     "read_picture",
+    "why_unreadable",
+    "without_place",
     "write_bands",
+    "write_pages",
     "write_picture",
 ]
 
@@ -42,6 +60,23 @@ def at_dpi(picture: Picture, dpi: float) -> Picture:
         with suppress(ValueError, LookupError, struct.error):  # writing reports that it is damaged
             exif = exif_at_dpi(exif, dpi)
     return replace(picture, dpi=(dpi, dpi), exif=exif)
+
+
+def without_place(picture: Picture) -> Picture:
+    """The same picture without what maps the whole of it to the earth or a panorama.
+
+    For an output that shows a part of it, or shows it warped. A note says what was dropped.
+    """
+    exif, xmp, notes = picture.exif, picture.xmp, picture.notes
+    if exif is not None:
+        with suppress(ValueError, LookupError, struct.error):
+            exif, dropped = without(exif, GEO)
+            if dropped:
+                notes = (*notes, "GeoTIFF tags dropped: they are those of the whole picture")
+    if xmp is not None and b"GPano:" in xmp:
+        xmp = without_panorama(xmp)
+        notes = (*notes, "panorama entries dropped: they are those of the whole picture")
+    return replace(picture, exif=exif, xmp=xmp, notes=notes)
 
 
 def codecs() -> dict[str, str]:
@@ -57,15 +92,18 @@ def codecs() -> dict[str, str]:
     else:
         vips = "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
     libraries = {"JPEG": "jpg", "WEBP": "webp", "AVIF": "avif", "PNG": "zlib"}
+    libraries["JPEG2000"] = "jpg_2000"
+    by_vips = ("JPEG", "PNG", "TIFF", "WEBP")
     table = {}
     for format in FORMATS:
         if not WRITABLE.intersection(format.suffixes):
-            table[format.name] = "not supported by this Pillow"
+            table[format.name] = why_unreadable(Path(format.suffixes[0]))
             continue
         library = libraries.get(format.name)
         version = features.version(library) if library is not None else None
         abilities = "read, write, 8 and 16 bit" if format.has_depth_16 else "read, write, 8 bit"
-        by = [pillow + (f" with {library} {version}" if version else "")] * (format.name != "TIFF")
-        table[format.name] = f"{abilities} ({', '.join(by + [vips] * format.has_depth_16)})"
+        by = [pillow + (f" with {library} {version}" if version else "")]
+        table[format.name] = f"{abilities} ({', '.join(by + [vips] * (format.name in by_vips))})"
     table["GIF"] = f"read (first frame), 8 bit ({pillow})"
+    table["HEIC"] = "read, 8 bit" if ".heic" in READABLE else why_unreadable(Path("a.heic"))
     return table

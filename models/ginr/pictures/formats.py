@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ginr.errors import PictureError, printable
-from ginr.pictures import metadata
+from ginr.pictures import colour
+from ginr.pictures.exif import exif_dpi
 from ginr.pictures.samples import Picture
+from ginr.pictures.xmp import is_xmp
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Format:
     has_depth_16: bool = False
     has_grey: bool = True
     has_metadata: bool = True
-    """ICC profile, EXIF and XMP."""
+    """EXIF and XMP."""
+    has_icc: bool = True
     has_dpi: bool = True
     quality: int | None = None
     """Default quality, 1 to 100; 0: lossless by default; None: always lossless."""
@@ -36,27 +39,57 @@ FORMATS = (
     # PNG allows 2^31 - 1, but most readers stop at a million.
     Format("PNG", (".png",), 1_000_000, has_depth_16=True),
     # libjpeg refuses more than 65500, though the format allows 65535.
-    Format("JPEG", (".jpg", ".jpeg"), 65_500, has_alpha=False, quality=95, pixel_bytes=7),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), 65_500, has_alpha=False, quality=95, pixel_bytes=7),
     Format("WEBP", (".webp",), 16_383, has_grey=False, has_dpi=False, quality=0, pixel_bytes=23),
     Format("TIFF", (".tif", ".tiff"), 2**31 - 1, has_depth_16=True),
     Format(
         "BMP", (".bmp",), 2**31 - 1, max_bytes=2**32 - 2**10, has_alpha=False, has_metadata=False,
-        pixel_bytes=7,
+        has_icc=False, pixel_bytes=7,
     ),
     # libavif decodes no more than 32768 a side and 2^28 in all by default.
     Format("AVIF", (".avif",), 32_768, 2**28, has_dpi=False, quality=90, pixel_bytes=43),
+    Format(
+        "JPEG2000", (".jp2",), 2**31 - 1, has_dpi=False, has_metadata=False, has_icc=False,
+        pixel_bytes=36,
+    ),
+    Format("JXL", (".jxl",), 2**30, 2**28, has_dpi=False, has_icc=False, quality=0, pixel_bytes=60),
 )  # fmt: skip
 
+_MODULES = {"AVIF": "PIL._avif", "JXL": "pillow_jxl"}
 _BY_SUFFIX = {
     suffix: format
     for format in FORMATS
-    if format.name != "AVIF" or importlib.util.find_spec("PIL._avif")
+    if format.name not in _MODULES or importlib.util.find_spec(_MODULES[format.name])
     for suffix in format.suffixes
 }
 WRITABLE = frozenset(_BY_SUFFIX)
-READABLE = WRITABLE | {".gif"}
+_HEIC = frozenset((".heic", ".heif", ".hif"))
+_HAS_HEIC = any(map(importlib.util.find_spec, ("pi_heif", "pillow_heif")))
+READABLE = WRITABLE | {".gif", ".j2k", ".jpx", ".jpf"} | (_HEIC if _HAS_HEIC else frozenset())
+_RAW = ".arw .cr2 .cr3 .crw .dng .erf .iiq .kdc .nef .nrw .orf .pef .raf .raw .rw2 .sr2 .srw .x3f"
+_OTHER = ".exr .hdr .ico .pbm .pcx .pgm .ppm .psb .psd .qoi .svg .tga .xcf"
+UNREADABLE = _HEIC.union((".jxl", ".avif"), _RAW.split(), _OTHER.split()) - READABLE
+"""Suffixes of pictures that cannot be read, which a folder may hold."""
 
 _JPEG_BLOCK = 65_500  # bytes of EXIF or XMP one JPEG marker holds, less its prefixes
+
+
+def why_unreadable(path: Path) -> str:
+    """Why a picture with one of the suffixes `UNREADABLE` is not read, and what to do."""
+    suffix = path.suffix.lower()
+    if suffix in _HEIC | {".jxl"}:
+        return f'{suffix} needs a plug-in: pip install "ginr[formats]"'
+    if suffix in _RAW.split():
+        return f"{suffix} is a raw file of a camera: develop it first"
+    if suffix == ".avif":
+        return ".avif is not supported by this Pillow: update Pillow"
+    return f"{suffix} is not supported: convert it first"
+
+
+def jpeg_comment(picture: Picture) -> bytes | None:
+    """The picture's comment if a JPEG can hold it."""
+    comments = [words.encode() for keyword, words in picture.text if keyword == "Comment"]
+    return comments[0] if comments and len(comments[0]) <= 65_000 else None
 
 
 def output_format(path: Path) -> Format:
@@ -141,8 +174,11 @@ def check_place(path: Path, overwrite: bool) -> None:
         raise PictureError(f"{name} is not a valid name ({error.strerror}): change it") from error
 
 
-def losses(picture: Picture, path: Path) -> list[str]:
-    """What the format of the path's suffix cannot hold of this picture, each as a phrase."""
+def losses(picture: Picture, path: Path, *, rendered: bool = False) -> list[str]:
+    """What the format of the path's suffix cannot hold of this picture, each as a phrase.
+
+    If the output is `rendered` by a network, also what that leaves out.
+    """
     format = output_format(path)
     lost = []
     if not format.has_alpha and not picture.is_opaque:
@@ -154,26 +190,52 @@ def losses(picture: Picture, path: Path) -> list[str]:
         ("EXIF", picture.exif),
         ("XMP", picture.xmp),
     ):
-        reason = None if block is None else unfit_reason(format, label, block)
+        reason = None if block is None else unfit_reason(format, label, block, picture.is_grey)
         if reason is not None:
             lost.append(f"{label} dropped: {format.name} {reason}")
     if picture.dpi is not None and not format.has_dpi and not _exif_says_dpi(picture.exif):
         lost.append(f"resolution (dpi) dropped: {format.name} has none")
-    if picture.text and format.name != "PNG":
-        lost.append(f"{len(picture.text)} PNG text chunk(s) dropped")
+    n_texts = len(picture.text)
+    if format.name == "JPEG" and jpeg_comment(picture) is not None:
+        n_texts -= 1
+    if n_texts and format.name != "PNG":
+        only_comment = {keyword for keyword, _ in picture.text} == {"Comment"}
+        lost.append("comment dropped" if only_comment else f"{n_texts} PNG text chunk(s) dropped")
+    if picture.cicp is not None and format.name != "PNG":
+        lost.append(f"colour space {colour.name_of(picture.cicp)} dropped: only a PNG can say it")
+    if rendered and _has_hidden_colour(picture):
+        lost.append("colour of fully transparent pixels set to 0")
     return lost
 
 
+def _has_hidden_colour(picture: Picture) -> bool:
+    """Whether a pixel with alpha 0 has a colour."""
+    if not picture.has_alpha:
+        return False
+    samples = picture.samples
+    hidden = samples[..., -1] == 0  # (H, W)
+    return bool(hidden.any() and samples[hidden][:, :-1].any())
+
+
 def _exif_says_dpi(exif: bytes | None) -> bool:
-    return exif is not None and metadata.exif_dpi(exif) is not None
+    return exif is not None and exif_dpi(exif) is not None
 
 
-def unfit_reason(format: Format, label: str, block: bytes) -> str | None:
+def unfit_reason(format: Format, label: str, block: bytes, is_grey: bool) -> str | None:
     """Why a format cannot hold a block, to follow its name; None if it can."""
-    if not format.has_metadata:
-        return "has no metadata"
-    if label == "ICC profile" and not format.has_grey and metadata.icc_space(block) == "GRAY":
+    if not (format.has_icc if label == "ICC profile" else format.has_metadata):
+        return "has no metadata" if not format.has_metadata else "is written without"
+    if label == "XMP" and not is_xmp(block):
+        return "needs UTF-8 text"
+    if label == "ICC profile" and not format.has_grey and colour.icc_space(block) == "GRAY":
         return "stores RGB, and this is a grey profile"
+    if (
+        label == "ICC profile"
+        and format.name == "PNG"
+        and is_grey
+        and colour.icc_space(block) == "RGB"
+    ):
+        return "does not allow one for RGB in a grey picture"
     if label != "ICC profile" and format.name == "JPEG" and len(block) > _JPEG_BLOCK:
         return f"holds 64 KB, and this is {len(block)} bytes"
     return None

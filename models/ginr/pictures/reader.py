@@ -1,48 +1,43 @@
-"""Picture files into memory: libvips decodes TIFF and 16-bit PNG, Pillow the rest.
+"""Picture files into memory."""
 
-Pillow silently reads 16-bit colour as 8-bit, so the decoder is chosen by the depth in the header.
-"""
-
-import io
-import mmap
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from ginr.pictures import metadata
-from ginr.pictures.header import DAMAGED_EXIF, PILLOW_FORMATS, OpenedFile, open_header, reading
+from ginr.errors import PictureError, printable
+from ginr.pictures import exif as exif_blocks
+from ginr.pictures.decoders import decode
+from ginr.pictures.header import open_header, reading
+from ginr.pictures.opened import DAMAGED_EXIF, OpenedFile
+from ginr.pictures.rules import ReadRules
 from ginr.pictures.samples import Picture, PictureHeader, Samples, is_credible
+from ginr.pictures.xmp import upright_xmp
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_CMYK_BY_PROFILE = "CMYK is converted to sRGB by its ICC profile"
-_CMYK_ROUGHLY = "CMYK without a profile is converted to approximate RGB"
-_BAND = 1 << 22  # samples converted at a time, held twice
+_USUAL = ReadRules()
 
 
-def probe_picture(path: Path) -> PictureHeader:
+def probe_picture(path: Path, rules: ReadRules = _USUAL) -> PictureHeader:
     """Reads the header of a picture file; raises PictureError."""
-    with reading(path) as (file, data):
-        opened = open_header(file, data)
+    with reading(path, rules) as (file, data):
+        opened = open_header(file, data, rules)
     height, width = opened.height, opened.width
     if opened.turn > 4:
         height, width = width, height
-    return PictureHeader(height, width, opened.channels, opened.depth, opened.format)
+    pages = opened.pages or ((height, width),)
+    return PictureHeader(height, width, opened.channels, opened.depth, opened.format, pages)
 
 
-def read_picture(path: Path) -> Picture:
-    """Reads the first frame of a picture file, upright; raises PictureError."""
-    with reading(path) as (file, data):
-        opened = open_header(file, data)
-        if opened.format == "TIFF" or opened.depth == 16:
-            samples = _decode_with_vips(data, opened)
-        else:
-            samples = _decode_with_pillow(file, opened)
+def read_picture(path: Path, rules: ReadRules = _USUAL, *, page: int | None = None) -> Picture:
+    """Reads a picture file, upright; raises PictureError.
+
+    `page` is one of `PictureHeader.pages`; None is the first, and a note says what is left out.
+    """
+    with reading(path, rules) as (file, data):
+        opened = open_header(file, data, rules, page)
+        samples = decode(file, data, opened, rules)
+        if rules.strict and opened.faults:
+            raise ValueError(f"{opened.faults[-1]}; --strict refuses this")
         exif, xmp = _upright(opened)
         if opened.dpi is not None and not is_credible(opened.dpi):
             opened.notes.append("implausible resolution (dpi) dropped")
@@ -53,9 +48,21 @@ def read_picture(path: Path) -> Picture:
             exif=exif,
             xmp=xmp,
             dpi=opened.dpi,
-            text=opened.text,
-            notes=tuple(opened.notes),
+            text=tuple(opened.text),
+            cicp=opened.cicp,
+            notes=(*opened.faults, *opened.notes),
         )
+
+
+def check_whole(path: Path) -> None:
+    """Raises PictureError for a picture whose header shows that its end is missing."""
+    try:
+        probe_picture(path, ReadRules(strict=True))
+    except PictureError as error:
+        raise PictureError(
+            f"{printable(path)} already exists but is damaged or incomplete: "
+            "add --overwrite to replace it"
+        ) from error
 
 
 def _upright(opened: OpenedFile) -> tuple[bytes | None, bytes | None]:
@@ -63,79 +70,13 @@ def _upright(opened: OpenedFile) -> tuple[bytes | None, bytes | None]:
     exif, xmp = opened.exif, opened.xmp
     if exif is not None:
         try:
-            exif = metadata.upright_exif(exif)
+            exif = exif_blocks.upright_exif(exif)
         except (ValueError, LookupError, struct.error):
-            opened.notes.append(DAMAGED_EXIF)
+            opened.faults.append(DAMAGED_EXIF)
             exif = None
     if xmp is not None and opened.turn != 1:
-        xmp = metadata.upright_xmp(xmp)
+        xmp = upright_xmp(xmp)
     return exif, xmp
-
-
-def _decode_with_pillow(file: BinaryIO, opened: OpenedFile) -> Samples:
-    from PIL import Image
-
-    file.seek(0)
-    image: Image.Image = Image.open(file, formats=PILLOW_FORMATS)
-    image.load()
-    if image.mode == "CMYK":
-        image = _rgb_of_cmyk(image, opened)
-    mode = _MODES[opened.channels]
-    samples = np.empty((image.height, image.width, opened.channels), np.uint8)
-    n_rows = max(1, _BAND // (image.width * opened.channels))
-    for top in range(0, image.height, n_rows):
-        bottom = min(top + n_rows, image.height)
-        band = image.crop((0, top, image.width, bottom))
-        if band.mode != mode:
-            band = band.convert(mode)
-        samples[top:bottom] = np.asarray(band).reshape(bottom - top, image.width, opened.channels)
-    return samples
-
-
-def _rgb_of_cmyk(image: "Image.Image", opened: OpenedFile) -> "Image.Image":
-    from PIL import ImageCms
-
-    srgb = ImageCms.createProfile("sRGB")
-    profile, opened.icc = opened.icc, None
-    if profile is not None and metadata.icc_space(profile) == "CMYK":
-        try:
-            turned = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode="RGB")
-        except ImageCms.PyCMSError:
-            pass
-        else:
-            assert turned is not None
-            opened.icc = ImageCms.ImageCmsProfile(srgb).tobytes()
-            opened.notes.append(_CMYK_BY_PROFILE)
-            return turned
-    opened.notes.append(_CMYK_ROUGHLY)
-    return image.convert("RGB")
-
-
-def _decode_with_vips(data: mmap.mmap, opened: OpenedFile) -> Samples:
-    import pyvips
-
-    try:
-        # From memory: libvips reads "[...]" in a file name as options.
-        image = pyvips.Image.new_from_source(
-            pyvips.Source.new_from_memory(data), "", access="sequential", fail_on="error"
-        )
-        if image.interpretation == "cmyk":
-            opened.notes.append(_CMYK_ROUGHLY if opened.icc is None else _CMYK_BY_PROFILE)
-            image = image.icc_transform(
-                "srgb", embedded=True, input_profile="cmyk", depth=opened.depth
-            )
-            opened.icc = image.get("icc-profile-data")
-        samples: Samples = image.numpy()
-    except pyvips.Error as error:
-        raise OSError(str(error)) from error
-    samples = samples.reshape(opened.height, opened.width, -1)  # (H, W, C)
-    if samples.dtype.itemsize * 8 != opened.depth or samples.shape[2] < opened.channels:
-        raise ValueError(f"its samples decode to {samples.shape[2]} channels of {samples.dtype}")
-    if opened.format == "PNG" and opened.transparent is not None:
-        key = np.frombuffer(opened.transparent, ">u2")
-        opaque = (samples[..., : key.size] != key).any(-1)  # (H, W)
-        samples[..., -1] = np.where(opaque, np.uint16(65535), np.uint16(0))
-    return np.ascontiguousarray(samples[..., : opened.channels])
 
 
 def _turned(samples: Samples, turn: int) -> Samples:

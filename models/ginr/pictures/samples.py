@@ -31,7 +31,9 @@ class Picture:
     dpi: tuple[float, float] | None = None
     """Dots per inch, (x, y), 1 to 65535."""
     text: tuple[tuple[str, str], ...] = ()
-    """PNG text chunks (keyword, text), such as the prompt of a generated picture."""
+    """Texts (keyword, text): PNG text chunks, such as a prompt, and the comment of a JPEG."""
+    cicp: tuple[int, int, int, int] | None = None
+    """Colour space of HDR samples (PQ, HLG) in numbers of ITU-T H.273, which no profile says."""
     notes: tuple[str, ...] = ()
     """What was converted or dropped when reading, each as a phrase."""
 
@@ -103,6 +105,8 @@ class PictureHeader:
     channels: int
     depth: int
     format: str
+    pages: tuple[tuple[int, int], ...]
+    """Sizes (H, W) of the pages of a TIFF; one for other formats."""
 
 
 def quantize(planes: Planes, depth: int, has_alpha: bool) -> Samples:

@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -19,12 +19,21 @@ import numpy as np
 
 from ginr.errors import PictureError, printable
 from ginr.part_files import part_of
-from ginr.pictures import metadata
-from ginr.pictures.formats import Format, check_place, check_target, output_format, unfit_reason
+from ginr.pictures.exif import resized_exif, without_orientation
+from ginr.pictures.formats import (
+    Format,
+    check_place,
+    check_target,
+    jpeg_comment,
+    output_format,
+    unfit_reason,
+)  # fmt: skip
+from ginr.pictures.other_readers import register_jxl
 from ginr.pictures.png import write_png
 from ginr.pictures.samples import Picture, Samples
-from ginr.pictures.tiff import write_tiff
+from ginr.pictures.tiff import TiffWriter
 from ginr.pictures.writer_thread import while_made
+from ginr.pictures.xmp import resized_xmp
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -65,6 +74,34 @@ def write_bands(
         while_made(bands, encode)
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page of a TIFF to write: bands of rows, and what `write_bands` needs besides."""
+
+    bands: Iterable[Samples]
+    like: Picture
+    height: int
+    width: int
+
+
+def write_pages(
+    pages: Iterable[Page], n_bytes: int, path: Path, *, overwrite: bool = False
+) -> None:
+    """Writes pages of `n_bytes` of samples together into a TIFF, as `write_bands` does one.
+
+    Each page is taken when the one before is written.
+    """
+    with whole_file(path, overwrite) as file:
+        writer = TiffWriter(file, n_bytes)
+        for page in pages:
+            like = _sized(page.like, page.height, page.width)
+
+            def add(bands: Iterable[Samples], page: Page = page, like: Picture = like) -> None:
+                writer.add(bands, like, page.height, page.width)
+
+            while_made(page.bands, add)
+
+
 @contextmanager
 def _checked_file(
     path: Path, like: Picture, height: int, width: int, overwrite: bool, quality: int | None
@@ -80,15 +117,18 @@ def _checked_file(
         channels=like.channels,
         depth=like.depth,
     )
-    exif = _sized_exif(like, height, width)
+    like = _sized(like, height, width)
     with whole_file(path, overwrite) as file:
         if format.name == "PNG":
-            yield lambda bands: write_png(file, bands, like, height, width, exif)
+            if like.icc and unfit_reason(format, "ICC profile", like.icc, like.is_grey):
+                like = replace(like, icc=None)
+            yield lambda bands: write_png(file, bands, like, height, width)
         elif format.name == "TIFF":
-            yield lambda bands: write_tiff(file, bands, like, height, width, exif)
+            n_bytes = height * width * like.channels * like.depth // 8
+            yield lambda bands: TiffWriter(file, n_bytes).add(bands, like, height, width)
         else:
             yield lambda bands: _write_with_pillow(
-                file, replace(like, samples=_whole(bands, height), exif=exif), format, quality
+                file, replace(like, samples=_whole(bands, height)), format, quality
             )
 
 
@@ -116,13 +156,15 @@ def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
         raise PictureError(f"{name} needs more memory than is free: use a smaller size") from error
 
 
-def _sized_exif(like: Picture, height: int, width: int) -> bytes | None:
-    if like.exif is None:
-        return None
+def _sized(like: Picture, height: int, width: int) -> Picture:
+    """The picture with what its EXIF and XMP state about its size."""
+    size, former = (height, width), (like.height, like.width)
+    exif, xmp = like.exif, like.xmp
     try:
-        return metadata.resized_exif(like.exif, height, width)
+        exif = exif and resized_exif(exif, size, former)
     except (ValueError, LookupError, struct.error) as error:
         raise PictureError(f"the EXIF block is damaged ({error}): remove it") from error
+    return replace(like, exif=exif, xmp=xmp and resized_xmp(xmp, size, former))
 
 
 def _whole(bands: Iterator[Samples], height: int) -> Samples:
@@ -159,21 +201,32 @@ def _write_with_pillow(
         options["dpi"] = picture.dpi
     blocks = {"ICC profile": picture.icc, "EXIF": picture.exif, "XMP": picture.xmp}
     for label, block in blocks.items():
-        if block is not None and unfit_reason(format, label, block) is None:
+        if block is not None and unfit_reason(format, label, block, picture.is_grey) is None:
             if label == "EXIF":
+                # Pillow packs the block of an AVIF anew to take its orientation, which is 1, out.
+                block = without_orientation(block) if format.name == "AVIF" else block
                 block = b"Exif\0\0" + block
             options[{"ICC profile": "icc_profile"}.get(label, label.lower())] = block
-    if format.name == "WEBP":
+    if format.name == "JPEG" and (comment := jpeg_comment(picture)) is not None:
+        options["comment"] = comment
+    if format.name == "JXL":
+        register_jxl()
+        options |= {"lossless": True, "effort": 4} if quality is None else {"quality": quality}
+    elif format.name == "WEBP":
         # exact keeps the colours of transparent pixels; method 2 is as small as 4 on photographs.
         lossless = {"lossless": True, "exact": True, "method": 2, "quality": 50}
         options |= lossless if quality is None else {"quality": quality}
     elif format.quality:
         sampling = "4:0:0" if format.name == "AVIF" and picture.channels == 1 else "4:4:4"
         options |= {"quality": quality or format.quality, "subsampling": sampling}
+    # OpenJPEG hangs if the file fails.
+    stream = io.BytesIO() if format.name == "JPEG2000" else cast(BinaryIO, _Stream(file))
     try:
-        _image(picture, format).save(cast(BinaryIO, _Stream(file)), format.name, **options)
+        _image(picture, format).save(stream, format.name, **options)
     except ValueError as error:  # an encoder that failed
         raise OSError(str(error)) from error
+    if isinstance(stream, io.BytesIO):
+        file.write(stream.getbuffer())
 
 
 def _image(picture: Picture, format: Format) -> "Image.Image":
