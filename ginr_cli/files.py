@@ -10,7 +10,7 @@ from ginr_cli import console
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
-    from ginr.pictures import Picture
+    from ginr.pictures import Picture, ReadRules
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def check_output(source: Path, output: Path, size: tuple[int, int], writing: Wri
     check_target(output, *size, overwrite=writing.overwrite, quality=writing.quality)
 
 
-def read(source: Path) -> "Picture":
-    from ginr.pictures import read_picture
+def read(source: Path, rules: "ReadRules | None" = None, page: int | None = None) -> "Picture":
+    from ginr.pictures import ReadRules, read_picture
 
-    return read_picture(source)
+    return read_picture(source, rules or ReadRules(), page=page)
 
 
 def write(picture: "Picture", output: Path, writing: Writing) -> None:

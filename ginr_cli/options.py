@@ -84,6 +84,20 @@ Named = Annotated[
     Path | None,
     option("--output -o FILE", "The same as OUTPUT; needed to replace a file.", parser=_path),
 ]
+Strict = Annotated[
+    bool,
+    option("--strict", "Refuse pictures with any fault in the file, even if the pixels are fine."),
+]
+AllowTruncated = Annotated[
+    bool, option("--allow-truncated", "Read incomplete pictures; the missing part is blank.")
+]
+AllowLarge = Annotated[
+    bool,
+    option(
+        "--allow-large",
+        "Lift the limits for untrusted files: a gigapixel, 60 seconds and 16,384 pages.",
+    ),
+]
 Json = Annotated[bool, option("--json", "Print JSON to stdout, one object per line.")]
 
 # upscale

@@ -15,7 +15,7 @@ from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_netwo
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, done, new_outcome
 
 if TYPE_CHECKING:
-    from ginr.pictures import Picture
+    from ginr.pictures import Picture, ReadRules
 
 Size = tuple[int, int]  # H, W
 
@@ -36,16 +36,20 @@ class Rendering(ABC):
         """Render and write the picture; returns what the output cannot hold of it."""
 
 
-def probe_size(image: Path) -> Size:
+def probe_size(image: Path, rules: "ReadRules") -> Size:
     """H, W of a picture, from its header."""
     from ginr.pictures import probe_picture
 
-    header = probe_picture(image)
+    header = probe_picture(image, rules)
     return header.height, header.width
 
 
 def render_one(
-    image: Path, choice: NetworkChoice, as_json: bool, plan: Callable[[Size], Rendering]
+    image: Path,
+    choice: NetworkChoice,
+    as_json: bool,
+    rules: "ReadRules",
+    plan: Callable[[Size], Rendering],
 ) -> None:
     """Make and report the rendering that `plan` returns for the picture's size; exit code 1 if it fails.
 
@@ -54,7 +58,7 @@ def render_one(
     check_network(choice)
     report = OutcomeReport(as_json)
     try:
-        outcome = _rendered(image, choice, plan)
+        outcome = _rendered(image, choice, rules, plan)
     except console.UsageError:
         raise
     except Exception as problem:
@@ -63,13 +67,17 @@ def render_one(
     report.add(outcome)
 
 
-def _rendered(image: Path, choice: NetworkChoice, plan: Callable[[Size], Rendering]) -> Outcome:
-    rendering = plan(probe_size(image))
+def _rendered(
+    image: Path, choice: NetworkChoice, rules: "ReadRules", plan: Callable[[Size], Rendering]
+) -> Outcome:
+    from ginr.pictures import network_losses, without_place
+
+    rendering = plan(probe_size(image, rules))
     height, width = rendering.size
     clear_left_over([rendering.output.parent])
     network = load_network(choice)
     start = time.perf_counter()
-    picture = read(image)
+    picture = without_place(read(image, rules))
     console.say(
         f"{console.printable(image)} {picture.width}x{picture.height} -> "
         f"{console.printable(rendering.output)} {width}x{height}{rendering.words}"
@@ -77,7 +85,7 @@ def _rendered(image: Path, choice: NetworkChoice, plan: Callable[[Size], Renderi
     with console.Meter(rendering.n_frames * height * width) as meter:
         meter.begin(image.name, 0)
         lost = rendering.make(picture, network, meter.advance)
-    notes = (*picture.notes, *lost)
+    notes = (*picture.notes, *network_losses(picture), *lost)
     console.say_notes(image, notes)
     outcome = new_outcome(image, rendering.output, (picture.height, picture.width), rendering.size)
     return done(outcome, network, start, notes)

@@ -13,6 +13,8 @@ from ginr_cli.reports.pictures import Outcome, done, outcome_of
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
+    from ginr.geometry.view import View
+    from ginr.pictures import Page, Picture
     from ginr.pictures.samples import Samples
 
 
@@ -43,36 +45,77 @@ def enlarge(
     progress: Callable[[int, int], None],
 ) -> Outcome:
     """Read, enlarge and write a picture; after its last row, signals wait for `until_reported`."""
-    from ginr.pictures import at_dpi, losses, write_bands
-    from ginr.rendering.upscale import upscale_bands
+    from ginr.pictures import Page, write_bands, write_pages
 
     start = time.perf_counter()
-    picture = read(job.source)
+    notes: list[str] = []
+    before_px = 0
+
+    def page(number: int | None, view: "View", is_last: bool) -> "Page":
+        """Reads a page; its rows are made as they are written."""
+        nonlocal before_px
+        picture, found = _read(job, number, view, writing)
+        prefix = f"page {number + 1}: " if number else ""
+        notes.extend(f"{prefix}{note}" for note in found)
+        console.say_notes(job.source, [f"{prefix}{note}" for note in found], say)
+        first_px, before_px = before_px, before_px + view.size[0] * view.size[1]
+        bands = _bands(
+            picture, view, network, say, lambda done, total: progress(first_px + done, job.out_px)
+        )
+        if is_last:
+            bands = _then(bands, lambda: until_reported.enter_context(deferred()))
+        return Page(bands, picture, *view.size)
+
+    if job.pages:
+        last = len(job.pages) - 1
+        pages = (page(n, view, n == last) for n, view in enumerate(job.pages))
+        write_pages(pages, job.out_px * 8, job.output, overwrite=writing.overwrite)
+    else:
+        only = page(None, job.view, True)
+        write_bands(
+            only.bands, only.like, *job.out_size, job.output,
+            overwrite=writing.overwrite, quality=writing.quality,
+        )  # fmt: skip
+    return done(outcome_of(job), network, start, notes)
+
+
+def _read(
+    job: Job, page: int | None, view: "View", writing: Writing
+) -> "tuple[Picture, list[str]]":
+    """A page, and what is lost of it."""
+    from ginr.pictures import at_dpi, losses, network_losses, without_place
+
+    picture = read(job.source, job.rules, page)
+    if view.source is not None:
+        picture = without_place(picture)
     if writing.dpi is not None:
         picture = at_dpi(picture, writing.dpi)
-    notes = (*picture.notes, *losses(picture, job.output))
-    console.say_notes(job.source, notes, say)
+    return picture, [*picture.notes, *losses(picture, job.output), *network_losses(picture)]
 
-    def bands() -> Iterator["Samples"]:
-        yield from upscale_bands(
-            picture,
-            network.model,
-            height=job.view.whole[0],
-            width=job.view.whole[1],
-            box=job.view.box,
-            tile=network.tile,
-            precision=network.precision,
-            progress=progress,
-            notice=say,
-        )
-        until_reported.enter_context(deferred())
 
-    write_bands(
-        bands(),
+def _bands(
+    picture: "Picture",
+    view: "View",
+    network: LoadedNetwork,
+    say: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> Iterator["Samples"]:
+    from ginr.rendering.upscale import upscale_bands
+
+    return upscale_bands(
         picture,
-        *job.out_size,
-        job.output,
-        overwrite=writing.overwrite,
-        quality=writing.quality,
+        network.model,
+        height=view.whole[0],
+        width=view.whole[1],
+        box=view.box,
+        tile=network.tile,
+        precision=network.precision,
+        progress=progress,
+        notice=say,
     )
-    return done(outcome_of(job), network, start, notes)
+
+
+def _then(bands: Iterator["Samples"], finish: Callable[[], object]) -> Iterator["Samples"]:
+    """The bands; calls `finish` after the last one."""
+    yield from bands
+    finish()

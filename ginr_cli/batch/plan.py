@@ -13,6 +13,7 @@ from ginr_cli.files import Writing, refuse_own_input
 
 if TYPE_CHECKING:
     from ginr.geometry.view import View, ViewRule
+    from ginr.pictures import ReadRules
 
 # A stem with a label of `ViewRule.label`: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.
 _LABELLED = re.compile(r"(.+)_(?:x[\d.]+(?:x[\d.]+)?|\d+x\d+)(?:_box\d+,\d+,\d+,\d+)?")
@@ -47,7 +48,10 @@ class Job:
     output: Path
     size: tuple[int, int]
     view: "View"
+    rules: "ReadRules"
     done: bool = False
+    pages: tuple["View", ...] = ()
+    """One for each page, if there are several and the output can hold them."""
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -57,7 +61,7 @@ class Job:
     @property
     def out_px(self) -> int:
         """Output pixels, the unit of progress."""
-        return self.out_size[0] * self.out_size[1]
+        return sum(view.size[0] * view.size[1] for view in self.pages or (self.view,))
 
 
 @dataclass(frozen=True)
@@ -122,17 +126,21 @@ def split_paths(
 
 
 def find_sources(
-    inputs: list[Path], destination: Destination, fail: Callable[[Path, Exception], None]
+    inputs: list[Path],
+    destination: Destination,
+    fail: Callable[[Path, Exception], None],
+    skip: Callable[[Path, str], None] = lambda path, reason: say(f"{printable(path)}: {reason}"),
 ) -> Iterator[Source]:
     """Every given picture and every picture in a given folder, each once, folders sorted by name.
 
     Skips hidden files, the output folder and, if outputs go next to the inputs, outputs of
-    earlier runs (photo_x2.png next to photo.png). Calls `fail` for unreadable and empty folders.
+    earlier runs (photo_x2.png next to photo.png). Calls `fail` for unreadable and empty folders,
+    and `skip` for pictures in folders whose kind cannot be read.
     """
     from ginr.errors import PictureError
-    from ginr.pictures import READABLE
+    from ginr.pictures import READABLE, why_unreadable
 
-    n_failed = 0
+    n_failed = n_skipped = 0
 
     def refused(error: OSError) -> None:
         nonlocal n_failed
@@ -144,9 +152,15 @@ def find_sources(
         if not os.path.isdir(given):  # Path.is_dir may raise
             found = [Source(given)]
         else:
-            n_failed = 0
-            found = [Source(path, given) for path in _walk(given, destination, refused)]
-            if not found and not n_failed:
+            n_failed = n_skipped = 0
+            found = []
+            for path in _walk(given, destination, refused):
+                if path.suffix.lower() in READABLE:
+                    found.append(Source(path, given))
+                else:
+                    n_skipped += 1
+                    skip(path, why_unreadable(path))
+            if not found and not n_failed + n_skipped:
                 known = ", ".join(sorted(READABLE))
                 fail(
                     given,
@@ -165,6 +179,7 @@ def plan(
     destination: Destination,
     writing: Writing,
     inputs: Collection[Identity],
+    rules: "ReadRules",
     *,
     batch: bool,
 ) -> Job:
@@ -174,9 +189,10 @@ def plan(
     ever overwritten. Raises `GinrError` for a picture that cannot be read, enlarged or written.
     """
     from ginr.errors import PictureError
-    from ginr.pictures import check_target, probe_picture
+    from ginr.pictures import check_target, check_whole, probe_picture
+    from ginr.pictures.formats import output_format
 
-    header = probe_picture(source.path)
+    header = probe_picture(source.path, rules)
     size = header.height, header.width
     view = wanted.resolve(*size)
     output = _output(source, destination, wanted.label(*size), writing.suffix)
@@ -185,7 +201,8 @@ def plan(
     if batch and os.path.isfile(output) and not writing.overwrite:
         there = probe_picture(output)
         if (there.height, there.width) == view.size:
-            return Job(source.path, output, size, view, done=True)
+            check_whole(output)
+            return Job(source.path, output, size, view, rules, done=True)
         raise PictureError(
             f"{name} already exists with {there.width}x{there.height} pixels, not "
             f"{view.size[1]}x{view.size[0]}: add --overwrite to replace it"
@@ -211,11 +228,14 @@ def plan(
         channels=header.channels,
         depth=header.depth,
     )
-    return Job(source.path, output, size, view)
+    pages: tuple[View, ...] = ()
+    if len(header.pages) > 1 and output_format(output).name == "TIFF":
+        pages = tuple(wanted.resolve(*page) for page in header.pages)
+    return Job(source.path, output, size, view, rules, pages=pages)
 
 
 def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], None]) -> list[Path]:
-    from ginr.pictures import READABLE
+    from ginr.pictures import READABLE, UNREADABLE
 
     found: list[Path] = []
     n_earlier = 0
@@ -232,7 +252,7 @@ def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], N
         pictures = sorted(
             name
             for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in READABLE
+            if not name.startswith(".") and Path(name).suffix.lower() in READABLE | UNREADABLE
         )
         stems = {Path(name).stem for name in pictures}
         for name in pictures:

@@ -24,7 +24,7 @@ from ginr_cli.single import Size, probe_size
 
 if TYPE_CHECKING:
     from ginr.geometry.size import Target
-    from ginr.pictures import Picture
+    from ginr.pictures import Picture, ReadRules
     from ginr.rendering.picture_field import PictureField
 
 Output = Annotated[
@@ -67,6 +67,9 @@ def reconstruct(
     quality: options.Quality = None,
     named: options.Named = None,
     overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    allow_truncated: options.AllowTruncated = False,
+    allow_large: options.AllowLarge = False,
     as_json: options.Json = False,
 ) -> None:
     """Encode a picture as LP features and decode it; report bits per pixel, PSNR and SSIM.
@@ -75,14 +78,16 @@ def reconstruct(
     checkpoint adds its field to the picture's own pixels, which then count as
     bits too.
     """
+    from ginr.pictures import ReadRules
     from ginr.rendering.field_file import is_field
 
+    rules = ReadRules(strict, allow_truncated, allow_large)
     target, writing = parse_target(scale, size), Writing(quality, overwrite)
     output = output_of(source, output, named)
     if not is_field(source):
         choice = NetworkChoice(checkpoint or "reconstruct", device, precision)
         record = _from_picture(
-            source, output, save_field, quantize is not None, choice, target, writing
+            source, output, save_field, quantize is not None, choice, target, writing, rules
         )
     elif save_field is not None or quantize is not None:
         raise console.UsageError(
@@ -109,15 +114,16 @@ def _from_picture(
     choice: NetworkChoice,
     target: "Target",
     writing: Writing,
+    rules: "ReadRules",
 ) -> Reconstruction:
     from ginr.checkpoints.checkpoint import peek
     from ginr.measuring.whole_pictures import likeness
-    from ginr.pictures import losses
+    from ginr.pictures import losses, network_losses
     from ginr.rendering.field_file import save_field
     from ginr.rendering.picture_field import encode_picture
 
     check_network(choice)
-    native = probe_size(source)
+    native = probe_size(source, rules)
     size = target.resolve(*native)
     if output is not None:
         check_output(source, output, size, writing)
@@ -126,9 +132,9 @@ def _from_picture(
         _check_field(field_path, writing.overwrite)
     clear_left_over(path.parent for path in (output, field_path) if path is not None)
     network = load_network(choice)
-    picture = read(source)
+    picture = read(source, rules)
     if output is not None:
-        console.say_notes(source, losses(picture, output))
+        console.say_notes(source, [*losses(picture, output), *network_losses(picture)])
     is_larger = output is not None and size != native
     n_px = native[0] * native[1]
     with console.Meter(2 * n_px + is_larger * size[0] * size[1]) as meter:

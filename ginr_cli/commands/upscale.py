@@ -21,6 +21,7 @@ from ginr_cli.signals import cleaned_up_by, end_if_asked
 if TYPE_CHECKING:
     from ginr.geometry.size import Target
     from ginr.geometry.view import ViewRule
+    from ginr.pictures import ReadRules
 
 
 def upscale(
@@ -39,6 +40,9 @@ def upscale(
     picture_format: options.Suffix = None,
     quality: options.Quality = None,
     overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    allow_truncated: options.AllowTruncated = False,
+    allow_large: options.AllowLarge = False,
     as_json: options.Json = False,
 ) -> None:
     """Enlarge pictures and folders of pictures to any scale or size.
@@ -47,6 +51,9 @@ def upscale(
     structure; pictures that are already done are skipped. If one fails, the
     others are still done; the exit code is 1.
     """
+    from ginr.pictures import ReadRules
+
+    rules = ReadRules(strict, allow_truncated, allow_large)
     if paper is not None:
         dpi = dpi or 300.0
     wanted = _wanted(scale, size, paper, dpi, box)
@@ -58,14 +65,14 @@ def upscale(
     writing = Writing(quality, overwrite, _suffix(picture_format), dpi)
     inputs, destination = split_paths(paths, output, overwrite=overwrite)
     with cleaned_up_by(destination.tidy):
-        jobs, report = _plan_all(inputs, destination, wanted, writing, as_json)
+        jobs, report = _plan_all(inputs, destination, wanted, writing, rules, as_json)
         if jobs:
             if scale is None and size is None and paper is None:
                 console.say("no --scale or --size: enlarging x2")
             clear_left_over(job.output.parent for job in jobs)
             _run_all(jobs, choices, writing, report)
     report.sum_up()
-    if report.counts["failed"]:
+    if report.counts["failed"] or (strict and report.n_unread):
         raise typer.Exit(1)
 
 
@@ -102,6 +109,7 @@ def _plan_all(
     destination: Destination,
     wanted: "ViewRule",
     writing: Writing,
+    rules: "ReadRules",
     as_json: bool,
 ) -> tuple[list[Job], OutcomeReport]:
     """The jobs to do; reports those that cannot be done or are done already."""
@@ -114,12 +122,12 @@ def _plan_all(
     report = OutcomeReport(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
-    sources = list(find_sources(inputs, destination, report.fail))
+    sources = list(find_sources(inputs, destination, report.fail, report.skip))
     present = {found for source in sources if (found := identity(source.path)) is not None}
     for source in sources:
         end_if_asked()
         try:
-            job = plan(source, wanted, destination, writing, present, batch=report.batch)
+            job = plan(source, wanted, destination, writing, present, rules, batch=report.batch)
             if other := taken.get(job.output):
                 raise PictureError(
                     f"{printable(source.path)} would overwrite the output of {printable(other)}, "

@@ -69,6 +69,9 @@ def warp(
     quality: options.Quality = None,
     named: options.Named = None,
     overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    allow_truncated: options.AllowTruncated = False,
+    allow_large: options.AllowLarge = False,
     as_json: options.Json = False,
 ) -> None:
     """Rotate, shift, rectify or remap a picture and enlarge it, in one resampling.
@@ -78,6 +81,8 @@ def warp(
     outside the picture become transparent, or white in formats without
     transparency.
     """
+    from ginr.pictures import ReadRules
+
     shifted = parse_numbers("--shift", shift or "0,0", 2, "0.5,-2")
     corners = perspective and parse_numbers("--perspective", perspective, 8, "9,5,90,3,95,70,2,66")
     is_turned = bool(rotate) or shift is not None or keep_size
@@ -97,7 +102,8 @@ def warp(
         check_output(image, path, canvas, writing)
         return _Warped(output=path, size=canvas, mapping=mapping, writing=writing)
 
-    render_one(image, NetworkChoice(checkpoint, device, precision, tile, ensemble), as_json, plan)
+    choice = NetworkChoice(checkpoint, device, precision, tile, ensemble)
+    render_one(image, choice, as_json, ReadRules(strict, allow_truncated, allow_large), plan)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,9 @@ def zoom(
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
     overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    allow_truncated: options.AllowTruncated = False,
+    allow_large: options.AllowLarge = False,
     as_json: options.Json = False,
 ) -> None:
     """Make a video that zooms smoothly into a part of a picture.
@@ -70,6 +73,8 @@ def zoom(
     ends slowly. Frames that shrink the picture average its detail, so that
     nothing flickers.
     """
+    from ginr.pictures import ReadRules
+
     first, last = _box("--from", start or "0%,0%,100%,100%"), _box("--to", to)
     wanted = None if size is None else _size(size)
     n_frames = _n_frames(seconds, fps)
@@ -87,7 +92,8 @@ def zoom(
             words=f", {n_frames} frames, x{low:.3g} to x{high:.3g}",
         )  # fmt: skip
 
-    render_one(image, NetworkChoice(checkpoint, device, precision, tile, ensemble), as_json, plan)
+    choice = NetworkChoice(checkpoint, device, precision, tile, ensemble)
+    render_one(image, choice, as_json, ReadRules(strict, allow_truncated, allow_large), plan)
 
 
 @dataclass(frozen=True, kw_only=True)

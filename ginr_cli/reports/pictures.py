@@ -18,7 +18,7 @@ class Outcome:
     """The outcome of one input, as `--json` prints it; sizes in pixels."""
 
     input: str
-    status: str  # done, skipped (the output exists) or failed
+    status: str  # done, skipped (the output exists, or the input's kind cannot be read) or failed
     output: str | None = None
     input_width: int | None = None
     input_height: int | None = None
@@ -40,6 +40,8 @@ class OutcomeReport:
     as_json: bool
     batch: bool = False
     counts: dict[str, int] = field(default_factory=lambda: {"done": 0, "skipped": 0, "failed": 0})
+    n_unread: int = 0
+    """Pictures among those skipped whose kind cannot be read."""
 
     def add(self, outcome: Outcome) -> None:
         """Print and count an outcome."""
@@ -56,6 +58,12 @@ class OutcomeReport:
         if console.debugging():
             raise problem
         self.add(failure_of(path, problem))
+
+    def skip(self, path: Path, reason: str) -> None:
+        """Report a picture whose kind cannot be read."""
+        console.say_notes(path, [f"skipped, {reason}"])
+        self.n_unread += 1
+        self.add(Outcome(str(path), "skipped", notes=(reason,)))
 
     def sum_up(self) -> None:
         """Print the counts, if there were several pictures."""

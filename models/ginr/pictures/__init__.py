@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ginr.pictures.exif import GEO, exif_at_dpi, without
+from ginr.pictures.exif import GEO, RESOLUTION, exif_at_dpi, exif_dpi, without
 from ginr.pictures.formats import (
     FORMATS,
     READABLE,
@@ -19,6 +19,7 @@ from ginr.pictures.formats import (
     check_target,
     losses,
     memory_needed,
+    network_losses,
     why_unreadable,
 )  # fmt: skip
 from ginr.pictures.reader import check_whole, probe_picture, read_picture
@@ -42,6 +43,7 @@ __all__ = [
     "codecs",
     "losses",
     "memory_needed",
+    "network_losses",
     "probe_picture",
     "quantize",
     "read_picture",
@@ -70,8 +72,9 @@ def without_place(picture: Picture) -> Picture:
     exif, xmp, notes = picture.exif, picture.xmp, picture.notes
     if exif is not None:
         with suppress(ValueError, LookupError, struct.error):
-            exif, dropped = without(exif, GEO)
-            if dropped:
+            is_map = without(exif, GEO)[1]
+            exif, _ = without(exif, GEO | set(RESOLUTION) if exif_dpi(exif) is None else GEO)
+            if is_map:
                 notes = (*notes, "GeoTIFF tags dropped: they are those of the whole picture")
     if xmp is not None and b"GPano:" in xmp:
         xmp = without_panorama(xmp)

@@ -174,11 +174,8 @@ def check_place(path: Path, overwrite: bool) -> None:
         raise PictureError(f"{name} is not a valid name ({error.strerror}): change it") from error
 
 
-def losses(picture: Picture, path: Path, *, rendered: bool = False) -> list[str]:
-    """What the format of the path's suffix cannot hold of this picture, each as a phrase.
-
-    If the output is `rendered` by a network, also what that leaves out.
-    """
+def losses(picture: Picture, path: Path) -> list[str]:
+    """What the format of the path's suffix cannot hold of this picture, each as a phrase."""
     format = output_format(path)
     lost = []
     if not format.has_alpha and not picture.is_opaque:
@@ -203,18 +200,17 @@ def losses(picture: Picture, path: Path, *, rendered: bool = False) -> list[str]
         lost.append("comment dropped" if only_comment else f"{n_texts} PNG text chunk(s) dropped")
     if picture.cicp is not None and format.name != "PNG":
         lost.append(f"colour space {colour.name_of(picture.cicp)} dropped: only a PNG can say it")
-    if rendered and _has_hidden_colour(picture):
-        lost.append("colour of fully transparent pixels set to 0")
     return lost
 
 
-def _has_hidden_colour(picture: Picture) -> bool:
-    """Whether a pixel with alpha 0 has a colour."""
+def network_losses(picture: Picture) -> list[str]:
+    """What a network cannot keep of this picture, each as a phrase."""
     if not picture.has_alpha:
-        return False
-    samples = picture.samples
-    hidden = samples[..., -1] == 0  # (H, W)
-    return bool(hidden.any() and samples[hidden][:, :-1].any())
+        return []
+    hidden = picture.samples[..., -1] == 0  # (H, W)
+    if not hidden.any() or not picture.samples[hidden][:, :-1].any():
+        return []
+    return ["colour of fully transparent pixels set to 0"]
 
 
 def _exif_says_dpi(exif: bytes | None) -> bool:
