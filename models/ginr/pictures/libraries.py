@@ -3,7 +3,9 @@
 Pillow silently reads 16-bit colour as 8-bit, so its result is only taken if it has all bits.
 """
 
+import io
 import mmap
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -124,15 +126,19 @@ def by_pillow(file: BinaryIO, opened: OpenedFile, deadline: Deadline) -> Samples
 def is_whole_jpeg(data: mmap.mmap, samples: Samples) -> bool:
     """Whether samples that were decoded with an end marker put behind the data are all there.
 
-    libvips does not see what is missing in the last rows; Pillow leaves them black, not grey.
+    libvips does not see what is missing in the last rows; Pillow leaves it black, not grey. Both
+    overlook up to a block.
     """
-    from PIL import ImageFile
+    from PIL import Image
 
-    parser = ImageFile.Parser()
-    parser.feed(data[:])
-    if parser.image is None or parser.image.mode not in ("L", "RGB"):
-        return parser.image is not None
-    rows = np.asarray(parser.image)[-16:].reshape(samples[-16:].shape)
+    # The decoder looks some bytes ahead; these are too few for a block of samples.
+    image = Image.open(io.BytesIO(data[:] + bytes(16)), formats=("JPEG",))
+    if image.info.get("progressive") or image.mode not in ("L", "RGB"):
+        return True  # libvips has read all of it before it made the first row
+    with suppress(OSError):  # that its end is missing
+        image.load()
+    image.tile = []  # loaded, as far as possible
+    rows = np.asarray(image)[-16:].reshape(samples[-16:].shape)
     return bool((rows == samples[-16:]).all())
 
 
