@@ -155,19 +155,30 @@ def _decode_tiff(
             samples = by_vips(data, opened, deadline, rules, "none", page=opened.index)
             opened.notes.append("incomplete: the missing pixels are black")
             return samples
+    _refuse_unsupported(opened, errors[0])
+    if opened.end > len(data):
+        raise IncompleteError("its samples end early") from errors[0]
+    raise errors[0]
+
+
+def _refuse_unsupported(opened: OpenedTiff, error: BaseException) -> None:
+    """Raises UnsupportedError if a TIFF that no reader could decode is of an uncommon kind."""
     from tifffile import COMPRESSION
 
+    if opened.bits not in (1, 2, 4, 8, 16):
+        raise UnsupportedError(
+            f"has {opened.bits}-bit samples, which are not supported: convert it to 8 or 16 bit, "
+            'or pip install "ginr[formats]"'
+        ) from error
     if opened.compression not in (1, 2, 3, 4, 5, 7, 8, 32773, 32946):
         try:
             name = COMPRESSION(opened.compression).name
         except ValueError:
             name = f"an unknown ({opened.compression})"
         raise UnsupportedError(
-            f"has {name} compression, which is not supported: save it with LZW or deflate"
-        ) from errors[0]
-    if opened.end > len(data):
-        raise IncompleteError("its samples end early") from errors[0]
-    raise errors[0]
+            f"has {name} compression, which is not supported: save it with LZW or deflate, "
+            'or pip install "ginr[formats]"'
+        ) from error
 
 
 def _ends_early(error: BaseException) -> bool:

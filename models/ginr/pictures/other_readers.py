@@ -6,7 +6,7 @@ from mmap import mmap
 from typing import Any, BinaryIO
 
 from ginr.pictures.opened import OpenedFile
-from ginr.pictures.rules import Deadline, ReadRules, UnsupportedError, check_size, timed
+from ginr.pictures.rules import Deadline, ReadRules, UnsupportedError, check_size, reason_of, timed
 
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "YCbCr": 3, "CMYK": 3}
 _CHANNELS |= {"La": 2, "PA": 4, "RGBA": 4, "RGBa": 4, "I;16": 1}
@@ -60,14 +60,22 @@ def open_with_pillow(file: BinaryIO, data: mmap, rules: ReadRules) -> OpenedFile
         raise UnsupportedError("is AVIF, which this Pillow cannot read: update Pillow")
     if kind == "HEIF" and not register_heif():
         raise UnsupportedError(f"is HEIC: {_EXTRA}")
+    bits = 8
     if kind == "JXL":
         if not register_jxl():
             raise UnsupportedError(f"is JPEG XL: {_EXTRA}")
-        check_size(*_size_of_jxl(data), 3, len(data), rules)  # the plugin decodes at once
+        height, width, bits = _header_of_jxl(data)
+        check_size(height, width, 3, len(data), rules)  # the plug-in decodes at once
     try:
         image = Image.open(timed(file, Deadline(rules)), formats=(kind,))
     except UnidentifiedImageError as error:
         raise OSError("its header cannot be read") from error
+    except OSError as error:
+        if "nsupported" not in str(error):
+            raise
+        raise UnsupportedError(
+            f"has samples that are not supported ({reason_of(error)}): convert it first"
+        ) from error
     if image.mode not in _CHANNELS:
         raise UnsupportedError(f"has {image.mode} samples: convert it to 8-bit RGB")
     channels = _CHANNELS[image.mode]
@@ -87,6 +95,10 @@ def open_with_pillow(file: BinaryIO, data: mmap, rules: ReadRules) -> OpenedFile
     opened.note_frames(getattr(image, "n_frames", 1))
     if kind in _ADD:
         _ADD[kind](opened, data)
+    if kind == "JXL":
+        opened.turn = 1  # the decoder has turned it
+        if bits > opened.depth:
+            opened.notes.append(f"{bits}-bit samples are read as {opened.depth}-bit")
     return opened
 
 
@@ -161,6 +173,14 @@ def _add_nclx(opened: OpenedFile, data: mmap) -> None:
         opened.notes.append(f"{bits}-bit samples are read as 8-bit")
 
 
+def _note_bits_of_jp2(opened: OpenedFile, data: mmap) -> None:
+    at = data.find(b"\xff\x4f\xff\x51", 0, 1 << 20)  # start and size of the codestream
+    if at >= 0 and opened.depth == 8 and at + 42 < len(data):
+        bits = (data[at + 42] & 0x7F) + 1
+        if bits > 8:
+            opened.notes.append(f"{bits}-bit samples are read as 8-bit")
+
+
 def _avif_bits(data: mmap) -> int:
     """Bits of a sample, from the AV1 configuration box."""
     at = data.find(b"av1C", 0, 1 << 16)
@@ -170,8 +190,8 @@ def _avif_bits(data: mmap) -> int:
     return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
 
 
-def _size_of_jxl(data: mmap) -> tuple[int, int]:
-    """Height and width, from the first bits of a JPEG XL codestream."""
+def _header_of_jxl(data: mmap) -> tuple[int, int, int]:
+    """Height, width and bits of a sample, from the first bits of a JPEG XL codestream."""
     start = 0
     if data[:2] != b"\xff\x0a":
         at = min((at for at in (data.find(b"jxlc"), data.find(b"jxlp")) if at >= 0), default=-1)
@@ -192,11 +212,18 @@ def _size_of_jxl(data: mmap) -> tuple[int, int]:
     is_small = take(1)
     height = side(is_small)
     top, bottom = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[take(3)]
-    return height, height * top // bottom if top else side(is_small)
+    width = height * top // bottom if top else side(is_small)
+    depth = 8
+    # Not the default header, and without more fields than the orientation: integers of some bits.
+    if not take(1) and not (take(1) and take(6) >> 3) and not take(1):
+        choice = take(2)
+        depth = 1 + take(6) if choice == 3 else (8, 10, 12)[choice]
+    return height, width, depth
 
 
 _ADD: dict[str, Callable[[OpenedFile, mmap], None]] = {
     "BMP": _add_bmp,
     "AVIF": _add_nclx,
     "HEIF": _add_nclx,
+    "JPEG2000": _note_bits_of_jp2,
 }
