@@ -89,7 +89,7 @@ def codecs() -> dict[str, str]:
 
     pillow = f"Pillow {PIL.__version__}"
     try:
-        import pyvips
+        from ginr.pictures.vips import pyvips
     except (ImportError, OSError) as error:
         vips = f"libvips missing: {' '.join(str(error).split())}"
     else:

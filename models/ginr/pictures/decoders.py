@@ -26,6 +26,8 @@ _ENDS_EARLY = (
     "truncat", "premature end", "not enough", "end of file", "eof", "incomplete", "unexpected end",
     "read error", "too short", "not processed",
 )  # fmt: skip
+# Of libvips, if the data of a TIFF are damaged; other readers would repeat it on stderr.
+_BROKEN = ("ZLib error", "Decode: ", "TIFFFill", "JPEGLib", "out of range")
 
 
 def decode(file: BinaryIO, data: mmap.mmap, opened: OpenedFile, rules: ReadRules) -> Samples:
@@ -148,8 +150,10 @@ def _decode_tiff(
         opened.notes[:], opened.icc = notes, icc
         try:
             return read()
-        except (*DAMAGE, ImportError) as error:
+        except DAMAGE as error:
             errors.append(error)
+            if opened.end > len(data) or any(mark in str(error) for mark in _BROKEN):
+                break
     if rules.allow_truncated:
         with suppress(*DAMAGE):
             samples = by_vips(data, opened, deadline, rules, "none", page=opened.index)

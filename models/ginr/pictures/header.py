@@ -1,5 +1,6 @@
 """Opening picture files: which reader, the check of the size, and the errors."""
 
+import logging
 import mmap
 import stat
 import threading
@@ -81,6 +82,7 @@ def _unlimited_pillow(rules: ReadRules) -> Iterator[None]:
         (Image, "MAX_IMAGE_PIXELS"): None,
         (ImageFile, "LOAD_TRUNCATED_IMAGES"): rules.allow_truncated,
         (TiffImagePlugin, "READ_LIBTIFF"): True,
+        (logging.getLogger("tifffile"), "disabled"): True,
     }
     with _pillow_lock:
         if not _pillow_readers:

@@ -13,7 +13,7 @@ import numpy as np
 from ginr.pictures import colour
 from ginr.pictures.opened import OpenedFile
 from ginr.pictures.png_reader import OpenedPng
-from ginr.pictures.rules import Deadline, ReadRules, timed
+from ginr.pictures.rules import Deadline, ReadRules, foreign_errors, timed
 from ginr.pictures.samples import Samples
 from ginr.pictures.tiff_reader import (
     BLACK_IS_ZERO,
@@ -45,7 +45,7 @@ def by_vips(
     **options: Any,
 ) -> Samples:
     """Decodes with libvips. Raises OSError for damage as bad as `fail_on` says."""
-    import pyvips
+    from ginr.pictures.vips import pyvips
 
     pyvips.vips_lib.vips_error_clear()  # what other decoders left, such as warnings
     if rules.allow_large:
@@ -99,6 +99,7 @@ def _srgb_by_vips(image: Any, opened: OpenedFile) -> Any:
     return image
 
 
+@foreign_errors()
 def by_pillow(file: BinaryIO, opened: OpenedFile, deadline: Deadline) -> Samples:
     from PIL import Image
 
@@ -123,6 +124,7 @@ def by_pillow(file: BinaryIO, opened: OpenedFile, deadline: Deadline) -> Samples
     return _converted(image, _MODES[opened.channels])
 
 
+@foreign_errors()
 def is_whole_jpeg(data: mmap.mmap, samples: Samples) -> bool:
     """Whether samples that were decoded with an end marker put behind the data are all there.
 
@@ -157,7 +159,7 @@ def _converted(image: "Image.Image", mode: str) -> Samples:
 
 def _rgb_of_cmyk(samples: Samples, opened: OpenedFile) -> Samples:
     """(H, W, 4) CMYK samples as RGB."""
-    import pyvips
+    from ginr.pictures.vips import pyvips
 
     image = pyvips.Image.new_from_array(samples, interpretation="cmyk")
     if opened.icc is not None:
@@ -168,6 +170,7 @@ def _rgb_of_cmyk(samples: Samples, opened: OpenedFile) -> Samples:
     return converted
 
 
+@foreign_errors()
 def by_tifffile(file: BinaryIO, opened: OpenedTiff) -> Samples:
     """Decodes with tifffile, which knows more layouts, and more compressions beside imagecodecs."""
     import tifffile

@@ -6,7 +6,15 @@ from mmap import mmap
 from typing import Any, BinaryIO
 
 from ginr.pictures.opened import OpenedFile
-from ginr.pictures.rules import Deadline, ReadRules, UnsupportedError, check_size, reason_of, timed
+from ginr.pictures.rules import (
+    Deadline,
+    ReadRules,
+    UnsupportedError,
+    check_size,
+    foreign_errors,
+    reason_of,
+    timed,
+)
 
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "YCbCr": 3, "CMYK": 3}
 _CHANNELS |= {"La": 2, "PA": 4, "RGBA": 4, "RGBa": 4, "I;16": 1}
@@ -46,6 +54,7 @@ def open_webp(data: mmap) -> OpenedFile:
     return opened
 
 
+@foreign_errors()
 def open_with_pillow(file: BinaryIO, data: mmap, rules: ReadRules) -> OpenedFile:
     """Reads the header of a BMP, GIF, AVIF, JPEG 2000, HEIC or JPEG XL file."""
     from PIL import Image, UnidentifiedImageError

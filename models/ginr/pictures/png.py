@@ -49,7 +49,7 @@ def write_png(
     width: int,
 ) -> None:
     """Encodes rows as they come, with the picture's metadata."""
-    import pyvips
+    from ginr.pictures.vips import pyvips
 
     chunks = _metadata_chunks(like)
     head, rest = bytearray(), memoryview(b"")

@@ -5,6 +5,8 @@ import math
 import struct
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -34,11 +36,8 @@ class ReadRules:
     """Lift the limits on size, time and pages."""
 
 
-DAMAGE = (
-    OSError, ValueError, SyntaxError, EOFError, LookupError, RuntimeError, ArithmeticError, TypeError,
-    AssertionError, AttributeError, struct.error, zlib.error,
-)  # fmt: skip
-"""What decoders raise on damaged data."""
+DAMAGE = (OSError, ValueError, LookupError, ArithmeticError, struct.error, zlib.error)
+"""What readers raise on damaged data."""
 
 
 class UnsupportedError(Exception):
@@ -47,6 +46,17 @@ class UnsupportedError(Exception):
 
 class IncompleteError(Exception):
     """The samples of a file end early."""
+
+
+@contextmanager
+def foreign_errors() -> Iterator[None]:
+    """Turns what other libraries raise on damaged data, which may be anything, into an OSError."""
+    try:
+        yield
+    except (OSError, MemoryError, UnsupportedError):
+        raise
+    except Exception as error:
+        raise OSError(reason_of(error)) from error
 
 
 def reason_of(error: BaseException) -> str:
