@@ -124,6 +124,16 @@ def by_pillow(file: BinaryIO, opened: OpenedFile, deadline: Deadline) -> Samples
     return _converted(image, _MODES[opened.channels])
 
 
+class _EndingFile(io.BytesIO):
+    """A file whose end is an error, or Pillow may put an end marker there."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        if not piece:
+            raise OSError("the end")
+        return piece
+
+
 @foreign_errors()
 def is_whole_jpeg(data: mmap.mmap, samples: Samples) -> bool:
     """Whether samples that were decoded with an end marker put behind the data are all there.
@@ -134,7 +144,7 @@ def is_whole_jpeg(data: mmap.mmap, samples: Samples) -> bool:
     from PIL import Image
 
     # The decoder looks some bytes ahead; these are too few for a block of samples.
-    image = Image.open(io.BytesIO(data[:] + bytes(16)), formats=("JPEG",))
+    image = Image.open(_EndingFile(data[:] + bytes(16)), formats=("JPEG",))
     if image.info.get("progressive") or image.mode not in ("L", "RGB"):
         return True  # libvips has read all of it before it made the first row
     with suppress(OSError):  # that its end is missing
