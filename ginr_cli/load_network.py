@@ -62,8 +62,10 @@ def announce_compilation(place: "Device", say: Callable[[str], None] = console.s
     from ginr.kernels.available import slow_reason
 
     if place.type == "cpu" and not slow_reason(place):
-        from ginr.kernels.cache import compiles
+        from ginr.kernels.cache import cache_place, compiles
 
+        if trouble := cache_place().trouble:
+            say(trouble)
         if how_often := compiles():
             say(f"compiling for this processor ({how_often}): up to a minute")
 

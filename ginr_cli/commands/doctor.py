@@ -121,6 +121,7 @@ def _formats() -> Section:
 
 def _numba_cache() -> Section:
     """Where compiled kernels are cached; without a cache every start compiles them anew."""
-    from ginr.kernels.mixer import mix
+    from ginr.kernels.cache import cache_place
 
-    return {"folder": mix.folder or "no writable folder: set NUMBA_CACHE_DIR"}
+    place = cache_place()
+    return {"folder": str(place.folder)} | ({"trouble": place.trouble} if place.trouble else {})

@@ -4,15 +4,14 @@ import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from numba.core.dispatcher import Dispatcher
 
-from ginr.kernels import cache, threads
 from ginr.kernels import compile as fused
+from ginr.kernels import threads
 
 ALIKE = """
 import torch
@@ -157,46 +156,6 @@ def test_a_thread_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, openmp
     with pytest.raises(MemoryError):
         threads.together(work, 2)
     assert len(done) == 2
-
-
-@pytest.fixture
-def _no_place_cached() -> Iterator[None]:
-    cache.cache_place.cache_clear()
-    yield
-    cache.cache_place.cache_clear()
-
-
-@pytest.mark.usefixtures("_no_place_cached")
-def test_it_is_known_whether_kernels_have_to_be_compiled(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(cache.config, "CACHE_DIR", str(tmp_path))
-    assert cache.compiles() == "the first time only"
-    Path(tmp_path, "mixer.mix-21.py311.nbi").touch()  # of another version
-    assert cache.compiles() == "the first time only"
-    Path(cache.cache_place(), "ginr_123").mkdir()
-    Path(cache.cache_place(), "ginr_123", "mixer.mix-21.py311.nbi").touch()
-    assert cache.compiles() == ""
-    cache.cache_place.cache_clear()
-    Path(tmp_path, "file").touch()
-    monkeypatch.setattr(cache.config, "CACHE_DIR", str(tmp_path / "file"))
-    assert cache.compiles() == "on every run, as no cache folder is writable"
-
-
-@pytest.mark.usefixtures("_no_place_cached")
-@pytest.mark.parametrize(
-    ("name", "value"), [("CHECKED", True), ("CPU", "haswell"), ("FEATURES", "")]
-)
-def test_each_target_has_a_cache_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: object
-) -> None:
-    monkeypatch.setattr(cache.config, "CACHE_DIR", str(tmp_path))
-    for known, other in (("CHECKED", False), ("CPU", "znver4"), ("FEATURES", "+avx512f")):
-        monkeypatch.setattr(cache, known, other)
-    place = cache.cache_place()
-    cache.cache_place.cache_clear()
-    monkeypatch.setattr(cache, name, value)
-    assert cache.cache_place() != place
 
 
 def test_kernels_call_nothing_compiled_apart() -> None:

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import config
 from numba.extending import intrinsic
 
-from ginr.kernels.cache import cache_place
+from ginr.kernels.cache import KernelCache
 from ginr.kernels.target import CHECKED
 from ginr.kernels.threads import thread_count, together
 
@@ -33,19 +32,8 @@ class Kernel:
         compiler = partial(
             njit, **_OPTIONS, fastmath=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True
         )
-        kept, config.CACHE_DIR = config.CACHE_DIR, cache_place()
-        try:
-            self.compiled: Any = compiler(cache=True)(function)
-        except RuntimeError:  # numba found no writable cache folder
-            self.compiled = compiler()(function)
-        finally:
-            config.CACHE_DIR = kept
-
-    @property
-    def folder(self) -> str | None:
-        """The cache folder, None if there is none."""
-        path: str | None = self.compiled.stats.cache_path
-        return path
+        self.compiled: Any = compiler()(function)
+        self.compiled._cache = KernelCache(function)
 
     def __call__(self, *arguments: Any) -> None:
         """Process all tasks."""
