@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ginr_cli.signals import end_if_asked
 
-_stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+_stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def printable(path: Path) -> str:
@@ -26,8 +26,10 @@ def printable(path: Path) -> str:
 
 
 def visible(text: str) -> str:
-    """A text with control characters escaped, as file names may contain them."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """A text as one line of printable characters."""
+    from ginr.errors import visible as spelled
+
+    return spelled(text)
 
 
 def count(n: int, noun: str) -> str:
@@ -43,7 +45,7 @@ def say(text: str) -> None:
     """Print a message; a safe place to end after a signal."""
     end_if_asked()
     with suppress(OSError):  # a closed stderr is no reason to lose a picture
-        _stderr.print(text)
+        _stderr.print(visible(text))
 
 
 def say_notes(path: Path, notes: Sequence[str], say: Callable[[str], None] = say) -> None:
@@ -60,7 +62,9 @@ def error(text: str) -> None:
 
 
 def result(text: str) -> None:
-    """Print a line of output to stdout."""
+    """Print lines of output to stdout; on a terminal, without what it would obey."""
+    if sys.stdout.isatty():
+        text = "\n".join(map(visible, text.split("\n")))
     try:
         sys.stdout.write(text + "\n")  # typer.echo would strip escape sequences from names
         sys.stdout.flush()
@@ -68,6 +72,11 @@ def result(text: str) -> None:
         raise
     except OSError as problem:
         raise OSError(problem.errno, problem.strerror, "standard output") from None
+
+
+def result_path(path: str) -> None:
+    """Print a path to stdout: on a terminal as one printable line, else as it is, for programs."""
+    result(visible(path) if sys.stdout.isatty() else path)
 
 
 def result_json(record: Mapping[str, object]) -> None:

@@ -93,7 +93,7 @@ def _show_degradation(settings: "TrainConfig", output: Path) -> None:
         raise GinrError(f"no picture has {SHEET_SIDE} pixels on its shorter side: add larger ones")
     sheet = contact_sheet(images, settings.degradation, settings.seed)
     write(Picture(sheet), output, Writing(None, False))
-    console.result(console.printable(output))
+    console.result_path(str(output))
 
 
 def _resolved(

@@ -51,7 +51,7 @@ class OutcomeReport:
         if self.as_json:
             console.result_json(asdict(outcome))
         elif outcome.status == "done":
-            console.result(str(outcome.output))
+            console.result_path(str(outcome.output))
 
     def fail(self, path: Path | str, problem: Exception) -> None:
         """Report a failed picture; raises the problem if GINR_DEBUG is set."""

@@ -212,7 +212,7 @@ class ReportingWatcher(SilentWatcher):
                 }
             )
         else:
-            console.result(str(path))
+            console.result_path(str(path))
         if self._meter.n_step:
             console.say(f"{progress.waiting:.1%} of the time spent waiting for data")
         if not finished:

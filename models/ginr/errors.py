@@ -4,7 +4,10 @@ from pathlib import Path
 
 
 class GinrError(Exception):
-    """A problem the caller can solve; its text is one readable line."""
+    """A problem the caller can solve; its text is one readable line, whatever a file is called."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(visible(text))
 
 
 class PictureError(GinrError):
@@ -19,7 +22,15 @@ class SizeError(GinrError):
     """A scale, size or box that cannot be rendered."""
 
 
+def visible(text: str) -> str:
+    """A text as one line: control characters, direction marks and the like are escaped.
+
+    File names may contain them, and a terminal would obey.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def printable(path: Path | str) -> str:
     """A path or text as one line of printable characters."""
-    name = str(path).encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+    return visible(str(path))
