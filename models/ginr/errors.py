@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+MAX_TEXT = 6000
+"""Characters of a message: a path may have 4096, what a hostile file holds, millions."""
+
 
 class GinrError(Exception):
     """A problem the caller can solve; its text is one readable line, whatever a file is called."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(visible(text))
+        text = visible(text)
+        half = MAX_TEXT // 2
+        super().__init__(text if len(text) <= MAX_TEXT else f"{text[:half]} ... {text[-half:]}")
 
 
 class PictureError(GinrError):

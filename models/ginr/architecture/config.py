@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -125,11 +126,12 @@ class GinrConfig:
         hints = get_type_hints(cls)
         unknown, missing = set(values) - set(hints), set(hints) - set(values)
         if unknown or missing:
-            names = ", ".join(sorted(unknown | missing))
+            names = ", ".join(sorted(unknown | missing)[:30])
             raise CheckpointError(f"the configuration has unknown or missing fields: {names}")
         for name, kind in hints.items():
             if not _fits(values[name], kind):
-                raise CheckpointError(f"the configuration has an invalid {name} = {values[name]!r}")
+                shown = reprlib.repr(values[name])  # bounded, however deep it is
+                raise CheckpointError(f"the configuration has an invalid {name} = {shown}")
         try:
             return cls(**values)
         except ValueError as error:
@@ -138,9 +140,9 @@ class GinrConfig:
 
 def _fits(value: object, kind: Any) -> bool:
     if get_origin(kind) is Literal:
-        return value in get_args(kind)
+        return isinstance(value, str) and value in get_args(kind)
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return type(value) is float or (type(value) is int and abs(value) < 2**53)
     return type(value) is kind
 
 

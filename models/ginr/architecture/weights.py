@@ -14,7 +14,7 @@ N_FOOTPRINT = 16
 
 
 def shapes(config: GinrConfig) -> Shapes:
-    """Every weight of a network that can be built, by its name in a checkpoint."""
+    """Every weight of a network, by its name in a checkpoint. Raises ValueError if there is none."""
     d, e, m = config.width, config.inner, config.n_head
     packed, window = e + 2 * config.n_state, window_plan(config)
     norm: Shapes = {"norm.weight": (d,), "norm.bias": (d,)}
@@ -54,9 +54,19 @@ def _feed_forward(config: GinrConfig, kernel: int) -> Shapes:
     return {"conv.weight": (h, d, kernel, kernel), "conv.bias": (h,)} | _layer("out", h, d)
 
 
+def lattice_side(config: GinrConfig) -> int:
+    """LPs along one axis of a window, for the lattice decoder. Raises ValueError without a lattice."""
+    lp_side = window_plan(config).lp_side
+    if lp_side is None:
+        raise ValueError(
+            f"the lattice decoder needs LPs spread evenly over squares of tokens, "
+            f"not {config.n_lp} placed {config.placement} among {config.seq_len}"
+        )
+    return lp_side
+
+
 def _lattice(config: GinrConfig) -> Shapes:
-    d, n_wave, lp_side = config.width, config.n_frequency, window_plan(config).lp_side
-    assert lp_side is not None, "the lattice decoder needs a lattice of LPs"
+    d, n_wave, lp_side = config.width, config.n_frequency, lattice_side(config)
     expand = max(1, round(config.window / lp_side))  # codes per LP along one axis
     spread = _layer("spread", d, d * expand**2) if expand > 1 else {}
     return spread | _layer("head", d, 3 * (1 + 2 * n_wave)) | {

@@ -60,13 +60,13 @@ class Checkpoint:
 
         from ginr.network.model import Ginr
 
+        _check(self.header, self.weights)
         try:
             # Not on the meta device: its random fills load torch's compiler, 1.1 s against 5 ms.
             with torch.random.fork_rng(devices=[]):
                 model = Ginr(self.config)
         except ValueError as error:
             raise CheckpointError(f"{self.header.path}: {error}") from None
-        _check(self.header, self.weights)
         own = {name: tensor.clone() for name, tensor in self.weights.items()}
         model.load_state_dict(own, strict=True, assign=True)
         return model.to(device).eval().requires_grad_(False)
@@ -80,6 +80,7 @@ def peek(name_or_path: str | Path) -> Header:
 def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
     """Read a checkpoint: the name of a shipped one, or a path. Raises CheckpointError."""
     header = peek(name_or_path)
+    _check_shapes(header)  # before torch is loaded, and weights of other sizes are made
     weights = read_tensors(header.path, "torch")
     return Checkpoint(header, {name: tensor.float() for name, tensor in weights.items()})
 
@@ -94,6 +95,7 @@ def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
     header = peek(name_or_path)
     if reason := needs_torch(header):
         raise CheckpointError(f"{header.path}: needs torch: {reason}")
+    _check_shapes(header)
     weights = read_tensors(header.path, "numpy")
     _check(header, weights)
     return CpuGinr(header.config, weights)
@@ -149,6 +151,24 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             f"{path}: no such checkpoint: use a .safetensors file, or one of {names}"
         )
     return path
+
+
+def _check_shapes(header: Header) -> None:
+    """Raises CheckpointError unless the tensors in the file are those of the configuration."""
+    from ginr.architecture.weights import shapes
+
+    n_tensor, n_block = len(header.tensors), header.config.n_blocks
+    if n_block > n_tensor:  # before the weights of all blocks are listed
+        raise CheckpointError(
+            f"{header.path}: n_blocks = {n_block}, but only {n_tensor} tensors: "
+            "download or copy it again"
+        )
+    try:
+        wanted = shapes(header.config)
+    except ValueError as error:
+        raise CheckpointError(f"{header.path}: {error}") from None
+    found = {name: entry.shape for name, entry in header.tensors.items()}
+    check_entries(header.path, found, wanted)
 
 
 def _check(header: Header, weights: Mapping[str, "Array"]) -> None:

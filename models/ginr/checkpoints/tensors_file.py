@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ginr.architecture.config import GinrConfig
+from ginr.checkpoints.layout import Entry, damaged, read_layout, unreadable
 from ginr.errors import CheckpointError
 from ginr.part_files import part_of
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ginr.array_api import Array
-
-MAX_HEADER = 100_000_000  # bytes, the limit of safetensors itself
 
 
 class Kind(NamedTuple):
@@ -35,6 +33,8 @@ class Kind(NamedTuple):
     key: str
     """Key of the format version in the metadata."""
     version: str
+    dtypes: frozenset[str]
+    """Types of its tensors."""
     advice: str
     """What to do with such a file where another kind is expected."""
 
@@ -44,18 +44,14 @@ class Kind(NamedTuple):
         return {self.key: self.version, **described}
 
 
-CHECKPOINT = Kind("checkpoint", "ginr.format", "1", "name a picture, and this with --checkpoint")
-FIELD = Kind("saved field", "ginr.field", "1", "render it with ginr reconstruct")
-
-
-class Entry(NamedTuple):
-    """A tensor as the header lists it."""
-
-    dtype: str
-    shape: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return f"{self.dtype} {self.shape}"
+CHECKPOINT = Kind(
+    "checkpoint", "ginr.format", "1", frozenset({"F16", "BF16", "F32", "F64"}),
+    "name a picture, and this with --checkpoint",
+)  # fmt: skip
+FIELD = Kind(
+    "saved field", "ginr.field", "1", frozenset({"F16", "F32", "U8", "U16"}),
+    "render it with ginr reconstruct",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,12 +82,12 @@ class Header:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise _unreadable(self.path, error.strerror) from None
+            raise unreadable(self.path, error.strerror) from None
 
 
 def read_header(path: Path, kind: Kind) -> Header:
     """The header of a file of one kind. Raises CheckpointError for any other or a damaged one."""
-    metadata, tensors = _parse(path)
+    metadata, tensors = read_layout(path)
     version = metadata.get(kind.key)
     if version != kind.version:
         for other in (CHECKPOINT, FIELD):
@@ -111,52 +107,16 @@ def read_header(path: Path, kind: Kind) -> Header:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except (KeyError, ValueError, RecursionError):
-        raise _damaged(path) from None
+        raise damaged(path) from None
     if not isinstance(facts, dict):
-        raise _damaged(path)
+        raise damaged(path)
+    for name, entry in tensors.items():
+        if entry.dtype not in kind.dtypes:
+            known = ", ".join(sorted(kind.dtypes))
+            raise CheckpointError(
+                f"{path}: tensor {name} is {entry}, but a {kind.name} holds {known}: name another file"
+            )
     return Header(path, config, facts, tensors)
-
-
-def _parse(path: Path) -> tuple[dict[str, Any], dict[str, Entry]]:
-    """Metadata and tensors as the header lists them, checked against the length of the file."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else MAX_HEADER + 1
-            if length > min(MAX_HEADER, size - 8) or file.read(1) != b"{":
-                raise CheckpointError(
-                    f"{path}: not a safetensors file, or cut short ({size} bytes): "
-                    "ginr reads .safetensors files only, never pickles"
-                )
-            file.seek(8)
-            entries = json.loads(file.read(length))
-        metadata = entries.pop("__metadata__", {})
-        metadata = metadata if isinstance(metadata, dict) else {}
-        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        tensors = {
-            name: Entry(str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
-            for name, entry in entries.items()
-        }
-    except OSError as error:
-        raise _unreadable(path, error.strerror) from None
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise _damaged(path) from None
-    if size != end:
-        raise CheckpointError(
-            f"{path}: {size} bytes, but its header says {end}: cut short or damaged, "
-            "download or copy it again"
-        )
-    return metadata, tensors
-
-
-def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError(f"{path}: damaged header: download or copy it again")
-
-
-def _unreadable(path: Path, why: object) -> CheckpointError:
-    return CheckpointError(f"{path}: cannot be read: {why}")
 
 
 def read_tensors(path: Path, library: Literal["numpy", "torch"]) -> "dict[str, Array]":
@@ -166,7 +126,7 @@ def read_tensors(path: Path, library: Literal["numpy", "torch"]) -> "dict[str, A
     try:
         tensors: dict[str, Array] = import_module(f"safetensors.{library}").load_file(path)
     except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     return tensors
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
-from ginr.architecture.tokens import window_plan
+from ginr.architecture.weights import lattice_side
 from ginr.device import sent
 from ginr.geometry.coords import Cell
 from ginr.kernels.grid_tables import Table, axis_table, neighbours
@@ -32,12 +32,7 @@ class LatticeDecoder(nn.Module):
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
-        lp_side = window_plan(config).lp_side
-        if lp_side is None:
-            raise ValueError(
-                f"the lattice decoder needs LPs spread evenly over squares of tokens, "
-                f"not {config.n_lp} placed {config.placement} among {config.seq_len}"
-            )
+        lp_side = lattice_side(config)
         pitch = config.window / lp_side  # LR pixels between LPs
         self.expand = max(1, round(pitch))  # codes per LP along one axis
         self.pitch = pitch / self.expand  # LR pixels between codes

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ginr.checkpoints.checkpoint import peek, shipped_checkpoints
+from ginr.checkpoints.layout import Entry
 from ginr.checkpoints.tensors_file import (
     FIELD,
-    Entry,
     Header,
     check_entries,
     check_finite,

@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from ginr.errors import GinrError
 
+MAX_PIXELS = 2**28
+"""Of a step: input pixels and queries, hundreds of bytes of memory each."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -91,6 +94,11 @@ class TrainConfig:
             raise GinrError("folders: name a folder of pictures")
         counts = "batch crop n_query accumulate warm_up n_held_out log_steps data_threads steps"
         check(counts, "1 or more", lambda n: n >= 1)
+        check("batch crop n_query data_threads", "65536 or less", lambda n: n <= 2**16)
+        if (n_pixel := self.batch * (self.crop**2 + self.n_query)) > MAX_PIXELS:
+            raise GinrError(
+                f"batch, crop and n_query make {n_pixel} pixels per step: at most {MAX_PIXELS} fit"
+            )
         above_0 = "minutes rate rate_lps rate_encoder rate_decoder clip save_minutes memory_gb"
         check(above_0, "a number above 0", lambda x: 0 < x < math.inf)  # NaN fails too
         check("weight_decay", "0 or more", lambda x: 0 <= x < math.inf)

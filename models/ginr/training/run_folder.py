@@ -24,7 +24,10 @@ from ginr.part_files import Part
 from ginr.training.config import TrainConfig
 from ginr.training.settings import fixed_settings, to_toml, training_facts
 
-_DAMAGE = (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
+_DAMAGE = (
+    OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError,
+    AttributeError,
+)  # fmt: skip
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}  # in the file, and in the optimizer
 
 

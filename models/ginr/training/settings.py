@@ -9,6 +9,7 @@ import difflib
 import inspect
 import json
 import re
+import reprlib
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from ginr.errors import GinrError
 from ginr.training.config import TRAINING, TrainConfig
 
 _NETWORK = "network."
+MAX_TOML = 100_000
+"""Bytes; all settings take 2,000."""
+# Tables of 20,000 tables, in 40 KB, would take 1.6 GB.
+_DEEP = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')\s*+\.\s*+){50}""")
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,22 @@ class Layer:
 def read_toml(path: Path) -> Layer:
     """The settings of a file. Raises GinrError if it cannot be read or is not TOML."""
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_TOML + 1)
+        if len(content) > MAX_TOML:
+            raise GinrError(f"{path}: more than {MAX_TOML} bytes: name a file of settings")
+        text = content.decode("utf-8")
+        if _DEEP.search(text):
+            raise RecursionError
+        tables = tomllib.loads(text)
     except OSError as error:
         raise GinrError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise GinrError(f"{path}: is not TOML: {error}") from None
+        raise GinrError(f"{path}: is not TOML: {error}: mend it, or write it anew") from None
+    except RecursionError:
+        raise GinrError(
+            f"{path}: lists or tables within each other, too deep to read: mend it"
+        ) from None
     network = tables.pop("network", {})
     if not isinstance(network, dict):
         raise GinrError(f"{path}: network is not a table")
@@ -51,8 +67,8 @@ def read_pair(text: str) -> Layer:
     if not (key and equals and value):
         raise GinrError(f"--set {text}: give key=value")
     try:
-        parsed = tomllib.loads(f"value = {value}")
-    except ValueError:
+        parsed = {} if _DEEP.search(value) else tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
         parsed = {}
     return Layer(f"--set {text}", {key: parsed["value"] if len(parsed) == 1 else value})
 
@@ -73,7 +89,8 @@ def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
             try:
                 chosen[key] = _converted(value, types[key])
             except TypeError as error:
-                raise GinrError(f"{layer.source}: {key} = {value!r}: {error}") from None
+                shown = reprlib.repr(value)  # bounded, however deep it is
+                raise GinrError(f"{layer.source}: {key} = {shown}: {error}") from None
         if "minutes" in layer.values:  # overrides a length in steps from an earlier layer
             if layer.values.get("steps") is not None:
                 raise GinrError(f"{layer.source}: minutes and steps together: give one of them")
@@ -154,7 +171,7 @@ def _converted(value: object, kind: Any) -> object:
             return None
         return _converted(value, next(part for part in parts if part is not NoneType))
     if origin is Literal:
-        if value not in parts:
+        if not isinstance(value, str) or value not in parts:
             raise TypeError(f"use one of {', '.join(parts)}")
         return value
     if origin is tuple:
@@ -162,6 +179,8 @@ def _converted(value: object, kind: Any) -> object:
         return tuple(_converted(part, parts[0]) for part in listed)
     if kind is Path and isinstance(value, str | Path):
         return Path(value)
+    if type(value) is int and kind in (int, float) and abs(value) >= 2**63:
+        raise TypeError("give a smaller number")
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
