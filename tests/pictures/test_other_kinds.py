@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from ginr.errors import PictureError
@@ -228,6 +229,14 @@ def test_heic_is_read(tmp_path):
     heif.from_pillow(Image.fromarray(samples)).save(tmp_path / "a.heic", quality=95)
     picture = read_picture(tmp_path / "a.heic")
     np.testing.assert_allclose(picture.samples.astype(int), samples, atol=4)
+
+
+def test_what_only_some_makers_write_is_noted(tmp_path):
+    picture = read_bytes(tmp_path, jpeg() + bytes(99) + b"MotionPhoto_Data" + bytes(99))
+    assert picture.notes == ("the video of a motion photo is left out",)
+    tag = (50844, 12, 3, (1.0, 2.0, 3.0), True)  # rational polynomials of a map
+    tifffile.imwrite(tmp_path / "a.tif", picture.samples, metadata=None, extratags=[tag])
+    assert read_picture(tmp_path / "a.tif").notes == ("1 private TIFF tag(s) dropped",)
 
 
 def test_a_kind_that_cannot_be_read_says_what_to_do(tmp_path):

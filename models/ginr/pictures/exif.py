@@ -11,6 +11,7 @@ from ginr.pictures.directories import Directories, Entry, pack_directory, tiff_h
 ORIENTATION = 0x112
 RESOLUTION = _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x11A, 0x11B, 0x128
 _EXIF_DIRECTORY, _GPS_DIRECTORY, _INTEROP_DIRECTORY = 0x8769, 0x8825, 0xA005
+NESTED = (_EXIF_DIRECTORY, _GPS_DIRECTORY)
 _SIZES = {0xA002: 1, 0xA003: 0, 0x100: 1, 0x101: 0}  # of the picture: tag -> axis, 0 is y
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x201, 0x202
 _DESCRIPTION = 0x10E
@@ -19,9 +20,9 @@ _PIXEL_SCALE, _TIE_POINTS, _TRANSFORM = 0x830E, 0x8482, 0x85D8
 GEO = {_PIXEL_SCALE, _TIE_POINTS, _TRANSFORM, 0x87AF, 0x87B0, 0x87B1, 0xA480, 0xA481}
 """Tags of GeoTIFF and GDAL."""
 
-# Tags of a TIFF's first directory that describe the picture, not how it is stored.
-_DESCRIPTIVE = {0x10D, _DESCRIPTION, 0x10F, 0x110, 0x11D, ORIENTATION, 0x131, 0x132, 0x13B, 0x13C}
-_DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0), 0xC4A5, *GEO, *RESOLUTION}
+DESCRIPTIVE = {0x10D, _DESCRIPTION, 0x10F, 0x110, 0x11D, ORIENTATION, 0x131, 0x132, 0x13B, 0x13C}
+DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0), 0xC4A5, *GEO, *RESOLUTION}
+"""Tags of a TIFF's first directory that describe the picture, not how it is stored."""
 
 _EXPECTED = {ORIENTATION: {3}, _RESOLUTION_UNIT: {3}, _X_RESOLUTION: {5}, _Y_RESOLUTION: {5}}
 _EXPECTED |= {tag: {4, 13} for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY, _INTEROP_DIRECTORY)}
@@ -231,13 +232,13 @@ def without(exif: bytes, tags: set[int]) -> tuple[bytes | None, bool]:
 
 def exif_of_tiff(directories: Directories, first: dict[int, Entry]) -> bytes | None:
     """An EXIF block of the descriptive entries of a TIFF's directory; None without any."""
-    kept = {tag: entry for tag, entry in first.items() if tag in _DESCRIPTIVE}
+    kept = {tag: entry for tag, entry in first.items() if tag in DESCRIPTIVE}
     kept = {tag: entry for tag, entry in kept.items() if _is_expected(tag, *entry[:2])}
     ratio = directories.numbers(kept[_X_RESOLUTION]) if _X_RESOLUTION in kept else ()
     if directories.integer(first, _RESOLUTION_UNIT, 2) != 1 or ratio == (1.0,):
         for tag in RESOLUTION:
             kept.pop(tag, None)  # the picture's dpi says it
-    kept |= {tag: first[tag] for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY) if tag in first}
+    kept |= {tag: first[tag] for tag in NESTED if tag in first}
     kept, _ = moved(directories, kept, 0)  # without empty directories
     if not kept.keys() - {ORIENTATION}:
         return None
@@ -258,7 +259,7 @@ def moved(
     """The entries, and their EXIF and GPS directories packed anew for an offset."""
     order, tail = directories.order, b""
     entries = dict(entries)
-    for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
+    for tag in NESTED:
         if tag not in entries:
             continue
         try:
@@ -277,5 +278,5 @@ def moved(
 
 def tiff_entries(directories: Directories) -> dict[int, Entry]:
     """The entries of an EXIF block that a TIFF's directory may hold."""
-    kept = _DESCRIPTIVE | {_EXIF_DIRECTORY, _GPS_DIRECTORY}
+    kept = DESCRIPTIVE.union(NESTED)
     return directories.read(directories.first, kept)

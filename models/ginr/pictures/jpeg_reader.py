@@ -6,7 +6,7 @@ from mmap import mmap
 
 from ginr.pictures.directories import Directories
 from ginr.pictures.exif import exif_dpi
-from ginr.pictures.opened import OpenedFile
+from ginr.pictures.opened import GAIN_MAP, MOTION, OpenedFile
 from ginr.pictures.rules import UnsupportedError
 from ginr.pictures.xmp import EXTENDED_MARK, without_extension
 
@@ -17,7 +17,7 @@ _UNSUPPORTED |= dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchica
 _SCAN, _COMMENT = 0xDA, 0xFE
 _XMP, _MORE_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PROFILE = b"ICC_PROFILE\0"
-_GAIN_MAP = b"urn:iso:std:iso:ts:21496"
+_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496"
 _MAX_SEGMENTS = 10_000
 
 
@@ -48,6 +48,8 @@ def open_jpeg(data: mmap) -> OpenedFile:
     _read_segments(opened, segments)
     if not scan:
         raise ValueError("it ends before the samples")
+    if data.rfind(b"MotionPhoto_Data", scan) >= 0:  # Samsung's, behind the picture
+        opened.note_once(MOTION)
     if data.rfind(END, scan) < 0:
         opened.faults.append("the end marker is missing")
     return opened
@@ -93,8 +95,8 @@ def _read_segments(opened: OpenedFile, segments: list[tuple[int, bytes]]) -> Non
             profile.setdefault(data[12], data[14:])
         elif marker == 0xE2 and data[:4] == b"MPF\0":
             _read_frames(opened, data[4:])
-        elif marker == 0xE2 and data.startswith(_GAIN_MAP):
-            opened.note_once("gain map (HDR) left out")
+        elif marker == 0xE2 and data.startswith(_ISO_GAIN_MAP):
+            opened.note_once(GAIN_MAP)
         elif marker == 0xED:
             opened.note_once(
                 "IPTC block dropped" if b"8BIM\x04\x04" in data else "Photoshop block dropped"

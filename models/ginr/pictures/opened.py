@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ginr.errors import printable
 from ginr.pictures import colour, exif, xmp
 
+GAIN_MAP = "gain map (HDR) left out"
+MOTION = "the video of a motion photo is left out"
 DAMAGED_EXIF = "damaged EXIF block dropped"
 _DROPPED_EXIF = "damaged EXIF entries dropped"
 
@@ -60,10 +62,10 @@ class OpenedFile:
             return
         if xmp.has_gain_map(packet):
             packet = xmp.without_gain_map(packet)
-            self.note_once("gain map (HDR) left out")
+            self.note_once(GAIN_MAP)
         if xmp.has_motion(packet):
             packet = xmp.without_motion(packet)
-            self.note_once("the video of a motion photo is left out")
+            self.note_once(MOTION)
         self.xmp = packet
 
     def add_comment(self, comment: bytes) -> None:

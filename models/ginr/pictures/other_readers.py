@@ -5,7 +5,7 @@ from collections.abc import Callable
 from mmap import mmap
 from typing import Any, BinaryIO
 
-from ginr.pictures.opened import OpenedFile
+from ginr.pictures.opened import GAIN_MAP, OpenedFile
 from ginr.pictures.rules import (
     Deadline,
     ReadRules,
@@ -174,11 +174,13 @@ def _add_bmp(opened: OpenedFile, data: mmap) -> None:
 
 def _add_nclx(opened: OpenedFile, data: mmap) -> None:
     """Takes the colour space that an AVIF or HEIC states by numbers, if it has no profile."""
+    if any(data.find(mark, 0, 1 << 16) >= 0 for mark in (b"hdrgainmap", b"tmap")):
+        opened.note_once(GAIN_MAP)
     at = data.find(b"colrnclx", 0, 1 << 16)
     if at >= 0 and opened.icc is None and at + 15 <= len(data):
         primaries, transfer, matrix, full = struct.unpack(">HHHB", data[at + 8 : at + 15])
         opened.set_cicp((primaries, transfer, matrix, full >> 7))
-    if opened.format == "AVIF" and (bits := _avif_bits(data)) > 8:
+    if (bits := _bits_of(data)) > 8:
         opened.notes.append(f"{bits}-bit samples are read as 8-bit")
 
 
@@ -190,8 +192,11 @@ def _note_bits_of_jp2(opened: OpenedFile, data: mmap) -> None:
             opened.notes.append(f"{bits}-bit samples are read as 8-bit")
 
 
-def _avif_bits(data: mmap) -> int:
-    """Bits of a sample, from the AV1 configuration box."""
+def _bits_of(data: mmap) -> int:
+    """Bits of a sample of an AVIF or HEIC, from the configuration of its codec."""
+    at = data.find(b"hvcC", 0, 1 << 16)
+    if 0 <= at < len(data) - 22:
+        return 8 + (data[at + 21] & 7)
     at = data.find(b"av1C", 0, 1 << 16)
     if at < 0 or at + 7 > len(data):
         return 8

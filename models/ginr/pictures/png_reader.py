@@ -259,6 +259,8 @@ def _read_resolution(opened: OpenedPng, data: bytes, _: _Room) -> None:
 def _read_cicp(opened: OpenedPng, data: bytes, _: _Room) -> None:
     primaries, transfer, matrix, full = struct.unpack(">BBBB", data)
     opened.set_cicp((primaries, transfer, matrix, full))
+    if matrix or not full:
+        opened.notes.append("cICP chunk for YCbCr or a limited range: read as full-range RGB")
 
 
 def _read_gamma(opened: OpenedPng, first: dict[bytes, bytes]) -> None:

@@ -70,8 +70,11 @@ def open_tiff(data: mmap, page: int | None, rules: ReadRules) -> OpenedTiff:
         opened.faults.append(DAMAGED_EXIF)
     opened.turn = exif.tiff_orientation(directories, first)
     for tag, name in ((_IPTC, "IPTC block"), (_PHOTOSHOP, "Photoshop block")):
-        if tag in first:
+        if first.pop(tag, None):
             opened.notes.append(f"{name} dropped")
+    private = first.keys() - exif.DESCRIPTIVE - {_ICC, *exif.NESTED}
+    if n_private := sum(tag >= 0x8000 for tag in private):
+        opened.notes.append(f"{n_private} private TIFF tag(s) dropped")
     return opened
 
 
