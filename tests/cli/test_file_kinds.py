@@ -105,4 +105,4 @@ def test_an_incomplete_output_does_not_count_as_done(run: Run, core: Core) -> No
     Path("out/a.jpg").write_bytes(whole[:-200])
     run("upscale", "in", "out", "--scale", "2")
     assert run.code == 1 and "already exists but is damaged or incomplete" in run.err
-    assert run("upscale", "in", "out", "--scale", "2", "--overwrite").code == 0
+    assert run("upscale", "in", "-o", "out", "--scale", "2", "--overwrite").code == 0

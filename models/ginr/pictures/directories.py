@@ -10,7 +10,7 @@ Entry = tuple[int, int, bytes]
 """(TIFF type, count, raw value in the file's byte order)."""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-_SIZES |= {16: 8, 17: 8, 18: 8}
+_SIZES |= {16: 8, 17: 8, 18: 8, 129: 1}  # 129: UTF-8, of EXIF 3
 _CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I"}
 _CODES |= {16: "Q", 17: "q", 18: "Q"}
 _INTEGERS = {1, 3, 4, 6, 8, 9, 13, 16, 17, 18}
@@ -70,9 +70,9 @@ class Directories:
             yield tag, kind, count, start + step * index + field
 
     def place(self, kind: int, count: int, position: int) -> tuple[int, int]:
-        """Start and end of the value of a slot; raises ValueError for an unknown type."""
-        if kind not in _SIZES or count < 1:
-            raise ValueError(f"an entry has {count} values of type {kind}")
+        """Start and end of the value of a slot, which may be empty; raises ValueError."""
+        if kind not in _SIZES:
+            raise ValueError(f"an entry has the unknown type {kind}")
         size = _SIZES[kind] * count
         if size > (8 if self.is_big else 4):
             position = self._unpack("Q" if self.is_big else "I", position)[0]
@@ -93,6 +93,8 @@ class Directories:
             try:
                 start, end = self.place(kind, count, position)
             except ValueError:
+                continue
+            if start == end:
                 continue
             left -= end - start
             if left < 0:

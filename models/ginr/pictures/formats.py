@@ -50,9 +50,9 @@ FORMATS = (
     Format("AVIF", (".avif",), 32_768, 2**28, has_dpi=False, quality=90, pixel_bytes=43),
     Format(
         "JPEG2000", (".jp2",), 2**31 - 1, has_dpi=False, has_metadata=False, has_icc=False,
-        pixel_bytes=36,
+        pixel_bytes=44,
     ),
-    Format("JXL", (".jxl",), 2**30, 2**28, has_dpi=False, has_icc=False, quality=0, pixel_bytes=60),
+    Format("JXL", (".jxl",), 2**30, 2**28, has_dpi=False, has_icc=False, quality=0, pixel_bytes=30),
 )  # fmt: skip
 
 _MODULES = {"AVIF": "PIL._avif", "JXL": "pillow_jxl"}

@@ -211,7 +211,7 @@ def _write_with_pillow(
         options["comment"] = comment
     if format.name == "JXL":
         register_jxl()
-        options |= {"lossless": True, "effort": 4} if quality is None else {"quality": quality}
+        options |= {"lossless": True, "effort": 3} if quality is None else {"quality": quality}
     elif format.name == "WEBP":
         # exact keeps the colours of transparent pixels; method 2 is as small as 4 on photographs.
         lossless = {"lossless": True, "exact": True, "method": 2, "quality": 50}
