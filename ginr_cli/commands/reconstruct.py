@@ -118,7 +118,7 @@ def _from_picture(
 ) -> Reconstruction:
     from ginr.checkpoints.checkpoint import peek
     from ginr.measuring.whole_pictures import likeness
-    from ginr.pictures import losses, network_losses
+    from ginr.pictures import losses, network_losses, without_place
     from ginr.rendering.field_file import save_field
     from ginr.rendering.picture_field import encode_picture
 
@@ -133,9 +133,11 @@ def _from_picture(
     clear_left_over(path.parent for path in (output, field_path) if path is not None)
     network = load_network(choice)
     picture = read(source, rules)
-    if output is not None:
-        console.say_notes(source, [*losses(picture, output), *network_losses(picture)])
     is_larger = output is not None and size != native
+    if is_larger:
+        picture = without_place(picture)
+    lost = [] if output is None else [*losses(picture, output), *network_losses(picture)]
+    console.say_notes(source, [*picture.notes, *lost])
     n_px = native[0] * native[1]
     with console.Meter(2 * n_px + is_larger * size[0] * size[1]) as meter:
         start = time.perf_counter()
