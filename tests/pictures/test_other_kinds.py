@@ -71,7 +71,8 @@ def test_damaged_samples_of_a_jpeg_are_noted(tmp_path):
     data = bytearray(file.getvalue())
     at = len(data) // 2
     data[at : at + 40] = bytes(40)
-    picture = read_bytes(tmp_path, data)
+    for _ in range(50):  # libvips logs a warning for each, also while Python frees others
+        picture = read_bytes(tmp_path, data)
     assert any("some pixels may be wrong" in note for note in picture.notes)
 
 

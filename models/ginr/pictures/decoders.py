@@ -10,7 +10,7 @@ import numpy as np
 from ginr.pictures.jpeg_reader import END
 from ginr.pictures.libraries import by_pillow, by_tifffile, by_vips, is_whole_jpeg
 from ginr.pictures.opened import OpenedFile
-from ginr.pictures.png_reader import OpenedPng
+from ginr.pictures.opened_png import OpenedPng
 from ginr.pictures.rules import (
     DAMAGE,
     Deadline,
@@ -52,20 +52,18 @@ def decode(file: BinaryIO, data: mmap.mmap, opened: OpenedFile, rules: ReadRules
 def _decode_png(
     data: mmap.mmap, opened: OpenedPng, rules: ReadRules, deadline: Deadline
 ) -> Samples:
-    def attempt(repaired: bool, fail_on: str) -> Samples:
-        return by_vips(opened.clean(data, repaired), opened, deadline, rules, fail_on)
-
     try:
-        samples = attempt(False, "warning")
+        samples = by_vips(opened.clean(data), opened, deadline, rules, "warning")
     except DAMAGE:
+        restored = opened.restored(data)
         try:
-            samples = attempt(True, "warning")
+            samples = by_vips(restored, opened, deadline, rules, "warning")
         except DAMAGE as error:
             if not rules.allow_truncated:
                 if opened.is_incomplete or opened.cut is not None:
                     raise IncompleteError("its samples end early") from error
                 raise
-            samples = attempt(True, "none")
+            samples = by_vips(restored, opened, deadline, rules, "none")
             opened.notes.append("incomplete: the missing pixels are black")
         else:
             opened.faults.append("wrong checksum of the samples")

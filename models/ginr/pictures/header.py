@@ -13,8 +13,9 @@ from typing import BinaryIO
 from ginr.errors import PictureError, printable
 from ginr.pictures.jpeg_reader import open_jpeg
 from ginr.pictures.opened import OpenedFile
+from ginr.pictures.opened_png import PNG_MARK
 from ginr.pictures.other_readers import open_webp, open_with_pillow
-from ginr.pictures.png_reader import PNG_MARK, open_png
+from ginr.pictures.png_reader import open_png
 from ginr.pictures.rules import (
     DAMAGE,
     IncompleteError,

@@ -12,7 +12,7 @@ import numpy as np
 
 from ginr.pictures import colour
 from ginr.pictures.opened import OpenedFile
-from ginr.pictures.png_reader import OpenedPng
+from ginr.pictures.opened_png import OpenedPng
 from ginr.pictures.rules import Deadline, ReadRules, foreign_errors, timed
 from ginr.pictures.samples import Samples
 from ginr.pictures.tiff_reader import (

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ginr.pictures.png_reader import PNG_MARK, XMP_KEYWORD, chunk
+from ginr.pictures.opened_png import PNG_MARK, chunk
+from ginr.pictures.png_reader import XMP_KEYWORD
 from ginr.pictures.samples import Picture, Samples, strips
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels

@@ -1,71 +1,20 @@
-"""Chunks of PNG files: metadata, and a clean file of nothing but the samples for the decoder.
-
-Decoders differ in which header, checksum or chunk they mind. They get a file with one header and
-the samples only, so that the size that was checked is the size that is decoded.
-"""
+"""Chunks of PNG files: header and metadata, and where the samples are."""
 
 import struct
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from mmap import mmap
 
 from ginr.errors import printable
 from ginr.pictures import colour
-from ginr.pictures.opened import OpenedFile
+from ginr.pictures.opened_png import CHANNELS, OpenedPng
 from ginr.pictures.rules import UnsupportedError
 
-PNG_MARK = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = "XML:com.adobe.xmp"
-_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by the colour type
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _MAX_CHUNKS = 10_000  # besides the samples
 _MAX_UNPACKED = 1 << 25  # bytes of all texts and the profile
 _HDR = (b"mDCV", b"mDCv", b"cLLI", b"cLLi")
-
-
-@dataclass
-class OpenedPng(OpenedFile):
-    """A PNG, whose samples are in pieces of the file."""
-
-    colour_type: int = 2
-    bits: int = 8
-    head: bytes = b""
-    """Contents of the header chunk."""
-    palette: bytes = b""
-    transparent: bytes | None = None
-    """Contents of the tRNS chunk: the colour that is transparent, or alpha of the palette."""
-    pieces: list[tuple[int, int]] = field(default_factory=list)
-    """Start and end of the runs of sample chunks."""
-    cut: bytes | None = None
-    """Contents of the last sample chunk if the file ends in it."""
-    is_incomplete: bool = False
-
-    def clean(self, data: mmap, repaired: bool = False) -> bytes:
-        """A file with only what decides about the samples; repaired: with right checksums."""
-        parts = [PNG_MARK, chunk(b"IHDR", self.head)]
-        if self.colour_type == 3:
-            parts.append(chunk(b"PLTE", self.palette))
-            if self.transparent:
-                parts.append(chunk(b"tRNS", self.transparent))
-        for start, end in self.pieces:
-            parts += _rewritten(data, start, end) if repaired else [data[start:end]]
-        if self.cut is not None:
-            parts.append(chunk(b"IDAT", self.cut))
-        return b"".join([*parts, chunk(b"IEND", b"")])
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _rewritten(data: mmap, start: int, end: int) -> list[bytes]:
-    parts = []
-    while start < end:
-        length = struct.unpack(">I", data[start : start + 4])[0]
-        parts.append(chunk(b"IDAT", data[start + 8 : start + 8 + length]))
-        start += 12 + length
-    return parts
 
 
 def open_png(data: mmap) -> OpenedPng:
@@ -79,7 +28,7 @@ def open_png(data: mmap) -> OpenedPng:
     width, height, bits, colour_type, packing, filtering, _ = struct.unpack(">IIBBBBB", head)
     if bits not in _DEPTHS.get(colour_type, ()) or packing or filtering:
         raise ValueError(f"its header claims {bits} bits of colour type {colour_type}")
-    opened = OpenedPng("PNG", height, width, _CHANNELS[colour_type], max(8, bits))
+    opened = OpenedPng("PNG", height, width, CHANNELS[colour_type], max(8, bits))
     opened.colour_type, opened.bits, opened.head = colour_type, bits, head
     if struct.unpack(">I", data[29:33])[0] != zlib.crc32(b"IHDR" + head):
         opened.faults.append("wrong checksum of the header chunk")
