@@ -150,6 +150,9 @@ def test_few_bits_of_colour_and_uncommon_depths_are_refused(tmp_path):
     path = hand_made(tmp_path / "a.tif", layout(4, 2, 3, data), data)
     with pytest.raises(PictureError, match="4-bit RGB samples, which is not supported"):
         read_picture(path)
+    many = layout(8, 1, 1, data) | {277: (3, [60_000])}
+    with pytest.raises(PictureError, match="has 60000 channels, over 64"):
+        read_picture(hand_made(path, many, data))
 
 
 def test_grey_of_12_bits_spans_the_range_of_16(tmp_path):

@@ -19,6 +19,7 @@ _REDUCED_OR_MASK = 0b101
 _SUBFILE, _OLD_SUBFILE, _SUB_DIRECTORIES, _DNG = 254, 255, 330, 50706
 _PAGE_TAGS = {_SUBFILE, _OLD_SUBFILE, 256, 257, exif.ORIENTATION}
 _XMP, _IPTC, _PHOTOSHOP, _ICC, _DESCRIPTION = 700, 33723, 34377, 34675, 270
+_MAX_CHANNELS = 64
 _MAX_ENTRIES = 400_000  # of all directories
 _DEVELOP = "develop it first, for example with darktable or RawTherapee"
 
@@ -148,6 +149,10 @@ def _layout(directories: Directories, first: dict[int, Entry], index: int) -> Op
     colours = _COLOURS.get(photometric, 3)
     stored = 1 if photometric == PALETTE else colours
     n_extra = n_samples - stored
+    if n_samples > _MAX_CHANNELS:
+        raise UnsupportedError(
+            f"has {n_samples} channels, over {_MAX_CHANNELS}: keep 3 or 4 of them"
+        )
     if n_extra < 0:
         raise ValueError(f"{n_samples} samples per pixel of photometric {photometric}")
     extra = directories.integers(first, 338)
