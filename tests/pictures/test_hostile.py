@@ -84,6 +84,16 @@ def test_directories_are_bounded(tmp_path):
     refused(tiff(tmp_path / "c.tif", size | {256: numbers(float("inf"), kind=11)}), "is no number")
 
 
+def test_directories_that_overlap_are_bounded(tmp_path):
+    n_entries = 4000
+    data = bytearray(tiff_header("<", 8) + bytes(12 * n_entries * 4))
+    for offset in range(8, 8 + 12 * n_entries, 12):  # each begins in an entry of the one before
+        struct.pack_into("<H", data, offset, n_entries)
+        struct.pack_into("<I", data, offset + 2 + 12 * n_entries, offset + 12)
+    (tmp_path / "a.tif").write_bytes(data)
+    refused(tmp_path / "a.tif", "too many entries: add --allow-large|is damaged")
+
+
 def test_pages_are_bounded(tmp_path):
     chain, offset = b"", 8
     for _ in range(20_000):

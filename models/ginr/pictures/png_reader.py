@@ -105,13 +105,13 @@ def _read_metadata(opened: OpenedPng, every: list[tuple[bytes, bytes]]) -> None:
     if opened.colour_type == 3 and not opened.palette:
         raise ValueError("its palette is missing")
     room = _Room()
-    _read_each(opened, texts, lambda kind, data: _read_text(opened, kind, data, room))
 
     def read(kind: bytes, data: bytes) -> None:
         _READERS[kind](opened, data, room)
 
     known = [(kind, first[kind]) for kind in _READERS if kind in first]
     _read_each(opened, known, read)
+    _read_each(opened, texts, lambda kind, data: _read_text(opened, kind, data, room))
     if opened.icc is None and b"cICP" not in first and b"sRGB" not in first:
         _read_each(
             opened,
@@ -136,7 +136,9 @@ def _read_each(
             read(kind, data)
         except (ValueError, struct.error, zlib.error, IndexError) as error:
             reason = printable(" ".join(str(error).split()))
-            opened.faults.append(f"damaged chunk {_name(kind)} left out ({reason})")
+            fault = f"damaged chunk {_name(kind)} left out ({reason})"
+            if fault not in opened.faults:
+                opened.faults.append(fault)
 
 
 class _Room:
@@ -146,10 +148,11 @@ class _Room:
 
     def unpacked(self, data: bytes) -> bytes:
         unpacker = zlib.decompressobj()
-        contents = unpacker.decompress(data, self.left)
+        contents = unpacker.decompress(data, self.left) if self.left > 0 else b""
+        if self.left <= 0 or unpacker.unconsumed_tail:
+            self.left = 0  # the next one would take as long
+            raise ValueError(f"it unpacks to over {_MAX_UNPACKED >> 20} MB")
         if not unpacker.eof:
-            if unpacker.unconsumed_tail:
-                raise ValueError(f"it unpacks to over {_MAX_UNPACKED >> 20} MB")
             raise ValueError("its packed data are cut off")
         self.left -= len(contents)
         return contents
@@ -182,11 +185,14 @@ def _read_raw_profile(opened: OpenedPng, kind: str, words: str) -> None:
     _, _, *digits = words.strip().split("\n", 2)
     block = bytes.fromhex("".join(digits))
     if kind in ("exif", "app1") and not block.startswith(b"http://"):
-        opened.add_exif(block)
+        if opened.exif is None:
+            opened.add_exif(block)
     elif kind in ("xmp", "app1"):
-        opened.add_xmp(block.removeprefix(b"http://ns.adobe.com/xap/1.0/\0"))
+        if opened.xmp is None:
+            opened.add_xmp(block.removeprefix(b"http://ns.adobe.com/xap/1.0/\0"))
     elif kind in ("icc", "icm"):
-        opened.icc = block
+        if opened.icc is None and opened.cicp is None:
+            opened.icc = block
     else:
         opened.note_once("IPTC block dropped")
 
