@@ -113,7 +113,7 @@ def test_raw_files_and_previews_are_refused_in_their_words(tmp_path):
     for name, tags, photometric, words in (
         ("a.dng", [(50706, 1, 4, b"\1\4\0\0", True)], "rgb", "is a raw file of a camera: develop"),
         ("a.nef", [], "cfa", "is a raw file of a camera: develop"),
-        ("a.tif", [], "rgb", "has a preview for a page"),
+        ("a.tif", [], "rgb", "has only a preview as a page"),
     ):
         with pytest.raises(PictureError, match=f"{name} {words}"):
             read_picture(written(name, tags, photometric))

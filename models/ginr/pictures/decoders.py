@@ -55,9 +55,11 @@ def _decode_png(
     try:
         samples = by_vips(opened.clean(data), opened, deadline, rules, "warning")
     except DAMAGE:
-        restored = opened.restored(data)
+        restored, is_right = opened.restored(data)
         try:
             samples = by_vips(restored, opened, deadline, rules, "warning")
+            if not is_right:
+                raise ValueError("the checksums of its samples are wrong")
         except DAMAGE as error:
             if not rules.allow_truncated:
                 if opened.is_incomplete or opened.cut is not None:

@@ -120,5 +120,5 @@ def open_header(
     check_size(opened.height, opened.width, sample_bytes, len(data), rules, opened.slowness)
     opened.check_icc()
     if rules.strict and opened.faults:
-        raise ValueError(f"{opened.faults[0]}; --strict refuses this")
+        raise UnsupportedError(f"has a fault ({opened.faults[0]}): leave out --strict to read it")
     return opened

@@ -43,7 +43,9 @@ def open_jpeg(data: mmap) -> OpenedFile:
             f"has {n_channels} channels, which is not supported: convert it to RGB"
         )
     if height == 0:
-        raise UnsupportedError("states its height after the samples (DNL), which is not supported")
+        raise UnsupportedError(
+            "states its height after the samples (DNL), which is not supported: convert it"
+        )
     opened = OpenedFile("JPEG", height, width, min(n_channels, 3), 8)
     _read_segments(opened, segments)
     if not scan:

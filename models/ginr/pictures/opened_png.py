@@ -41,22 +41,31 @@ class OpenedPng(OpenedFile):
         pieces = [data[start:end] for start, end in self.pieces]
         return self._file(pieces if self.cut is None else [*pieces, chunk(b"IDAT", self.cut)])
 
-    def restored(self, data: mmap) -> bytes:
-        """The same, with the samples unpacked as far as they go: checksums are of no matter."""
-        packed = [
-            data[start:end] for piece in self.pieces for start, end in _contents(data, *piece)
-        ]
+    def restored(self, data: mmap) -> tuple[bytes, bool]:
+        """The same, with the samples unpacked as far as they go, and whether a checksum is right.
+
+        Those of the chunks or that of zlib will do, and that the file ends before zlib's.
+        """
+        places = [place for piece in self.pieces for place in _contents(data, *piece)]
+        packed = [data[start:end] for start, end in places]
+        is_right = all(
+            zlib.crc32(b"IDAT" + contents).to_bytes(4) == data[end : end + 4]
+            for contents, (_, end) in zip(packed, places, strict=True)
+        )
         stream = memoryview(b"".join([*packed, self.cut or b""]))[2:]  # without its header
         row_bytes = (self.width * CHANNELS[self.colour_type] * self.bits + 7) // 8 + 1
         left = 2 * self.height * (row_bytes + 8)  # twice, as interlaced rows are more and shorter
-        unpacker, rows = zlib.decompressobj(-15), []
+        unpacker, rows, sum_of_rows = zlib.decompressobj(-15), list[bytes](), 1
         with suppress(zlib.error):
             for start in range(0, len(stream), _PIECE):
                 rows.append(unpacker.decompress(stream[start : start + _PIECE], left))
-                left -= len(rows[-1])
+                left, sum_of_rows = left - len(rows[-1]), zlib.adler32(rows[-1], sum_of_rows)
+                if unpacker.eof:  # the checksum follows
+                    rest = unpacker.unused_data + stream[start + _PIECE : start + _PIECE + 4]
+                    is_right |= rest[:4] == sum_of_rows.to_bytes(4) or len(rest) < 4
                 if left <= 0 or unpacker.eof:
                     break
-        return self._file([chunk(b"IDAT", zlib.compress(b"".join(rows), 0))])
+        return self._file([chunk(b"IDAT", zlib.compress(b"".join(rows), 0))]), is_right
 
     def _file(self, samples: list[bytes]) -> bytes:
         parts = [PNG_MARK, chunk(b"IHDR", self.head)]

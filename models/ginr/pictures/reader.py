@@ -10,7 +10,7 @@ from ginr.pictures import exif as exif_blocks
 from ginr.pictures.decoders import decode
 from ginr.pictures.header import open_header, reading
 from ginr.pictures.opened import DAMAGED_EXIF, OpenedFile
-from ginr.pictures.rules import ReadRules
+from ginr.pictures.rules import ReadRules, UnsupportedError
 from ginr.pictures.samples import Picture, PictureHeader, Samples, is_credible
 from ginr.pictures.xmp import upright_xmp
 
@@ -37,7 +37,9 @@ def read_picture(path: Path, rules: ReadRules = _USUAL, *, page: int | None = No
         opened = open_header(file, data, rules, page)
         samples = decode(file, data, opened, rules)
         if rules.strict and opened.faults:
-            raise ValueError(f"{opened.faults[-1]}; --strict refuses this")
+            raise UnsupportedError(
+                f"has a fault ({opened.faults[-1]}): leave out --strict to read it"
+            )
         exif, xmp = _upright(opened)
         if opened.dpi is not None and not is_credible(opened.dpi):
             opened.notes.append("implausible resolution (dpi) dropped")

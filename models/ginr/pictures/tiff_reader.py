@@ -118,7 +118,7 @@ def _refuse_raw(directories: Directories, first: dict[int, Entry], chosen: _Page
         raise UnsupportedError(f"is a raw file of a camera: {_DEVELOP}")
     if larger:
         raise UnsupportedError(
-            "has a preview for a page, and the full picture as a raw file does (SubIFD): "
+            "has only a preview as a page, and the full picture in a SubIFD, as raw files do: "
             "save that as a page of its own"
         )
 
