@@ -18,10 +18,20 @@ MAY_IMPORT["network"] = MAY_IMPORT["engine"] = GROUND | {*MAY_IMPORT, "pictures.
 }
 MAY_IMPORT["checkpoints"] = GROUND | {"architecture", "network", "engine"}
 MAY_IMPORT["measuring"] = GROUND | {"network", "engine", "geometry", "pictures"}
-MAY_IMPORT["rendering"] = GROUND | set(MAY_IMPORT) - {"measuring"}
+MAY_IMPORT["assessing"] = {"array_types", "pictures.samples"}
+MAY_IMPORT["rendering"] = GROUND | set(MAY_IMPORT) - {"measuring", "assessing"}
 MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering"}
 MAY_IMPORT["training"] = GROUND | set(MAY_IMPORT) - {"rendering"}
-TORCHLESS = ("architecture", "kernels", "engine", "pictures", "array_types", "errors", "part_files")
+TORCHLESS = (
+    "architecture",
+    "assessing",
+    "kernels",
+    "engine",
+    "pictures",
+    "array_types",
+    "errors",
+    "part_files",
+)
 
 
 def modules(folder: Path, package: str) -> dict[str, ast.Module]:

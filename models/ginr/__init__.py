@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ginr.architecture.config import GinrConfig as GinrConfig
+    from ginr.assessing.assessment import Assessment as Assessment
+    from ginr.assessing.assessment import assess as assess
     from ginr.checkpoints.checkpoint import Checkpoint as Checkpoint
     from ginr.checkpoints.checkpoint import load_checkpoint as load_checkpoint
     from ginr.checkpoints.checkpoint import load_cpu_network as load_cpu_network
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "architecture.config": "GinrConfig",
+    "assessing.assessment": "Assessment assess",
     "checkpoints.checkpoint": "Checkpoint load_checkpoint load_cpu_network save_checkpoint",
     "engine.model": "CpuGinr",
     "errors": "CheckpointError GinrError PictureError SizeError",

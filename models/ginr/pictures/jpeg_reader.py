@@ -14,10 +14,11 @@ END = b"\xff\xd9"
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _UNSUPPORTED = {0xF7: "JPEG-LS", 0xC3: "lossless JPEG", 0xCB: "lossless JPEG"}
 _UNSUPPORTED |= dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG")
-_SCAN, _COMMENT = 0xDA, 0xFE
+_SCAN, _COMMENT, _TABLES = 0xDA, 0xFE, 0xDB
 _XMP, _MORE_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PROFILE = b"ICC_PROFILE\0"
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496"
+LUMA_SUM = 3688  # of ITU-T T.81's table of luminance, Annex K.1, which quality 50 uses as it is
 _MAX_SEGMENTS = 10_000
 
 
@@ -30,7 +31,7 @@ def open_jpeg(data: mmap) -> OpenedFile:
             scan = end
         elif marker in _FRAMES and frame is None:
             frame = marker, data[start:end]
-        elif marker >= 0xE0 and len(segments) < _MAX_SEGMENTS:
+        elif (marker >= 0xE0 or marker == _TABLES) and len(segments) < _MAX_SEGMENTS:
             segments.append((marker, data[start:end]))
     if frame is None or len(frame[1]) < 6:
         raise ValueError("it has no frame header")
@@ -103,6 +104,8 @@ def _read_segments(opened: OpenedFile, segments: list[tuple[int, bytes]]) -> Non
             opened.note_once(
                 "IPTC block dropped" if b"8BIM\x04\x04" in data else "Photoshop block dropped"
             )
+        elif marker == _TABLES and opened.jpeg_quality is None:
+            opened.jpeg_quality = _quality(data)
         elif marker == _COMMENT:
             opened.add_comment(data)
     opened.icc = b"".join(profile[number] for number in sorted(profile)) or None
@@ -115,6 +118,16 @@ def _read_segments(opened: OpenedFile, segments: list[tuple[int, bytes]]) -> Non
         opened.notes.append("extended XMP dropped")
     if opened.dpi is None and opened.exif is not None:
         opened.dpi = exif_dpi(opened.exif)
+
+
+def _quality(tables: bytes) -> int | None:
+    """The quality, 1 to 100, of a table of luminance, as the Independent JPEG Group scales it."""
+    width = 1 + (tables[0] >> 4) if tables else 1  # bytes of an entry
+    if len(tables) < 1 + 64 * width or tables[0] & 15:
+        return None
+    entries = struct.unpack(f">64{'BH'[width == 2]}", tables[1 : 1 + 64 * width])
+    percent: float = 100 * sum(entries) / LUMA_SUM
+    return round(max(1.0, 5000 / percent if percent > 100 else 100 - percent / 2))
 
 
 def _read_frames(opened: OpenedFile, block: bytes) -> None:

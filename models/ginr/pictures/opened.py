@@ -29,6 +29,7 @@ class OpenedFile:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     cicp: colour.Cicp | None = None
+    jpeg_quality: int | None = None
     text: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)

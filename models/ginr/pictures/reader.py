@@ -52,6 +52,7 @@ def read_picture(path: Path, rules: ReadRules = _USUAL, *, page: int | None = No
             dpi=opened.dpi,
             text=tuple(opened.text),
             cicp=opened.cicp,
+            jpeg_quality=opened.jpeg_quality,
             notes=(*opened.faults, *opened.notes),
         )
 

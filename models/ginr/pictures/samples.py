@@ -34,6 +34,8 @@ class Picture:
     """Texts (keyword, text): PNG text chunks, such as a prompt, and the comment of a JPEG."""
     cicp: tuple[int, int, int, int] | None = None
     """Colour space of HDR samples (PQ, HLG) in numbers of ITU-T H.273, which no profile says."""
+    jpeg_quality: int | None = None
+    """Quality, 1 to 100, of the JPEG it was read from; None if it was not."""
     notes: tuple[str, ...] = ()
     """What was converted or dropped when reading, each as a phrase."""
 

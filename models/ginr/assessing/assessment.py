@@ -1,0 +1,183 @@
+"""How a picture was damaged: noise, compression and blur, estimated from its pixels.
+
+A small network maps the statistics of tiles to the traits of the picture: how far it is from what
+bicubic shrinking of an undamaged picture gives. A second one tells whether a picture is damaged at
+all. `benchmarks/train_assessment.py` trained both.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+
+from ginr.array_types import Floats, Image
+from ginr.assessing.statistics import N_STATISTIC, SIDE, statistics
+from ginr.pictures.samples import Picture
+
+TRAITS = (
+    "error_low", "error_middle", "error_high", "chroma_error_low", "chroma_error_high",
+    "gain_low", "gain_middle", "gain_high", "compression", "noise",
+)  # fmt: skip
+"""Logarithms of errors of luma and chroma in levels, by frequency; of luma's gain; of the root mean
+square error of the last compression, and of the standard deviation of noise, in levels."""
+CENTRE = np.array([-0.82, -0.81, -0.84, -0.94, -1, 0, -0.01, -0.03, -1.08, -1.05], np.float32)
+SPREAD = np.array([1, 1, 1, 1, 0.8, 0.1, 0.35, 0.9, 1.4, 0.9], np.float32)
+"""Traits are given to networks less those of undamaged pictures, and in these units."""
+MOST = 3.0  # units: traits beyond are clipped
+TYPICAL = np.array([2.5, 2.5, 2.3, 2.3, 1.6, -0.3, -0.4, -1.1, 2, 1.5], np.float32)
+"""Traits of a badly damaged photograph, for restoring more than a picture needs."""
+N_TILE = 6  # tiles along each axis that are looked at, at most
+DRAWN = 0.6  # share of equal neighbours from which on a picture is a drawing or a screenshot
+EQUAL = N_STATISTIC - 2  # the statistic that is this share
+LAYERS = {"traits": 3, "damage": 2}
+"""Layers of the networks that tell the traits, and whether a picture is damaged at all."""
+LEAST_LOGIT = 2.5  # of damage, from where on a picture counts as damaged
+LEAST_STRENGTH = 0.1  # for a picture that does
+CLEAR_STRENGTH = 0.25  # what noise, compression or blur are damage from, whatever else is said
+FLOOR = 0.3  # levels, added before logarithms are taken of compression and noise
+HIGH = 0.42  # cycles per pixel: the middle of the frequencies of gain_high
+
+LEAST_NOISE, MOST_NOISE = 1.4, 15.0  # levels, from where noise is damage to where it is full damage
+LEAST_COMPRESSION, MOST_COMPRESSION = 3.3, 11.0  # levels
+LEAST_BLUR, MOST_BLUR = 0.6, 1.1  # pixels
+BEST_QUALITY, WORST_QUALITY = 96.0, 30.0  # of JPEG
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a picture looks like it went through."""
+
+    noise: float
+    """Standard deviation of the mean of the channels, in 8-bit levels."""
+    compression: float
+    """Root mean square error of lossy compression in 8-bit levels."""
+    jpeg_quality: int | None
+    """Of the file, None if it is not a JPEG."""
+    blur: float
+    """Standard deviation in pixels, beyond the blur of any sharp picture."""
+    is_drawn: bool
+    """Whether it is a drawing or a screenshot, saved without loss."""
+    strength: float
+    """How damaged it is, from 0 (leave it as it is) to 1."""
+    traits: Floats = field(repr=False)
+    """(K,) for networks, see `traits_for`; 0 for an undamaged picture."""
+
+    def traits_for(self, strength: float) -> Floats:
+        """The traits (K,) of a picture that is damaged by `strength`, from 0 to 1, as this one is."""
+        share = min(1.0, strength / self.strength) if self.strength else 0.0
+        more = max(0.0, strength - self.strength)
+        return (share * self.traits + more * TYPICAL).clip(-MOST, MOST)
+
+    def __str__(self) -> str:
+        """What is wrong with the picture, as a phrase."""
+        found = []
+        if self.jpeg_quality is not None and self.jpeg_quality < BEST_QUALITY:
+            found.append(f"JPEG of quality {self.jpeg_quality}")
+        elif self.compression > LEAST_COMPRESSION:
+            found.append("compressed before")
+        if self.noise > LEAST_NOISE:
+            found.append(f"noise of {self.noise:.0f} levels")
+        if self.blur > LEAST_BLUR:
+            found.append(f"blurred by {self.blur:.1f} pixels")
+        return ", ".join(found) or "undamaged"
+
+
+def assess(picture: Picture) -> Assessment:
+    """Looks at up to 36 tiles of a picture, evenly spread: 0.1 s. Alpha is not looked at."""
+    samples = picture.samples
+    if samples.dtype == np.uint16:
+        samples = (samples >> 8).astype(np.uint8)
+    colour = samples[..., : 1 if picture.is_grey else 3]
+    values = mean_statistics(colour)
+    estimate = _traits(values)
+    noise, compression = (
+        max(0.0, float(np.exp(estimate[TRAITS.index(name)])) - FLOOR)
+        for name in ("noise", "compression")
+    )
+    gain = min(0.0, float(estimate[TRAITS.index("gain_high")]))
+    blur = float(np.sqrt(-gain / 2)) / (np.pi * HIGH)
+    quality = picture.jpeg_quality
+    is_drawn = quality is None and float(values[EQUAL]) > DRAWN
+    looks_sound = float(_perceptron(values, "damage")[0]) < LEAST_LOGIT
+    strength = _strength(noise, compression, blur, quality)
+    if is_drawn or (quality is None and looks_sound and strength < CLEAR_STRENGTH):
+        strength = 0.0
+    elif not looks_sound:
+        strength = max(LEAST_STRENGTH, strength)
+    return Assessment(noise, compression, quality, blur, is_drawn, strength, as_traits(estimate))
+
+
+def mean_statistics(image: Image) -> Floats:
+    """The mean statistics (N_STATISTIC,) of tiles of a picture (H, W, 1 or 3)."""
+    tiles = (image[y : y + SIDE, x : x + SIDE] for y, x in _corners(*image.shape[:2]))
+    mean: Floats = np.mean([statistics(_whole_tile(tile)) for tile in tiles], axis=0)
+    return mean
+
+
+def traits_of_tile(tile: Image) -> Floats:
+    """The traits (K,) of a tile (SIDE, SIDE, 3) by itself."""
+    return as_traits(_traits(statistics(tile)))
+
+
+def as_traits(estimate: Floats) -> Floats:
+    """An estimate (K,) less that of an undamaged picture, in units of `SPREAD`, clipped."""
+    traits: Floats = ((estimate - CENTRE) / SPREAD).clip(-MOST, MOST).astype(np.float32)
+    return traits
+
+
+def _traits(values: Floats) -> Floats:
+    """statistics (N_STATISTIC,) -> the numbers of `TRAITS` (K,)."""
+    weights = _weights()
+    return _perceptron(values, "traits") * weights["out.deviation"] + weights["out.mean"]
+
+
+def _perceptron(values: Floats, name: str) -> Floats:
+    """The output of one of the two networks for statistics (N_STATISTIC,)."""
+    weights = _weights()
+    x = ((values - weights["in.mean"]) / weights["in.deviation"]).clip(-4, 4)
+    for layer in range(LAYERS[name]):
+        if layer:  # GELU, tanh's form
+            x = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        x = weights[f"{name}.{layer}.weight"] @ x + weights[f"{name}.{layer}.bias"]
+    return x
+
+
+@lru_cache(maxsize=1)
+def _weights() -> dict[str, Floats]:
+    from safetensors.numpy import load_file
+
+    return load_file(str(files("ginr") / "weights" / "assessment.safetensors"))
+
+
+def _strength(noise: float, compression: float, blur: float, quality: int | None) -> float:
+    """The largest of what each damage alone asks for; 0 for less than anybody sees."""
+    found = [
+        float(np.log(noise / LEAST_NOISE) / np.log(MOST_NOISE / LEAST_NOISE)) if noise else 0.0,
+        (blur - LEAST_BLUR) / (MOST_BLUR - LEAST_BLUR),
+    ]
+    if quality is not None:
+        share = (BEST_QUALITY - quality) / (BEST_QUALITY - WORST_QUALITY)
+        found.append(max(0.0, share) ** 0.7)
+    if quality is None or quality >= BEST_QUALITY:
+        share = np.log(max(compression, 0.1) / LEAST_COMPRESSION)
+        found.append(float(share / np.log(MOST_COMPRESSION / LEAST_COMPRESSION)))
+    return min(1.0, max(0.0, *found))
+
+
+def _corners(height: int, width: int) -> list[tuple[int, int]]:
+    """Corners of tiles, on the grid of 8x8 blocks."""
+    lines = []
+    for length in (height, width):
+        last = max(0, length - SIDE)
+        n = min(N_TILE, max(1, length // SIDE))
+        lines.append(np.unique(np.linspace(0, last, n).astype(int) // 8 * 8).tolist())
+    return [(y, x) for y in lines[0] for x in lines[1]]
+
+
+def _whole_tile(tile: Image) -> Image:
+    """(SIDE, SIDE, 3): grey as colour; a picture that is smaller is mirrored."""
+    missing = [SIDE - n for n in tile.shape[:2]]
+    if max(missing) > 0:
+        tile = np.pad(tile, [*((0, n) for n in missing), (0, 0)], mode="symmetric")
+    return np.ascontiguousarray(np.broadcast_to(tile, (SIDE, SIDE, 3)))
