@@ -49,6 +49,21 @@ Checkpoint = Annotated[
         "small (fast), base (better, about four times slower), or a .safetensors file.",
     ),
 ]
+ChosenCheckpoint = Annotated[
+    str | None,
+    option(
+        "--checkpoint -c NAME|FILE",
+        "small (fast), base (better, about four times slower), photo (restores damaged pictures), "
+        "or a .safetensors file. Without it, small, and photo for damaged pictures.",
+    ),
+]
+Restore = Annotated[
+    str,
+    option(
+        "--restore STRENGTH",
+        "How much noise, compression and blur are undone: off, or from 0 to 1. auto looks at the picture.",
+    ),
+]
 Device = Annotated[str, option("--device DEVICE", _DEVICES)]
 Devices = Annotated[
     str,
@@ -162,7 +177,7 @@ Run = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    option("--preset NAME", "Network configuration: small (default), base or reconstruct."),
+    option("--preset NAME", "Network configuration: small (default), base, photo or reconstruct."),
 ]
 Minutes = Annotated[
     float | None,
@@ -181,20 +196,20 @@ StopAfter = Annotated[
     ),
 ]
 Batch = Annotated[
-    int | None, option("--batch N", "Crops per step. Default: 8; with preset base, 32.")
+    int | None, option("--batch N", "Crops per step. Default: 8; with presets base, 32; photo, 4.")
 ]
 Crop = Annotated[
     int | None,
     option(
         "--crop PIXELS",
-        "Side of a crop in input pixels. Default: 32; with preset base, 48; reconstruct, 64.",
+        "Side of a crop in input pixels. Default: 32; with presets base and photo, 48; reconstruct, 64.",
     ),
 ]
 Rate = Annotated[
     float | None,
     option(
         "--rate RATE",
-        "Peak learning rate. Default: 3e-3; with presets base and reconstruct, 2e-3.",
+        "Peak learning rate. Default: 3e-3; with presets base and reconstruct, 2e-3; photo, 1e-3.",
     ),
 ]
 Seed = Annotated[int | None, option("--seed N", "Random seed (default 0).")]

@@ -56,10 +56,10 @@ def make_model() -> Callable[[GinrConfig], Ginr]:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if name == "lps":
-                    parameter.normal_()
+                    parameter.normal_(std=1 if config.bank == "window" else config.width**-0.5)
                 elif name.startswith(("decoder.head", "decoder.footprint.2")):
                     parameter.normal_(std=0.25)
-                elif name.endswith(("out.weight", "content.map.weight")):
+                elif name.endswith(("out.weight", "content.value.weight")):
                     parameter.mul_(5)
         return model
 

@@ -36,11 +36,20 @@ def table(names: Sequence[str], columns: Sequence[Sequence[Row]]) -> list[str]:
     ]
 
 
+_CHANGES = {
+    "equal_lps": "with equal LPs",
+    "shuffled_lps": "with shuffled LPs",
+    "no_scan": "without scans",
+    "no_memory": "without their memory",
+}
+_EACH = {"place": "token", "window": "window"}
+
+
 def lp_rows(report: "LpReport") -> list[Row]:
     """The rows on a checkpoint's LPs."""
     off = report.diversity_off_diagonal
     rows = [
-        ("LPs", f"{report.n_lp} of width {report.width}"),
+        ("LPs", f"{report.n_lp} of width {report.width} per {_EACH[report.bank]}"),
         ("placement", report.placement),
         ("norm", _range(report.norm_min, report.norm_mean, report.norm_max)),
         ("diversity", f"{report.diversity:.4f}"),
@@ -62,7 +71,6 @@ def picture_rows(report: "PictureReport") -> list[Row]:
     """The rows on the encoded LPs of a picture."""
     top, left, bottom, right = report.box
     least, mean, most = report.window_diversity
-    worth = report.equal_lps_db
     return [
         ("picture", f"{right - left}x{bottom - top} pixels from {left}, {top}"),
         ("encoded LPs", str(report.n_encoded)),
@@ -73,7 +81,11 @@ def picture_rows(report: "PictureReport") -> list[Row]:
         ("  variance in windows", f"{report.within_windows:.0%}"),
         ("effect of one LP", _reach(report.effect)),
         ("receptive field", _reach(report.sight)),
-        ("if all were equal", "-" if worth is None else f"{worth:+.3f} dB at x2"),
+        *(
+            (words, f"{report.changed_db[name]:+.3f} dB at x2")
+            for name, words in _CHANGES.items()
+            if name in report.changed_db
+        ),
     ]
 
 
@@ -82,6 +94,8 @@ def window_map(name: str, report: "LpReport") -> list[str]:
     side = report.token_side
     if side > MOST_TOKENS:
         return [f"{name}: a window of {side}x{side} tokens is too large to print: use --plot"]
+    if report.bank == "place":
+        return [f"{name}: every token of the window has the same {report.n_lp} LPs"]
     pitch = report.window / side
     norms: dict[tuple[int, int], list[float]] = {}
     for (y, x), norm in zip(report.places, report.norms, strict=True):

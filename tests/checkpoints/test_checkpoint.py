@@ -36,6 +36,9 @@ from ginr.errors import CheckpointError
 from ginr.network.model import Ginr
 
 OTHER_VALUES: dict[str, Any] = {
+    "bank": "window",
+    "lps_scale": True,
+    "n_trait": 3,
     "patch": 1,
     "window": 32,
     "n_lp": 64,
@@ -225,8 +228,8 @@ def test_many_wrong_tensors_are_cut_short(tiny_checkpoint: Path, build: Build) -
 
 @WAYS
 def test_a_misshapen_tensor_is_named(tiny_checkpoint: Path, build: Build) -> None:
-    path = edited(tiny_checkpoint, lambda tensors: tensors.update(lps=torch.zeros(64, 15)))
-    assert "tensor lps is (64, 15), but the configuration needs (64, 16)" in refusal(build, path)
+    path = edited(tiny_checkpoint, lambda tensors: tensors.update(lps=torch.zeros(4, 15)))
+    assert "tensor lps is (4, 15), but the configuration needs (4, 16)" in refusal(build, path)
 
 
 @WAYS
@@ -329,10 +332,10 @@ def test_a_foreign_safetensors_is_refused(tmp_path: Path) -> None:
     assert "not a checkpoint of ginr" in refused_by_all(path)
 
 
-@pytest.mark.parametrize("version", ["0", "2", "1.0", ""])
+@pytest.mark.parametrize("version", ["0", "3", "1.0", ""])
 def test_another_version_is_refused(tiny_checkpoint: Path, version: str) -> None:
     path = rewritten(tiny_checkpoint, {"ginr.format": version})
-    assert f"checkpoint format {version}, this ginr reads format 1" in refused_by_all(path)
+    assert f"checkpoint format {version}, this ginr reads format 2" in refused_by_all(path)
 
 
 @pytest.mark.parametrize("key", ["ginr.config", "ginr.facts"])

@@ -102,7 +102,7 @@ HEADERS: dict[str, Edit] = {
     "huge width": config(width=HUGE),
     "order of a list": config(order=["hilbert"]),
     "giant network": config(n_blocks=4096, width=4096, hidden=4096, window=256, patch=1),
-    "giant window": config(n_lp=4 * 128 * 128, window=256, patch=2, group=4),
+    "giant window": config(n_lp=4 * 128 * 128, window=256, patch=2, group=4, bank="window"),
     "many unknown fields": config(**{f"field{n}": 1 for n in range(20_000)}),
     "a long unknown field": config(**{"x" * 500_000: 1}),
     "escape sequences": config(**{"\x1b[31m\n": 1}),
@@ -127,7 +127,7 @@ def test_a_header_of_unlikely_length(tiny_checkpoint: Path) -> None:
 @pytest.mark.parametrize("dtype", ["U8", "F8_E4M3", "I64"])
 def test_numbers_of_a_type_that_no_checkpoint_has(tiny_checkpoint: Path, dtype: str) -> None:
     side = {"I64": 2}.get(dtype, 16)
-    edit = tensor(dtype=dtype, shape=[64, 64 * side // 16] if side == 16 else [64, 8])
+    edit = tensor(dtype=dtype, shape=[4, 64 * side // 16] if side == 16 else [4, 8])
     text = refused_cheaply(peek, changed(tiny_checkpoint, edit))
     assert "but a checkpoint holds BF16, F16, F32, F64" in text
 

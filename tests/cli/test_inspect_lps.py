@@ -3,6 +3,7 @@
 Run: pytest tests/cli/test_inspect_lps.py
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,10 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
+from ginr.architecture.config import GinrConfig
 from ginr.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ginr_cli.reports.lp_table import sparkline
 
 from .support import Run, files, size
+
+
+@pytest.fixture
+def tiny_config(tiny_config: GinrConfig) -> GinrConfig:
+    return dataclasses.replace(tiny_config, bank="window")
 
 
 @pytest.fixture

@@ -142,3 +142,14 @@ def test_neither_is_a_quarter_of_the_dimensions(tiny_checkpoint: Path) -> None:
     assert replace(report, effective_rank=4.0).is_healthy  # of 16
     assert not replace(report, effective_rank=3.9).is_healthy
     assert replace(report, n_lp=1, diversity=0.0).is_healthy
+
+
+def test_a_bank_by_place_is_that_of_a_token(tiny_checkpoint: Path, tiny_config: GinrConfig) -> None:
+    given = load_checkpoint(tiny_checkpoint)
+    config = replace(tiny_config, bank="place")
+    weights = {"lps": torch.eye(4, 16)}
+    report = lp_report(replace(given, header=replace(given.header, config=config), weights=weights))
+    assert (report.n_lp, report.bank, report.explained) == (4, "place", None)
+    assert report.places == ((0, 0), (0, 1), (1, 0), (1, 1))
+    assert report.diversity == pytest.approx(0.75) and report.diversity_off_diagonal == 1
+    assert report.effective_rank == pytest.approx(4) and report.is_healthy

@@ -13,9 +13,9 @@ from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.lps.measures import diversity
 from ginr.lps.reach import ReachSum
 from ginr.lps.report import lp_places
-from ginr.lps.response import _gradients, encoded_places, picture_report
+from ginr.lps.response import CHANGES, _gradients, encoded_places, picture_report
 from ginr.network.model import Ginr
-from ginr.pictures import Picture
+from ginr.pictures import Picture, read_picture
 
 
 @pytest.fixture(autouse=True)
@@ -112,12 +112,21 @@ def test_the_report_is_of_the_middle_and_of_8_bit_colour(
     assert report.diversity == pytest.approx(diversity(features))
 
 
-def test_equal_lps_are_worth_what_they_cost(tiny_checkpoint: Path) -> None:
+def test_every_change_is_measured(tiny_checkpoint: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint)
     picture = Picture(noise(32, 32))
     report = picture_report(checkpoint, picture, "noise")
-    assert report.equal_lps_db is not None and report.equal_lps_db != 0
+    assert tuple(report.changed_db) == CHANGES
+    assert all(report.changed_db.values())
     same = checkpoint.weights | {"lps": torch.ones(64, 16)}  # type: ignore[operator]
     alike = picture_report(replace(checkpoint, weights=same), picture, "noise")
-    assert alike.equal_lps_db == 0
-    assert picture_report(checkpoint, Picture(noise(3, 3)), "dot").equal_lps_db is None
+    assert alike.changed_db["equal_lps"] == alike.changed_db["shuffled_lps"] == 0
+    assert not picture_report(checkpoint, Picture(noise(3, 3)), "dot").changed_db
+
+
+@pytest.mark.parametrize("name", ["small", "base"])
+def test_shipped_networks_live_by_their_lps(name: str, sample_images: Path) -> None:
+    picture = read_picture(sample_images / "photo_spices.png")
+    changed = picture_report(load_checkpoint(name), picture, "spices").changed_db
+    assert changed["equal_lps"] < -1 and changed["shuffled_lps"] < -1
+    assert changed["no_scan"] < changed["no_memory"] < 0

@@ -161,9 +161,9 @@ def test_nothing_jumps_at_borders(make: Callable[..., Ginr], change: dict[str, A
 
 @torch.no_grad()
 def test_a_large_footprint_leaves_little_but_the_mean(make: Callable[..., Ginr]) -> None:
-    field = make({}).encode(torch.rand(1, 3, 32, 32))
-    fine, coarse = field.render((64, 64)), field.render((4, 4))
-    assert coarse.std() < 0.6 * fine.std()
+    fields = [make({}).encode(torch.rand(1, 3, 32, 32)) for _ in range(16)]
+    fine, coarse = (sum(f.render(size).std() for f in fields) for size in ((64, 64), (4, 4)))
+    assert coarse < 0.6 * fine  # of random networks together, since single ones differ much
 
 
 @torch.no_grad()

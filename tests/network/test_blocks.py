@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ginr.architecture.config import GinrConfig
-from ginr.architecture.tokens import window_plan
+from ginr.architecture.tokens import bank_size, window_plan
 from ginr.network import compiled_blocks, scan
 from ginr.network.blocks import (
     RESIDUAL_INIT,
@@ -28,7 +28,7 @@ from ginr.network.blocks import (
     space_to_depth,
 )
 from ginr.network.compiled import attach
-from ginr.network.model import Ginr
+from ginr.network.model import Ginr, initial_lps
 from ginr.network.sequences import sequence_layout
 
 CPU = torch.device("cpu")
@@ -79,24 +79,26 @@ def test_a_silent_block_passes_the_residual_through(tiny_config: GinrConfig) -> 
     lps = torch.randn(2, *layout.lp_shape, tiny_config.width)
     assert block.mixer is not None
     assert block.content is not None
-    last = [block.mixer.out, block.token_ff.out, block.lp_ff.out, block.content.map]
+    bank, content = random_bank(tiny_config), block.content
+    last = [block.mixer.out, block.token_ff.out, block.lp_ff.out, content.value, content.shift]
     with torch.no_grad():
-        before = block(tokens, lps, layout)
+        before = block(tokens, lps, bank, layout)
         for layer in last:
             for parameter in layer.parameters():
                 parameter.zero_()
-        after = block(tokens, lps, layout)
+        after = block(tokens, lps, bank, layout)
     for changed, passed, start in zip(before, after, (tokens, lps), strict=True):
         assert not torch.allclose(changed, start, atol=1e-3)
         assert torch.equal(passed, start)
 
 
 def test_residual_branches_start_small(tiny_config: GinrConfig) -> None:
-    block = Block(dataclasses.replace(tiny_config, width=64, head_dim=8, hidden=64), 0)
+    config = dataclasses.replace(tiny_config, width=64, head_dim=8, hidden=64)
+    block, bank = Block(config, 0), initial_lps(config)
     layout = sequence_layout(tiny_config, 16, 16, False, CPU)
     tokens, lps = torch.randn(2, *layout.token_shape, 64), torch.randn(2, *layout.lp_shape, 64)
     with torch.no_grad():
-        after = block(tokens, lps, layout)
+        after = block(tokens, lps, bank, layout)
     for changed, start in zip(after, (tokens, lps), strict=True):
         assert 0 < (changed - start).std() < 3 * RESIDUAL_INIT
 
@@ -153,7 +155,7 @@ def test_feed_forward_is_a_residual(tiny_config: GinrConfig) -> None:
     with torch.no_grad():
         layer.out.weight.zero_()
     x = torch.randn(1, 4, 4, tiny_config.width)
-    assert torch.equal(layer(x), x)
+    assert torch.equal(layer(x, random_bank(tiny_config)), x)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
@@ -186,7 +188,7 @@ def test_an_lp_is_given_the_tokens_of_its_block_only(
     layout = sequence_layout(config, 8, 16, False, CPU)
     down, across = layout.token_shape
     tokens = torch.randn(1, down, across, config.width, requires_grad=True)
-    given = content(tokens)
+    given = content(tokens, random_bank(config))
     assert given.shape == (1, *layout.lp_shape, config.width)
     # Follow the sequence of the second window: LP i depends on block i of that window only.
     hears = [set[int]() for _ in range(config.n_lp)]
@@ -200,10 +202,47 @@ def test_an_lp_is_given_the_tokens_of_its_block_only(
     assert hears == [set(in_sequence[torch.as_tensor(b)].tolist()) for b in block]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"patch": 1, "n_lp": 16, "placement": "equidistant"}, {"n_lp": 16, "group": 1}],
+    ids=["dense", "sparse", "one each"],
+)
+def test_content_by_place_equals_its_formula(
+    tiny_config: GinrConfig, change: dict[str, Any]
+) -> None:
+    config = dataclasses.replace(tiny_config, **change)
+    content = ContentPath(config, 1.0)
+    nn.init.normal_(content.shift.weight)
+    layout = sequence_layout(config, 8, 16, False, CPU)
+    tokens = torch.randn(2, *layout.token_shape, config.width)
+    inputs = [tokens, random_bank(config), *content.parameters()]
+    for value in inputs:
+        value.requires_grad_()
+    weighting = torch.randn(2, *layout.lp_shape, config.width)
+    answers = []
+    for path in (content, content.plain):
+        out = path(*inputs[:2])
+        answers.append([out, *torch.autograd.grad((out * weighting).sum(), inputs)])
+    for ours, expected in zip(*answers, strict=True):
+        scale = expected.abs().max().item()
+        torch.testing.assert_close(ours, expected, rtol=0, atol=2e-6 * scale)
+
+
+def test_an_lp_decides_what_it_takes(tiny_config: GinrConfig) -> None:
+    content, bank = ContentPath(tiny_config, 1.0), random_bank(tiny_config)
+    tokens = torch.randn(1, 4, 4, tiny_config.width)
+    with torch.no_grad():
+        before = content(tokens, bank)
+        bank[2] += 1  # the LP below and left in each square
+        changed = (content(tokens, bank) != before).any(-1)[0]
+    assert changed[1::2, ::2].all()
+    assert changed.sum() == 16
+
+
 def test_blocks_alternate_between_the_curves(tiny_model: Ginr, tiny_config: GinrConfig) -> None:
     seen: list[torch.Tensor] = []
     for block in tiny_model.blocks:
-        block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2].order))
+        block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[3].order))
     with torch.no_grad():
         tiny_model.encode(torch.rand(1, 3, 8, 8))
     assert len(seen) == tiny_config.n_blocks
@@ -218,9 +257,22 @@ def test_blocks_alternate_between_the_curves(tiny_model: Ginr, tiny_config: Ginr
         {"patch": 1, "n_lp": 16, "placement": "equidistant"},  # four tokens for an LP
         {"patch": 2, "n_lp": 16, "placement": "equidistant", "kernel": 5},
         {"patch": 2, "n_lp": 5, "placement": "middle", "content": "none"},  # no lattice
+        {"bank": "window"},
+        {"patch": 1, "n_lp": 16, "placement": "equidistant", "bank": "window"},
+        {"lps_scale": True},
         {"window": 16, "n_lp": 256, "width": 48, "head_dim": 24, "n_state": 16, "hidden": 48},
     ],
-    ids=["tiny", "other widths", "sparse", "one each", "middle", "wide"],
+    ids=[
+        "tiny",
+        "other widths",
+        "sparse",
+        "one each",
+        "middle",
+        "bank by window",
+        "sparse, bank by window",
+        "channels scaled",
+        "wide",
+    ],
 )
 @pytest.mark.parametrize("windows", [(1, 1), (3, 1), (2, 5)], ids=str)
 def test_compiled_blocks_equal_their_plain_form(
@@ -251,14 +303,26 @@ def test_compiled_blocks_equal_their_plain_form(
 def test_compiled_blocks_round_like_their_plain_form(
     width: int, head_dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial = Trial(GinrConfig(width=width, head_dim=head_dim), (2, 5))
-    compiled = trial.values_and_gradients()
+    trials = [Trial(GinrConfig(width=width, head_dim=head_dim), (2, 5)) for _ in range(4)]
+    compiled = [trial.values_and_gradients() for trial in trials]
     monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules: False)
-    plain = trial.values_and_gradients()
-    trial.block.double()
-    for name, exact in trial.values_and_gradients().items():
-        off, plainly_off = ((v[name] - exact).abs().max().item() for v in (compiled, plain))
-        assert off <= 2 * plainly_off + 2e-6 * exact.abs().max().item(), name
+    plain = [trial.values_and_gradients() for trial in trials]
+    for trial in trials:
+        trial.block.double()
+    exact = [trial.values_and_gradients() for trial in trials]
+    for name in exact[0]:
+        off, plainly_off = (
+            sum(  # of the largest errors, in units of the largest value
+                ((v[name] - e[name]).abs().max() / e[name].abs().max()).item()
+                for v, e in zip(values, exact, strict=True)
+            )
+            for values in (compiled, plain)
+        )
+        assert off <= 2 * plainly_off + len(trials) * 2e-6, name
+
+
+def random_bank(config: GinrConfig) -> torch.Tensor:
+    return torch.randn(bank_size(config), config.width)
 
 
 def compiled_block(config: GinrConfig) -> Block:
@@ -276,8 +340,8 @@ class Trial:
             config, *(n * config.window for n in windows), True, CPU
         )
         shapes = (layout.token_shape, layout.lp_shape)
-        self.starts = [torch.randn(2, *n, config.width) for n in shapes]
-        self.weighting = [torch.randn_like(start) for start in self.starts]
+        self.starts = [*(torch.randn(2, *n, config.width) for n in shapes), random_bank(config)]
+        self.weighting = [torch.randn_like(start) for start in self.starts[:2]]
         with torch.no_grad():
             for parameter in self.block.parameters():
                 if parameter.ndim == 1:  # biases and scales that start at 0 and 1
@@ -298,14 +362,17 @@ class Trial:
         given = {name: parameter.grad for name, parameter in self.block.named_parameters()}
         kept = {name: grad for name, grad in given.items() if grad is not None}
         assert kept.keys() == given.keys()
+        names = ("tokens", "lps", "of tokens", "of lps", "of the bank")
         tensors = (*(a.detach() for a in answers), *(v.grad for v in inputs))
-        return {**dict(zip(("tokens", "lps", "of tokens", "of lps"), tensors, strict=True)), **kept}
+        found = {name: v for name, v in zip(names, tensors, strict=True) if v is not None}
+        return found | kept
 
 
 def test_gradients_do_not_depend_on_the_threads(tiny_config: GinrConfig) -> None:
     block = compiled_block(tiny_config)
     layout = sequence_layout(tiny_config, 24, 16, False, CPU)
     inputs = [torch.randn(5, *n, 16) for n in (layout.token_shape, layout.lp_shape)]
+    inputs.append(random_bank(tiny_config))
     given, n_before = [], torch.get_num_threads()
     try:
         for n_thread in (1, 2, 3):
@@ -326,7 +393,8 @@ def test_compiled_blocks_stay_finite(tiny_config: GinrConfig) -> None:
         for strength in (0.0, 1e-20, 1e4, 1e15):
             tokens = torch.randn(1, *layout.token_shape, tiny_config.width) * strength
             lps = torch.randn(1, *layout.lp_shape, tiny_config.width) * strength
-            assert all(part.isfinite().all() for part in block(tokens, lps, layout))
+            bank = random_bank(tiny_config)
+            assert all(part.isfinite().all() for part in block(tokens, lps, bank, layout))
 
 
 def test_other_precisions_and_widths_take_the_plain_form(tiny_model: Ginr) -> None:

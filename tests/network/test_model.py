@@ -14,7 +14,7 @@ import torch
 from ginr.architecture.config import GinrConfig
 from ginr.errors import SizeError
 from ginr.network import compiled_blocks, scan
-from ginr.network.model import Ginr, centred_lps, initial_lps
+from ginr.network.model import Ginr, initial_lps
 from ginr.network.scan import backends
 from ginr.network.sequences import sequence_layout
 
@@ -215,28 +215,17 @@ def test_backends_give_the_same_picture(monkeypatch: pytest.MonkeyPatch, tiny_mo
 
 
 def test_initial_lps() -> None:
-    normal = initial_lps(GinrConfig(lp_init="normal"))
-    xavier = initial_lps(GinrConfig(lp_init="xavier"))
+    plain = GinrConfig(bank="window", content="none")
+    normal, xavier = (
+        initial_lps(dataclasses.replace(plain, lp_init=kind)) for kind in ("normal", "xavier")
+    )
     assert normal.shape == xavier.shape == (256, 32)
     assert normal.std().item() == pytest.approx(0.02, rel=0.05)
     bound = (6 / (256 + 32)) ** 0.5
     assert 0.95 * bound < xavier.abs().max() <= bound
 
 
-@pytest.mark.parametrize("content", ["none", "start", "blocks"])
-@pytest.mark.parametrize("sparse", [False, True])
-def test_centred_lps_compute_the_same(
-    make_model: Make, tiny_config: GinrConfig, content: str, sparse: bool
-) -> None:
-    change: dict[str, Any] = {"content": content}
-    if sparse:
-        change |= {"patch": 1, "n_lp": 16, "placement": "equidistant"}
-    model = make_model(dataclasses.replace(tiny_config, **change))
-    with torch.no_grad():
-        model.lps += 0.7
-        pixels = torch.rand(1, 3, 20, 24)
-        before = model.encode(pixels).render((50, 60))
-        weights = centred_lps(model.state_dict())
-        assert (weights["lps"].mean(0).abs().max() < 1e-5) == (content != "none")
-        model.load_state_dict(weights)
-        torch.testing.assert_close(model.encode(pixels).render((50, 60)), before)
+def test_initial_lps_that_are_queries_have_length_one() -> None:
+    lps = initial_lps(GinrConfig(width=256))
+    assert lps.shape == (4, 256)  # one for each place in the square of a token
+    torch.testing.assert_close(lps.norm(dim=1), torch.ones(4), rtol=0.2, atol=0)

@@ -109,7 +109,7 @@ def test_a_pixel_is_the_mean_over_its_footprint(
     mapping: Projective,
     size: tuple[int, int],
 ) -> None:
-    model = make_model(replace(tiny_config, base="none"))
+    model = make_model(replace(tiny_config, base="none", bank="window"))
     with torch.no_grad():
         for parameter in model.decoder.footprint[2].parameters():
             parameter.zero_()  # the mean as such, nothing learned on top

@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 from ginr.architecture.config import GinrConfig
+from ginr.assessing.assessment import TRAITS
 from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.errors import CheckpointError, GinrError
-from ginr.network.model import Ginr, centred_lps
+from ginr.network.model import Ginr
 from ginr.training.config import TrainConfig
 from ginr.training.loop import loss_of, train
 from ginr.training.run_folder import Weights
@@ -252,8 +253,30 @@ def test_a_run_starts_from_the_weights_of_a_checkpoint(
     path = train(dataclasses.replace(tiny_config, max_scale=3.0), begun, Log(0))
     first, given = load_checkpoint(path), load_checkpoint(tiny_checkpoint)
     assert first.facts["settings"]["init"] == tiny_checkpoint.name
-    for name, weight in centred_lps(given.weights).items():
+    for name, weight in given.weights.items():
         assert torch.equal(weight, first.weights[name]), name
+
+
+def test_what_a_larger_network_has_more_of_adds_nothing_at_first(
+    tiny_config: GinrConfig, settings: TrainConfig, tiny_checkpoint: Path
+) -> None:
+    begun = dataclasses.replace(settings, init=str(tiny_checkpoint))
+    larger = dataclasses.replace(tiny_config, n_blocks=4, lps_scale=True, n_trait=len(TRAITS))
+    first, given = (load_checkpoint(p) for p in (train(larger, begun, Log(0)), tiny_checkpoint))
+    pixels, traits = torch.rand(1, 3, 16, 16), torch.ones(1, len(TRAITS))
+    network, before = first.build(), given.build().encode(pixels).features
+    assert len(first.weights) > len(given.weights)
+    for told in (None, traits):
+        torch.testing.assert_close(network.encode(pixels, traits=told).features, before)
+
+
+def test_a_restorer_is_told_traits(tiny_config: GinrConfig, settings: TrainConfig) -> None:
+    config = dataclasses.replace(tiny_config, lps_scale=True, n_trait=len(TRAITS))
+    damaged = dataclasses.replace(settings, degradation="photo")
+    weights = load_checkpoint(train(config, damaged, Log())).weights
+    assert weights["traits"].abs().amax((1, 2)).min() > 0
+    with pytest.raises(GinrError, match="n_trait is 3: use 0, or 10"):
+        train(dataclasses.replace(config, n_trait=3), damaged, Log())
 
 
 @pytest.mark.parametrize(
@@ -301,7 +324,7 @@ def test_the_log_has_every_number(tiny_config: GinrConfig, settings: TrainConfig
             "lp_effective_rank", "waiting_for_data", "forward_and_backward",
         }  # fmt: skip
         assert 0.5 < line["lp_diversity"] <= 1 and 0 <= line["waiting_for_data"] <= 1
-        assert 8 < line["lp_effective_rank"] <= 16
+        assert 3 < line["lp_effective_rank"] <= 4
         assert 0 < line["psnr_db"] < 60 and line["gradient_norm"] > 0
     assert validation["kind"] == "validation" and validation["step"] == 6
     assert validation["gain_over_bicubic_db"] == log.scores[-1].gain

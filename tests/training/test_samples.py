@@ -4,6 +4,7 @@ Run: pytest tests/training/test_samples.py
 """
 
 import threading
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from ginr.assessing.assessment import traits_of_tile
+from ginr.assessing.statistics import SIDE
 from ginr.geometry.coords import to_lattice
 from ginr.pictures.resize import bicubic_8bit
+from ginr.training.degradation import PRESETS, degrade
 from ginr.training.samples import Batch, Feed, Sampler
 
 from .support import Pixels, noise, stripes
@@ -93,8 +97,29 @@ def test_a_part_of_a_batch_is_that_part_of_the_whole() -> None:
         assert torch.equal(torch.cat(halves), getattr(whole, name))
 
 
+def test_traits_are_those_of_more_than_the_crop() -> None:
+    image = noise(240)
+    plain = Sampler([image], 3, crop=32, n_query=200, max_scale=2.0, degradation="web")
+    told = replace(plain, has_traits=True)
+    assert plain.batch(0, range(2)).traits.shape == (2, 0)
+    batch, crop = told.batch(5, range(1)), told.draw(5, 0)
+    assert crop.side == SIDE and all(0 <= n <= SIDE - 32 for n in crop.corner)
+    hr = crop.view.transpose(2, 0, 1).astype(np.float32)
+    lr = degrade(hr, (SIDE, SIDE), crop.random, PRESETS["web"])
+    top, left = crop.corner
+    np.testing.assert_array_equal(batch.pixels[0] * 255, lr[:, top : top + 32, left : left + 32])
+    own = traits_of_tile(lr.transpose(1, 2, 0).astype(np.uint8))
+    np.testing.assert_array_equal(batch.traits[0], own)
+    # Queries lie in the crop, at the pixels of HR that they ask for.
+    place = (batch.coords[0].numpy() + 1) / 2 * 32 + crop.corner  # in pixels of the whole LR
+    pixel = place * (len(crop.view) / SIDE) - 0.5
+    np.testing.assert_allclose(pixel, np.stack([crop.y, crop.x], -1), atol=1e-3)
+    assert batch.coords.abs().max() <= 1
+    np.testing.assert_array_equal(batch.target[0] * 255, hr[:, crop.y, crop.x].T)
+
+
 def test_what_is_on_the_device_is_not_copied() -> None:
-    there = Batch(*(torch.empty(2, device="meta") for _ in range(4)))
+    there = Batch(*(torch.empty(2, device="meta") for _ in range(5)))
     assert there.to(torch.device("meta", 0)).pixels is there.pixels
 
 

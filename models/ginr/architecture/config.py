@@ -10,11 +10,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ginr.errors import CheckpointError
 
 Placement = Literal["equidistant", "middle", "n_group", "random"]
+Bank = Literal["place", "window"]
 Content = Literal["none", "start", "blocks"]
 Order = Literal["hilbert", "morton", "raster"]
 
 MAX_COUNT = 4096  # a checkpoint with more is damaged, and building it would exhaust memory
 MAX_WINDOW = 256
+FORMAT_1 = {"bank": "window", "lps_scale": False, "n_trait": 0}
 WIDTH_STEP = 16  # widths are multiples of it, since compiled loops read whole vectors
 
 
@@ -36,8 +38,14 @@ class GinrConfig:
     """Seed of placement `random`."""
     lp_init: Literal["normal", "xavier"] = "normal"
     """Initial LP vectors: normal with standard deviation 0.02, or Xavier uniform."""
+    bank: Bank = "place"
+    """What vectors are learned: one for each LP of a token's square, or one for each LP of a window."""
     content: Content = "blocks"
-    """What an LP receives besides the scan: nothing, the tokens of its patch at the start, or also after every block."""
+    """What an LP takes from its tokens besides the scan: nothing, at the start, or also after every block."""
+    lps_scale: bool = False
+    """Whether the LPs also scale and shift the hidden channels of the feed-forwards."""
+    n_trait: int = 0
+    """Traits of a picture, each with a direction in which it moves the LPs."""
     order: Order = "hilbert"
     """Curve along which the tokens of a window are read; every other scan reads its transpose."""
     width: int = 32
@@ -71,6 +79,8 @@ class GinrConfig:
             most = {"window": MAX_WINDOW, "n_lp": 4 * MAX_WINDOW**2}.get(name, MAX_COUNT)
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be from 1 to {most}")
+        if not 0 <= self.n_trait <= MAX_COUNT:
+            raise ValueError(f"n_trait = {self.n_trait}: must be from 0 to {MAX_COUNT}")
         if not (math.isfinite(self.expand) and 1 <= self.inner <= MAX_COUNT):
             raise ValueError(
                 f"expand = {self.expand}: the inner width must be from 1 to {MAX_COUNT}"
@@ -116,7 +126,10 @@ class GinrConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "GinrConfig":
-        """The inverse of `to_json`. Raises CheckpointError for missing, unknown or invalid fields."""
+        """The inverse of `to_json`. Raises CheckpointError for missing, unknown or invalid fields.
+
+        Fields that files of format 1 lack have the values of `FORMAT_1`.
+        """
         try:
             values: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -124,6 +137,7 @@ class GinrConfig:
         if not isinstance(values, dict):
             raise CheckpointError("the configuration is not a JSON object")
         hints = get_type_hints(cls)
+        values = FORMAT_1 | values
         unknown, missing = set(values) - set(hints), set(hints) - set(values)
         if unknown or missing:
             names = ", ".join(sorted(unknown | missing)[:30])
@@ -149,9 +163,11 @@ def _fits(value: object, kind: Any) -> bool:
 SMALL = GinrConfig()
 BASE = GinrConfig(width=64, hidden=96, head_dim=32, n_blocks=12)
 """Twice as wide and twice as deep as `small`: 1.8 million weights, for training on a GPU."""
+PHOTO = GinrConfig(n_blocks=10, lps_scale=True, n_trait=10)
+"""A deeper `small`, which is told what is wrong with a picture."""
 RECONSTRUCT = GinrConfig(
-    patch=4, window=32, n_lp=16, placement="equidistant", width=64, n_blocks=4, scan_every=2,
+    patch=4, window=32, n_lp=16, placement="equidistant", bank="window", width=64, n_blocks=4, scan_every=2,
     head_dim=32, hidden=64, decoder="attention", n_frequency=32, base="none", max_scale=2.0,
 )  # fmt: skip
 """A picture as its LP features alone: one LP of 64 numbers for every 8x8 pixels."""
-PRESETS = {"small": SMALL, "base": BASE, "reconstruct": RECONSTRUCT}
+PRESETS = {"small": SMALL, "base": BASE, "photo": PHOTO, "reconstruct": RECONSTRUCT}

@@ -138,6 +138,28 @@ def window_plan(config: GinrConfig) -> WindowPlan:
     return WindowPlan(plan, side, lp_side, curves, lp_curves)
 
 
+def bank_size(config: GinrConfig) -> int:
+    """Vectors of the bank, C."""
+    return int(lattice_of_bank(config).max()) + 1
+
+
+def lattice_of_bank(config: GinrConfig) -> Index:
+    """The vector of each LP on a window's lattice (n, n), in raster order; (N,) without a lattice.
+
+    With one vector for each place, those of a token's square are in raster order.
+    """
+    window = window_plan(config)
+    n, side = window.lps_per_token, window.lp_side
+    if config.bank == "window":
+        order = window.lp_curves[0].argsort()
+    elif side:
+        y, x = np.divmod(np.arange(config.n_lp), side)
+        order = y % n * n + x % n
+    else:
+        order = np.zeros(config.n_lp, np.intp)
+    return order.reshape(side, side) if side else order
+
+
 def _lattice_side(plan: LpPlan, side: int, order: Order) -> int | None:
     """Side of the LP lattice if every LP covers one square of a recursive curve, else None."""
     lp_side = round(plan.n_lp**0.5)

@@ -1,7 +1,7 @@
 """The weights of a network by name and shape, for torch and for the CPU engine alike."""
 
 from ginr.architecture.config import GinrConfig
-from ginr.architecture.tokens import window_plan
+from ginr.architecture.tokens import bank_size, window_plan
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -24,12 +24,16 @@ def shapes(config: GinrConfig) -> Shapes:
         "conv_bias": (2, packed), "log_decay": (2, m), "step_bias": (2, m), "skip": (2, m),
         "norm": (e,), "out.weight": (d, e, 1, 1),
     }  # fmt: skip
-    content = _layer("map", window.tokens_per_lp**2 * d, window.lps_per_token**2 * d)
-    feed_forward = {
+    n_mixed = window.lps_per_token**2 * d
+    content: Shapes = {"value.weight": (n_mixed, window.tokens_per_lp**2 * d, 1, 1)}
+    content |= _layer("query", d, n_mixed) | _layer("shift", d, d)
+    feed_forward: dict[str, Shapes] = {
         "token_ff.": norm | _feed_forward(config, config.kernel),
         "lp_ff.": norm | _feed_forward(config, config.kernel if window.lp_side else 1),
     }
-    parts: dict[str, Shapes] = {"": {"lps": (config.n_lp, d)}}
+    parts: dict[str, Shapes] = {"": {"lps": (bank_size(config), d)}}
+    if config.n_trait:
+        parts[""]["traits"] = (config.n_trait, bank_size(config), d)
     parts["stem."] = {"weight": (d, 3, config.patch + 2, config.patch + 2), "bias": (d,)}
     parts["decoder."] = _lattice(config) if config.decoder == "lattice" else _attention(config)
     if config.content != "none":
@@ -51,7 +55,10 @@ def _layer(name: str, n_in: int, n_out: int) -> Shapes:
 
 def _feed_forward(config: GinrConfig, kernel: int) -> Shapes:
     d, h = config.width, config.hidden
-    return {"conv.weight": (h, d, kernel, kernel), "conv.bias": (h,)} | _layer("out", h, d)
+    found = {"conv.weight": (h, d, kernel, kernel), "conv.bias": (h,)} | _layer("out", h, d)
+    if config.lps_scale:
+        found |= {"scale.weight": (h, d, 1, 1), "shift.weight": (h, d, 1, 1)}
+    return found
 
 
 def lattice_side(config: GinrConfig) -> int:

@@ -4,7 +4,7 @@ Its metadata has the keys `ginr.format`, `ginr.config` and `ginr.facts`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,12 @@ class Checkpoint:
 
 def peek(name_or_path: str | Path) -> Header:
     """Read the header of a checkpoint only. Raises CheckpointError unless it is a sound one."""
-    return read_header(find_checkpoint(name_or_path), CHECKPOINT)
+    header = read_header(find_checkpoint(name_or_path), CHECKPOINT)
+    if header.version != "1":
+        return header
+    from ginr.checkpoints.format_1 import today
+
+    return replace(header, config=today(header.config))
 
 
 def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
@@ -82,7 +87,7 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
     header = peek(name_or_path)
     _check_shapes(header)  # before torch is loaded, and weights of other sizes are made
     weights = read_tensors(header.path, "torch")
-    return Checkpoint(header, {name: tensor.float() for name, tensor in weights.items()})
+    return Checkpoint(header, {name: w.float() for name, w in _today(header, weights).items()})
 
 
 def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
@@ -96,7 +101,7 @@ def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
     if reason := needs_torch(header):
         raise CheckpointError(f"{header.path}: needs torch: {reason}")
     _check_shapes(header)
-    weights = read_tensors(header.path, "numpy")
+    weights = _today(header, read_tensors(header.path, "numpy"))
     _check(header, weights)
     return CpuGinr(header.config, weights)
 
@@ -155,15 +160,17 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
 
 def _check_shapes(header: Header) -> None:
     """Raises CheckpointError unless the tensors in the file are those of the configuration."""
-    from ginr.architecture.weights import shapes
-
     n_tensor, n_block = len(header.tensors), header.config.n_blocks
     if n_block > n_tensor:  # before the weights of all blocks are listed
         raise CheckpointError(
             f"{header.path}: n_blocks = {n_block}, but only {n_tensor} tensors: "
             "download or copy it again"
         )
+    from ginr.architecture.weights import shapes
+
     try:
+        if header.version == "1":
+            from ginr.checkpoints.format_1 import shapes_then as shapes
         wanted = shapes(header.config)
     except ValueError as error:
         raise CheckpointError(f"{header.path}: {error}") from None
@@ -171,10 +178,26 @@ def _check_shapes(header: Header) -> None:
     check_entries(header.path, found, wanted)
 
 
-def _check(header: Header, weights: Mapping[str, "Array"]) -> None:
+def _today(header: Header, weights: "Mapping[str, Array]") -> "Mapping[str, Array]":
+    """Weights in the form of today's format."""
+    if header.version != "1":
+        return weights
+    from ginr.array_api import as_type
+    from ginr.checkpoints.format_1 import converted
+
+    return converted(header.config, {k: as_type(w, "float32") for k, w in weights.items()})
+
+
+def _check(header: Header, weights: "Mapping[str, Array]") -> None:
     """Raises CheckpointError unless the weights are those of the configuration, and finite."""
     from ginr.architecture.weights import shapes
 
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    check_entries(header.path, found, shapes(header.config))
+    _check_names(header, weights, shapes(header.config))
     check_finite(header.path, weights)
+
+
+def _check_names(
+    header: Header, weights: "Mapping[str, Array]", wanted: "Mapping[str, tuple[int, ...]]"
+) -> None:
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    check_entries(header.path, found, wanted)

@@ -32,7 +32,8 @@ class Kind(NamedTuple):
     name: str
     key: str
     """Key of the format version in the metadata."""
-    version: str
+    versions: tuple[str, ...]
+    """Versions of the format that can be read; the first is the one that is written."""
     dtypes: frozenset[str]
     """Types of its tensors."""
     advice: str
@@ -41,15 +42,15 @@ class Kind(NamedTuple):
     def metadata(self, config: GinrConfig, facts: Mapping[str, Any]) -> dict[str, str]:
         """What a file of this kind says of itself."""
         described = {"ginr.config": config.to_json(), "ginr.facts": json.dumps(dict(facts))}
-        return {self.key: self.version, **described}
+        return {self.key: self.versions[0], **described}
 
 
 CHECKPOINT = Kind(
-    "checkpoint", "ginr.format", "1", frozenset({"F16", "BF16", "F32", "F64"}),
+    "checkpoint", "ginr.format", ("2", "1"), frozenset({"F16", "BF16", "F32", "F64"}),
     "name a picture, and this with --checkpoint",
 )  # fmt: skip
 FIELD = Kind(
-    "saved field", "ginr.field", "1", frozenset({"F16", "F32", "U8", "U16"}),
+    "saved field", "ginr.field", ("1",), frozenset({"F16", "F32", "U8", "U16"}),
     "render it with ginr reconstruct",
 )  # fmt: skip
 
@@ -62,6 +63,7 @@ class Header:
     config: GinrConfig
     facts: Mapping[str, Any]
     tensors: Mapping[str, Entry]
+    version: str
 
     @property
     def name(self) -> str:
@@ -89,7 +91,7 @@ def read_header(path: Path, kind: Kind) -> Header:
     """The header of a file of one kind. Raises CheckpointError for any other or a damaged one."""
     metadata, tensors = read_layout(path)
     version = metadata.get(kind.key)
-    if version != kind.version:
+    if version not in kind.versions:
         for other in (CHECKPOINT, FIELD):
             if other is not kind and other.key in metadata:
                 raise CheckpointError(
@@ -98,7 +100,7 @@ def read_header(path: Path, kind: Kind) -> Header:
         if version is None:
             raise CheckpointError(f"{path}: not a {kind.name} of ginr: name another file")
         raise CheckpointError(
-            f"{path}: {kind.name} format {version}, this ginr reads format {kind.version}: "
+            f"{path}: {kind.name} format {version}, this ginr reads format {kind.versions[0]}: "
             "use the version of ginr that wrote it"
         )
     try:
@@ -116,7 +118,7 @@ def read_header(path: Path, kind: Kind) -> Header:
             raise CheckpointError(
                 f"{path}: tensor {name} is {entry}, but a {kind.name} holds {known}: name another file"
             )
-    return Header(path, config, facts, tensors)
+    return Header(path, config, facts, tensors, version)
 
 
 def read_tensors(path: Path, library: Literal["numpy", "torch"]) -> "dict[str, Array]":

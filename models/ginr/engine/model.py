@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ginr.architecture.config import GinrConfig
-from ginr.architecture.tokens import PicturePlan, picture_plan, window_plan
+from ginr.architecture.folding import check_traits, content_map, moved_lps, scaled_channels
+from ginr.architecture.tokens import PicturePlan, lattice_of_bank, picture_plan, window_plan
 from ginr.array_api import mirrored
 from ginr.array_types import Floats
 from ginr.device import HOST, Host, Precision
@@ -45,6 +46,8 @@ def why_not(config: GinrConfig) -> str:
     lp_side = window_plan(config).lp_side
     if config.decoder != "lattice" or lp_side is None or lp_side < config.window:
         return "only a lattice decoder with at least one LP per pixel runs without it"
+    if config.bank != "place" and config.content != "none":
+        return "its LPs have a vector for each place in the window"
     if config.kernel != 3:
         return f"its kernel is {config.kernel}, not 3"
     return ""
@@ -75,16 +78,24 @@ class CpuGinr:
             found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             return {name: value.astype(np.float32) for name, value in found.items()}
 
+        self._weights = weights if config.n_trait else None  # packed again for other traits
+        bank = weights["lps"].astype(np.float32)
+
         def content(prefix: str) -> LinearWeights | None:
             part = under(prefix)
-            return _own(pack_content(part, window.lps_per_token**2)) if part else None
+            if not part:
+                return None
+            return _own(pack_content(content_map(part, bank), window.lps_per_token**2))
+
+        def feed_forward(prefix: str) -> FeedForwardWeights:
+            return _own(pack_feed_forward(scaled_channels(under(prefix), bank)))
 
         def block(prefix: str) -> _Block:
             scans = prefix + "mixer.skip" in weights
             return _Block(
                 _own(pack_mixer(under(prefix), config.n_state)) if scans else None,
-                _own(pack_feed_forward(under(prefix + "token_ff."))),
-                _own(pack_feed_forward(under(prefix + "lp_ff."))),
+                feed_forward(prefix + "token_ff."),
+                feed_forward(prefix + "lp_ff."),
                 content(prefix + "content."),
             )
 
@@ -93,8 +104,7 @@ class CpuGinr:
         stem = under("stem.")
         self._stem = stem["weight"].reshape(config.width, -1).T, stem["bias"]
         side = window.lp_side or 0
-        place = window.lp_curves[0].argsort()  # on the lattice, row by row
-        self._bank = weights["lps"].astype(np.float32)[place].reshape(side, side, -1)
+        self._bank = bank[lattice_of_bank(config)]  # (n, n, D), on the lattice of a window
         self._decoder = CpuDecoder(
             1 / config.max_scale,
             config.window / side,
@@ -102,6 +112,16 @@ class CpuGinr:
             _own(pack_linear(under("decoder.head."))),
             under("decoder.footprint."),
         )
+
+    def adapted(self, traits: Floats) -> "CpuGinr":
+        """The network for pictures with these traits (K,), see `ginr.network.model.Ginr.adapted`."""
+        check_traits(self.config, traits)
+        assert self._weights is not None
+        bank, directions = (self._weights[name].astype(np.float32) for name in ("lps", "traits"))
+        lps = moved_lps(bank, directions, traits)
+        other = CpuGinr(self.config, {**self._weights, "lps": lps})
+        other._buffers = self._buffers
+        return other
 
     def encode_planes(
         self,

@@ -134,10 +134,8 @@ def _numbers(axes: "Axes", report: LpReport) -> None:
 
 def _picture(row: "Sequence[Axes]", report: PictureReport) -> None:
     height, width = report.part.shape[:2]
-    worth = report.equal_lps_db
-    note = f"{width}x{height} pixels" + (
-        "" if worth is None else f"; all LPs made equal: {worth:+.3f} dB at x2"
-    )
+    changes = [f"{change.replace('_', ' ')} {db:+.2f}" for change, db in report.changed_db.items()]
+    note = f"{width}x{height} pixels" + (f"\ndB at x2: {', '.join(changes)}" if changes else "")
     row[0].imshow(report.part)
     row[0].set_axis_off()
     row[0].set_title(f"Encoded: {report.picture}\n{note}")

@@ -54,6 +54,9 @@ class LpReport:
 
     name: str
     n_lp: int
+    """Vectors of the bank, C."""
+    bank: str
+    """`place`: one for each place in a token's square; `window`: one for each LP of a window."""
     width: int
     placement: str
     norm_min: float
@@ -66,7 +69,7 @@ class LpReport:
     effective_rank: float
     """Dimensions that the LPs occupy, from 1 to min(N, D); 0 if all are zero."""
     explained: Explained | None
-    """None unless the LPs form a lattice of more than one row."""
+    """None unless the bank is by window and its LPs form a lattice of more than one row."""
     nearest: tuple[Pair, ...]
     """The most similar pairs, in falling order."""
     window: int
@@ -76,7 +79,8 @@ class LpReport:
     lp_side: int | None
     """LPs along it, if they form a square lattice."""
     places: tuple[tuple[float, float], ...]
-    """Place of each LP in the window, y and x in LR pixels, the first pixel's centre at 0."""
+    """Place of each LP in the window, y and x in LR pixels, the first pixel's centre at 0; of a bank
+    by place, in the window's first token."""
     norms: tuple[float, ...]
     singular_values: tuple[float, ...]
     """Of the matrix of LPs (N, D), in falling order."""
@@ -92,23 +96,26 @@ class LpReport:
 
 def lp_report(checkpoint: "Checkpoint") -> LpReport:
     """The report on the LPs of a checkpoint, from its weights alone."""
-    lps = checkpoint.weights["lps"].float()  # (N, D)
+    config = checkpoint.config
+    lps = checkpoint.weights["lps"].float()  # (C, D)
     norms = lps.norm(dim=-1)
-    window, places = window_plan(checkpoint.config), lp_places(checkpoint.config)
+    window = window_plan(config)
+    places = lp_places(config) if config.bank == "window" else _places_in_a_token(config)
     return LpReport(
         name=checkpoint.name,
         n_lp=lps.shape[0],
+        bank=config.bank,
         width=lps.shape[1],
-        placement=checkpoint.config.placement,
+        placement=config.placement,
         norm_min=float(norms.min()),
         norm_mean=float(norms.mean()),
         norm_max=float(norms.max()),
         diversity=diversity(lps),
         diversity_off_diagonal=diversity_off_diagonal(lps),
         effective_rank=effective_rank(lps),
-        explained=explained_by_place(lps, checkpoint.config),
+        explained=explained_by_place(lps, config),
         nearest=nearest_pairs(lps, N_NEAREST),
-        window=checkpoint.config.window,
+        window=config.window,
         token_side=window.side,
         lp_side=window.lp_side,
         places=tuple((float(y), float(x)) for y, x in places),
@@ -121,6 +128,13 @@ def lp_places(config: GinrConfig) -> NDArray[np.float64]:
     """Places of the LPs of a window in LR pixels, y first: (N, 2) in the order of the sequence."""
     tokens = window_plan(config).anchors
     return (tokens + 0.5) * config.patch - 0.5
+
+
+def _places_in_a_token(config: GinrConfig) -> NDArray[np.float64]:
+    """Places of a token's square of LPs in LR pixels, (C, 2), in raster order."""
+    n = window_plan(config).lps_per_token
+    y, x = np.divmod(np.arange(n * n), n)
+    return (np.stack([y, x], -1) + 0.5) * (config.patch / n) - 0.5
 
 
 def nearest_pairs(lps: Tensor, n_pair: int) -> tuple[Pair, ...]:
@@ -140,7 +154,7 @@ def nearest_pairs(lps: Tensor, n_pair: int) -> tuple[Pair, ...]:
 def explained_by_place(lps: Tensor, config: GinrConfig) -> Explained | None:
     """Shares of the variance of lps (N, D) explained by place; None without a lattice of rows."""
     window = window_plan(config)
-    if window.lp_side is None or window.lp_side == 1:
+    if config.bank == "place" or window.lp_side is None or window.lp_side == 1:
         return None
     row, column = (
         torch.nn.functional.one_hot(torch.as_tensor(index)).double()  # (N, side)

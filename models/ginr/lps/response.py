@@ -8,7 +8,7 @@ LP, over LPs of the middle window.
 Letters: H W the measured part in LR pixels, M its encoded LPs, D width.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -33,8 +33,12 @@ PART = 256  # LR pixels: the largest side of the part that is measured, the midd
 N_AROUND = 3  # windows on each side of the middle one for effect and sight
 MAGNIFICATION = 4  # scale of the renders that are compared
 N_REMOVED, N_LOOKED = 256, 16  # most LPs whose effect and whose sight are measured
+FORGETS = 16.0  # log_decay whose state is gone after any step
 N_SIGN = 2  # random sign vectors per LP for its sight
-EQUAL_SCALE = 2.0  # scale at which learned LPs are compared with equal ones
+CHANGED_SCALE = 2.0  # scale at which a changed network is measured
+CHANGES = ("equal_lps", "shuffled_lps", "no_scan", "no_memory")
+"""All learned vectors set to their mean; each given to another; scans that add nothing; scans whose
+state forgets everything at each step."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ class PictureReport:
     """Diversity within a window: smallest, mean and largest over the windows."""
     within_windows: float
     """Share of the variance that is within windows; the rest is between their means."""
-    equal_lps_db: float | None
-    """Gain in PSNR-Y at x2 when all learned vectors are set to their mean, negative if their
-    differences help; None for a part too small to be halved."""
+    changed_db: Mapping[str, float]
+    """Gain in PSNR-Y at x2 when a part of the network is changed, negative if the part helps, by the
+    names of `CHANGES`; empty for a picture too small to be halved."""
     effect: Reach
     """Change of the render when the feature of an LP is set to zero."""
     sight: Reach
@@ -111,7 +115,7 @@ def picture_report(
         effective_rank=effective_rank(features),
         window_diversity=(min(each), sum(each) / len(each), max(each)),
         within_windows=inside / variance if variance else 0.0,
-        equal_lps_db=_equal_lps(checkpoint, model, part),
+        changed_db=_changed(checkpoint, model, part),
         effect=effect,
         sight=sight,
         places=places,
@@ -194,13 +198,30 @@ def _changes(model: Ginr, near: Image, chosen: Index) -> Iterator[tuple[int, Dou
         yield index, change[0].double().square().sum(0).numpy()
 
 
-def _equal_lps(checkpoint: Checkpoint, model: Ginr, part: Image) -> float | None:
-    """Gain in PSNR-Y when all learned vectors are set to their mean."""
-    lps = checkpoint.weights["lps"]
-    weights = {**checkpoint.weights, "lps": lps.mean(0).expand_as(lps)}
-    networks = model, replace(checkpoint, weights=weights).build()
-    learned, equal = (validate(network, [part], (EQUAL_SCALE,)).psnr for network in networks)
-    return next((equal[scale] - learned[scale] for scale in learned), None)
+def _changed(checkpoint: Checkpoint, model: Ginr, part: Image) -> dict[str, float]:
+    """Gain in PSNR-Y of each changed network."""
+    names = {"": model} | {
+        change: replace(checkpoint, weights=changed_weights(checkpoint.weights, change)).build()
+        for change in CHANGES
+    }
+    scores = {n: validate(network, [part], (CHANGED_SCALE,)).psnr for n, network in names.items()}
+    first = scores.pop("")
+    return {name: score[scale] - first[scale] for name, score in scores.items() for scale in score}
+
+
+def changed_weights(weights: Mapping[str, Tensor], change: str) -> dict[str, Tensor]:
+    """The weights of a network with one of `CHANGES`."""
+    lps, found = weights["lps"], dict(weights)
+    if change == "equal_lps":
+        found["lps"] = lps.mean(0).expand_as(lps)
+    elif change == "shuffled_lps":
+        found["lps"] = lps.roll(1, 0)
+    for name, weight in weights.items():
+        if change == "no_scan" and name.endswith("mixer.out.weight"):
+            found[name] = torch.zeros_like(weight)
+        elif change == "no_memory" and name.endswith("log_decay"):
+            found[name] = torch.full_like(weight, FORGETS)
+    return found
 
 
 def _by_window(features: Tensor, places: Doubles, window: int) -> list[Tensor]:

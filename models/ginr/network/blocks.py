@@ -1,6 +1,6 @@
 """The encoder: blocks of a bidirectional Mamba-2 mixer and convolutional feed-forwards.
 
-Letters: B batch, W windows, T = L + N steps, D width, E inner width, S state, M heads. Lattices
+Letters: B batch, C vectors of the bank, W windows, T = L + N steps, D width, E inner width, S state, M heads. Lattices
 are channels-last tensors (B, h, w, D), so that a row of a lattice is a step of a sequence.
 """
 
@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
+from ginr.architecture.folding import content_map, scaled_channels
 from ginr.architecture.tokens import window_plan
 from ginr.network.scan import causal_conv_silu, selective_scan
-from ginr.network.sequences import SequenceLayout
+from ginr.network.sequences import SequenceLayout, spread
 
 RESIDUAL_INIT = 0.1  # scales the initial weights of the last layer of every residual branch
 
@@ -51,10 +52,17 @@ class Conv(nn.Module):
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(n_out))
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight.contiguous(memory_format=torch.channels_last)
+    def forward(
+        self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        """x (B, h, w, n_in) -> (B, h', w', n_out), by its own weights or those given."""
+        weight = self.weight if weight is None else weight
         out = F.conv2d(
-            x.permute(0, 3, 1, 2), weight, self.bias, stride=self.stride, padding=self.padding
+            x.permute(0, 3, 1, 2),
+            weight.contiguous(memory_format=torch.channels_last),
+            self.bias if bias is None else bias,
+            stride=self.stride,
+            padding=self.padding,
         )
         return out.permute(0, 2, 3, 1)
 
@@ -118,24 +126,30 @@ class BiMamba(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """x + W2 gelu(conv(norm(x))) on a lattice (B, h, w, D)."""
+    """x + W2 gelu(conv(norm(x))) on a lattice (B, h, w, D), its hidden channels scaled by the LPs if asked."""
 
     def __init__(self, config: GinrConfig, kernel: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.width)
         self.conv = Conv(config.width, config.hidden, kernel)
         self.out = Pointwise(config.hidden, config.width, gain=RESIDUAL_INIT)
+        if config.lps_scale:
+            self.scale, self.shift = (
+                Pointwise(config.width, config.hidden, gain=0, bias=False) for _ in range(2)
+            )
 
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = F.gelu(self.conv(self.norm(x)))
+    def forward(self, x: Tensor, bank: Tensor) -> Tensor:
+        """x (B, h, w, D) and the bank (C, D) -> (B, h, w, D)."""
+        conv = scaled_channels(dict(self.named_parameters()), bank)
+        hidden = F.gelu(self.conv(self.norm(x), conv["conv.weight"], conv["conv.bias"]))
         out: Tensor = x + self.out(hidden)
         return out
 
 
 class ContentPath(nn.Module):
-    """Adds to each LP a linear map of the tokens it represents, with shared weights.
+    """Adds to each LP what it takes from the tokens it represents: its vector is the query.
 
-    If LPs form a lattice, an LP represents a square of tokens, or a token covers a square of LPs.
+    See `ginr.architecture.folding` for the formula. If LPs form a lattice, an LP represents a square of tokens, or a token covers a square of LPs.
     Otherwise an LP represents the token just before it in the sequence.
     """
 
@@ -148,21 +162,46 @@ class ContentPath(nn.Module):
         # Raster index of the token that each LP of a window represents, if there is no lattice.
         self.source = None if lp_side else window.curves[0][window.plan.block[:, -1]]
         self.side = window.side
-        self.map = Pointwise(self.down**2 * config.width, self.up**2 * config.width, gain=gain)
+        self.by_place = config.bank == "place" and self.source is None
+        """Whether the vectors are those of a token's square, the same for every token."""
+        self.config = config
+        n_mixed = self.up**2
+        width = config.width
+        self.value = Pointwise(
+            self.down**2 * width, n_mixed * width, gain=gain * n_mixed**-0.5, bias=False
+        )
+        self.query = Pointwise(width, n_mixed * width, gain=width**0.5)
+        self.shift = Pointwise(width, width, gain=0)
+        if config.bank == "window":  # short vectors: LPs take nearly the same at first
+            self.query.bias = nn.Parameter(torch.ones(n_mixed * width))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (B, h, w, D) -> the increments of the LPs (B, h', w', D)."""
+    def forward(self, tokens: Tensor, bank: Tensor) -> Tensor:
+        """tokens (B, h, w, D), the bank (C, D) -> the increments of the LPs (B, h', w', D)."""
+        if self.by_place:
+            folded = content_map(dict(self.named_parameters()), bank)
+            squares = space_to_depth(tokens, self.down)  # (B, .., E)
+            mapped = F.linear(squares, folded["map.weight"][:, :, 0, 0], folded["map.bias"])
+            return depth_to_space(mapped, self.up)
+        return self.plain(tokens, bank)
+
+    def plain(self, tokens: Tensor, bank: Tensor) -> Tensor:
+        """As `forward`, by the formula: every LP has its query."""
         if self.source is not None:
-            windows = _to_windows(tokens, self.side)  # (B, W, L, D)
             source = torch.as_tensor(self.source, device=tokens.device)
-            chosen: Tensor = self.map(windows.index_select(2, source))
-            return chosen  # (B, W, N, D)
-        mapped = self.map(space_to_depth(tokens, self.down))
-        return depth_to_space(mapped, self.up)
+            own = _to_windows(tokens, self.side).index_select(2, source)  # (B, W, N, D)
+        else:
+            own = space_to_depth(tokens, self.down).repeat_interleave(self.up, 1)
+            own = own.repeat_interleave(self.up, 2)  # (B, h', w', E)
+        lattice = own.shape[1], own.shape[2]
+        gates, shift = (
+            spread(self.config, layer(bank), lattice) for layer in (self.query, self.shift)
+        )
+        taken: Tensor = (gates * self.value(own)).unflatten(-1, (-1, shift.shape[-1])).sum(-2)
+        return taken + shift
 
-    def onto(self, lps: Tensor, tokens: Tensor) -> Tensor:
+    def onto(self, lps: Tensor, tokens: Tensor, bank: Tensor) -> Tensor:
         """lps (B, h', w', D) plus `forward` of the tokens."""
-        increment: Tensor = self(tokens)
+        increment: Tensor = self(tokens, bank)
         return lps + increment
 
 
@@ -200,14 +239,16 @@ class Block(nn.Module):
         self.lp_ff = FeedForward(config, lp_kernel)
         self.content = ContentPath(config, RESIDUAL_INIT) if config.content == "blocks" else None
 
-    def forward(self, tokens: Tensor, lps: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor]:
-        """tokens (B, h, w, D), lps (B, h', w', D) -> the same shapes."""
+    def forward(
+        self, tokens: Tensor, lps: Tensor, bank: Tensor, layout: SequenceLayout
+    ) -> tuple[Tensor, Tensor]:
+        """tokens (B, h, w, D), lps (B, h', w', D) -> the same shapes; the bank is (C, D)."""
         if self.mixer is not None:
             tokens, lps = self.mix(tokens, lps, layout)
-        tokens = self.token_ff(tokens)
+        tokens = self.token_ff(tokens, bank)
         if self.content is not None:
-            lps = self.content.onto(lps, tokens)
-        return tokens, self.lp_ff(lps)
+            lps = self.content.onto(lps, tokens, bank)
+        return tokens, self.lp_ff(lps, bank)
 
     def mix(self, tokens: Tensor, lps: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor]:
         """tokens and lps, each plus the mixer's output."""

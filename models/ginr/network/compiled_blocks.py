@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ginr.architecture.folding import content_map, scaled_channels
 from ginr.kernels.available import default_backend
 from ginr.kernels.packing import (
     FeedForwardWeights,
@@ -44,21 +45,21 @@ class CompiledBlock(Block):
 class CompiledFeedForward(FeedForward):
     """A feed-forward as one kernel, if its convolution is 3x3."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bank: Tensor) -> Tensor:
         """As `FeedForward.forward`."""
         if self.conv.weight.shape[-1] == 3 and can_run(self, x):
-            return feed_forward(self, x)
-        return super().forward(x)
+            return feed_forward(self, x, bank)
+        return super().forward(x, bank)
 
 
 class CompiledContentPath(ContentPath):
     """A content path as one kernel, if each token covers one LP or a square of LPs."""
 
-    def onto(self, lps: Tensor, tokens: Tensor) -> Tensor:
+    def onto(self, lps: Tensor, tokens: Tensor, bank: Tensor) -> Tensor:
         """As `ContentPath.onto`."""
-        if self.source is None and self.down == 1 and can_run(self, tokens, lps):
-            return add_content(self, tokens, lps)
-        return super().onto(lps, tokens)
+        if self.by_place and self.down == 1 and can_run(self, tokens, lps):
+            return add_content(self, tokens, lps, bank)
+        return super().onto(lps, tokens, bank)
 
 
 def can_run(module: nn.Module, *lattices: Tensor) -> bool:
@@ -140,9 +141,9 @@ class _Mix(torch.autograd.Function):
         return None, None, None, *given, *(g.sum(0) for g in grads)
 
 
-def feed_forward(module: FeedForward, x: Tensor) -> Tensor:
+def feed_forward(module: FeedForward, x: Tensor, bank: Tensor) -> Tensor:
     """`module.forward` for x (B, h, w, D), if its convolution is 3x3."""
-    packed = pack_feed_forward(dict(module.named_parameters()))
+    packed = pack_feed_forward(scaled_channels(dict(module.named_parameters()), bank))
     out: Tensor = _FeedForward.apply(_learns(x, *packed), x, *packed)  # type: ignore[no-untyped-call]
     return out
 
@@ -175,9 +176,9 @@ class _FeedForward(torch.autograd.Function):
         return None, grad_x, *(g.sum(0) for g in grads)
 
 
-def add_content(module: ContentPath, tokens: Tensor, lps: Tensor) -> Tensor:
+def add_content(module: ContentPath, tokens: Tensor, lps: Tensor, bank: Tensor) -> Tensor:
     """`module.onto`, if each token covers a square of LPs."""
-    packed = pack_content(dict(module.named_parameters()), module.up**2)
+    packed = pack_content(content_map(dict(module.named_parameters()), bank), module.up**2)
     out: Tensor = _AddContent.apply(tokens, lps, *packed)  # type: ignore[no-untyped-call]
     return out
 

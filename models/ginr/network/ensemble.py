@@ -36,9 +36,9 @@ class Ensemble(Ginr):
         self.decoder = _MirroredDecoder(model.decoder)
         self.train(model.training)
 
-    def _features(self, pixels: Tensor) -> Tensor:
+    def _features(self, pixels: Tensor, bank: Tensor) -> Tensor:
         encode = super()._features
-        return torch.cat([encode(pixels.flip(axes)).flip(axes) for axes in VIEWS], -1)
+        return torch.cat([encode(pixels.flip(axes), bank).flip(axes) for axes in VIEWS], -1)
 
 
 class _MirroredDecoder(CompiledLatticeDecoder):

@@ -1,8 +1,9 @@
 """`Ginr`: pixels -> tokens -> tokens and LPs interleaved -> encoder -> LP features -> Field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
-from ginr.architecture.tokens import window_plan
+from ginr.architecture.folding import check_traits, moved_lps
+from ginr.architecture.tokens import bank_size, window_plan
 from ginr.array_api import mirrored
 from ginr.device import Precision, sent
 from ginr.errors import SizeError
@@ -19,7 +21,7 @@ from ginr.network.blocks import BiMamba, Block, ContentPath, Conv
 from ginr.network.compiled import attach
 from ginr.network.field import Field
 from ginr.network.lattice_decoder import LatticeDecoder
-from ginr.network.sequences import lp_order, sequence_layout
+from ginr.network.sequences import sequence_layout, spread
 from ginr.network.transform_start import start_as_transform
 
 
@@ -34,7 +36,10 @@ class Ginr(nn.Module):
         self.config = config
         self.stem = Conv(3, config.width, config.patch + 2, stride=config.patch, padding=1)
         self.lps = nn.Parameter(initial_lps(config))
-        """The learnable position tokens (N, D), in the order of the sequence."""
+        """The bank of learnable position tokens (C, D)."""
+        if config.n_trait:
+            self.traits = nn.Parameter(torch.zeros(config.n_trait, *self.lps.shape))
+            """How each trait of a picture moves the LPs, (K, C, D)."""
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_blocks))
         self.decoder: LatticeDecoder | AttentionDecoder = (
@@ -55,6 +60,18 @@ class Ginr(nn.Module):
     def device(self) -> torch.device:
         """The device of its weights."""
         return self.lps.device
+
+    def adapted(self, traits: NDArray[np.float32]) -> Self:
+        """The network for pictures with these traits (K,): a copy that shares all weights but the LPs.
+
+        Raises GinrError if it was not trained to be told traits.
+        """
+        check_traits(self.config, traits)
+        other = copy(self)
+        with torch.no_grad():
+            moved = moved_lps(self.lps, self.traits, torch.from_numpy(traits).to(self.lps))
+        other._parameters = self._parameters | {"lps": nn.Parameter(moved, requires_grad=False)}
+        return other
 
     def compile(self, backend: str = "inductor") -> None:
         """Compile every block and the decoder's queries by torch.compile, on their first call.
@@ -79,9 +96,11 @@ class Ginr(nn.Module):
         *,
         origin: tuple[int, int] = (0, 0),
         size: tuple[int, int] | None = None,
+        traits: Tensor | None = None,
     ) -> Field:
         """pixels (B, 3, H, W) in [0, 1] -> Field.
 
+        `traits` (B, K) of the pictures move the LPs, see `ginr.architecture.folding.moved_lps`.
         For a tile of a larger picture, `origin` is where it starts (LR pixels) and `size` is the
         H, W of the picture, whose coordinates the field then uses. Raises SizeError for another
         shape, or without pixels.
@@ -89,7 +108,14 @@ class Ginr(nn.Module):
         height, width = pixels.shape[2:]
         if not (pixels.shape[1] == 3 and height and width):
             raise SizeError(f"pixels of shape {tuple(pixels.shape)}: give (B, 3, H, W)")
-        lps = self._features(self._whole_windows(pixels))
+        whole = self._whole_windows(pixels)
+        if traits is None:
+            lps = self._features(whole, self.lps)
+        else:  # each picture has its own LPs, and so its own folded weights
+            banks = (moved_lps(self.lps, self.traits, own) for own in traits)
+            lps = torch.cat(
+                [self._features(own[None], bank) for own, bank in zip(whole, banks, strict=True)]
+            )
         base = pixels if self.config.base == "bicubic" else None
         return Field(
             self._crop(lps, height, width), base, size or (height, width), origin, self.decoder
@@ -117,12 +143,20 @@ class Ginr(nn.Module):
             base=torch.cat(bases) if bases else None,
         )
 
-    def _features(self, pixels: Tensor) -> Tensor:
-        """pixels (B, H', W', 3) of whole windows -> LP features, arranged as by `_bank`."""
+    def _features(self, pixels: Tensor, bank: Tensor) -> Tensor:
+        """pixels (B, H', W', 3) of whole windows, bank (C, D) -> LP features (B, h', w', D).
+
+        Without a lattice of LPs, their features are (B, W, N, D).
+        """
         tokens = self.stem(pixels - 0.5)  # (B, h, w, D)
-        lps = self._bank(tokens)  # (B, h', w', D)
+        window = window_plan(self.config)
+        down, across = (tokens.shape[k] // window.side for k in (1, 2))
+        lattice = (down * across, self.config.n_lp)
+        if window.lp_side is not None:
+            lattice = (down * window.lp_side, across * window.lp_side)
+        lps = spread(self.config, bank, lattice).expand(len(tokens), -1, -1, -1)
         if self.start is not None:
-            lps = self.start.onto(lps, tokens)
+            lps = self.start.onto(lps, tokens, bank)
         for index, block in enumerate(self.blocks):
             layout = sequence_layout(
                 self.config,
@@ -131,7 +165,7 @@ class Ginr(nn.Module):
                 index // self.config.scan_every % 2 == 1,  # every other scan
                 tokens.device,
             )
-            tokens, lps = block(tokens, lps, layout)
+            tokens, lps = block(tokens, lps, bank, layout)
         return lps
 
     def _whole_windows(self, pixels: Tensor) -> Tensor:
@@ -142,19 +176,6 @@ class Ginr(nn.Module):
                 index = torch.arange(n + missing, device=pixels.device)
                 pixels = pixels.index_select(axis, mirrored(index, n))
         return pixels.permute(0, 2, 3, 1).contiguous()
-
-    def _bank(self, tokens: Tensor) -> Tensor:
-        """The N vectors repeated for every window: (B, h', w', D), or (B, W, N, D)."""
-        window = window_plan(self.config)
-        n_batch = tokens.shape[0]
-        down, across = (tokens.shape[k] // window.side for k in (1, 2))
-        if window.lp_side is None:
-            return self.lps.expand(n_batch, down * across, -1, -1)
-        place = lp_order(self.config, tokens.device)
-        square: Tensor = self.lps.index_select(0, place).unflatten(
-            0, (window.lp_side, window.lp_side)
-        )
-        return square.repeat(down, across, 1).expand(n_batch, -1, -1, -1)
 
     def _crop(self, lps: Tensor, height: int, width: int) -> Tensor:
         """LPs of a lattice without those of the padding alone, (B, h', w', D).
@@ -180,25 +201,13 @@ def in_bfloat16(model: Ginr, precision: Precision) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def centred_lps(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of the same network, with the mean of its LPs moved into the bias of their content.
-
-    Only the sum of the two matters, so training distributes the mean between them arbitrarily. With
-    the mean in the bias, LPs only differ by place, and their diversity measures how much. Weights
-    of a network without content are not changed.
-    """
-    if "start.map.bias" not in weights:
-        return dict(weights)
-    common = weights["lps"].mean(0)  # (D,)
-    bias = weights["start.map.bias"]
-    repeated = common.repeat(bias.numel() // common.numel())  # once for each LP of a token
-    moved = {"lps": weights["lps"] - common, "start.map.bias": bias + repeated}
-    return {**weights, **moved}
-
-
 def initial_lps(config: GinrConfig) -> Tensor:
-    """N vectors of width D: normal with standard deviation 0.02, or Xavier uniform."""
-    lps = torch.empty(config.n_lp, config.width)
+    """C vectors of width D: normal, or Xavier uniform.
+
+    Those of a token's square have a length of about 1, so that their queries differ; the many of a
+    window have a standard deviation of 0.02.
+    """
+    lps = torch.empty(bank_size(config), config.width)
     if config.lp_init == "xavier":
         return nn.init.xavier_uniform_(lps)
-    return nn.init.normal_(lps, std=0.02)
+    return nn.init.normal_(lps, std=config.width**-0.5 if config.bank == "place" else 0.02)

@@ -11,15 +11,27 @@ import torch
 from torch import Tensor
 
 from ginr.architecture.config import GinrConfig
-from ginr.architecture.tokens import picture_plan, window_plan
+from ginr.architecture.tokens import lattice_of_bank, picture_plan
 from ginr.device import sent
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # cached for later calls, which may need gradients
-def lp_order(config: GinrConfig, device: torch.device) -> Tensor:
-    """The LP at each place of a window's lattice of LPs in raster order, (N,)."""
-    return sent(torch.from_numpy(window_plan(config).lp_curves[0].argsort()), device)
+def bank_index(config: GinrConfig, device: torch.device) -> Tensor:
+    """The vector of the bank at each place of a window's lattice (n, n); (N,) without a lattice."""
+    return sent(torch.from_numpy(lattice_of_bank(config)), device)
+
+
+def spread(config: GinrConfig, rows: Tensor, lattice: tuple[int, int]) -> Tensor:
+    """rows (C, F), one for each vector of the bank, at every LP of a picture: (1, h', w', F).
+
+    `lattice` is h', w'; without a lattice of LPs W, N.
+    """
+    index = bank_index(config, rows.device)
+    square: Tensor = rows.index_select(0, index.flatten()).unflatten(0, index.shape)
+    if index.ndim == 1:
+        return square.expand(1, lattice[0], -1, -1)
+    return square.repeat(lattice[0] // len(index), lattice[1] // len(index), 1)[None]
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,10 @@ def start_as_transform(
     squares = to_lps.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))  # (D, 3, f, P, f, P)
     weight = torch.einsum("kciyjx,dcyx->kijd", squares, to_tokens) / token_gain
     weight *= torch.tensor([_gain(side, term) for term in kept])[:, None, None, None]
-    into = start.map.weight.view(width, start.down, start.down, width)
+    start.query.weight.zero_()  # all LPs take the same at first
+    assert start.query.bias is not None
+    start.query.bias.fill_(1)
+    into = start.value.weight.view(width, start.down, start.down, width)
     into[: len(kept)] = 0
     into[: len(kept), :, :, : len(tokens)] = weight
     _start_decoder(decoder, kept, side)

@@ -113,6 +113,7 @@ class TrainConfig:
 
 TRAINING: Mapping[str, Mapping[str, Any]] = {
     "base": {"rate": 2e-3, "batch": 32, "crop": 48},
+    "photo": {"degradation": "photo", "batch": 4, "crop": 48, "rate": 1e-3},
     "reconstruct": {"crop": 64, "n_query": 1024, "rate": 2e-3, "scales": (1.0, 1.5, 2.0)},
 }
 """Defaults that differ for a preset of `ginr.architecture.config.PRESETS`."""

@@ -46,7 +46,13 @@ class DeviceSampler:
         coords = (2 * torch.stack([y, x], -1) + 1).double() / side[:, None, None] - 1
         cells = (2 / side.double())[:, None, None].expand(-1, 1, 2)
         lr = self._shrunk(self._cut(side, first, down, across), side)
-        return Batch(lr / 255, coords.float(), cells.float(), target.float() / 255)
+        return Batch(
+            lr / 255,
+            coords.float(),
+            cells.float(),
+            target.float() / 255,
+            cells.new_empty(len(lr), 0),
+        )
 
     def _strides(self, crop: Crop) -> tuple[int, int, int]:
         """The first pixel of a crop, and the pixels from one row and one column to the next."""

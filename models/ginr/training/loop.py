@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ginr.architecture.config import GinrConfig
 from ginr.array_types import Image
+from ginr.assessing.assessment import TRAITS
 from ginr.device import fetched
 from ginr.errors import CheckpointError, GinrError, printable
 from ginr.lps.measures import diversity, effective_rank
 from ginr.measuring.held_out import Scores, comparison, validate
-from ginr.network.model import Ginr, centred_lps
+from ginr.network.model import Ginr
 from ginr.training.collect import Collection, collect
 from ginr.training.config import TrainConfig
 from ginr.training.cuda_graph import GraphedStep
@@ -68,8 +69,10 @@ def train(
             run.folder.prepare()
             log = RunLog(settings.run, progress.step, tensorboard=settings.tensorboard)
             run.log = stack.enter_context(closing(log))
-        is_clean = settings.degradation == "clean"  # the GPU does bicubic alone
-        progress.cuts_on_device = is_clean and fits(pictures.training, run.processes.device)
+        is_plain = (
+            settings.degradation == "clean" and not config.n_trait
+        )  # the GPU does bicubic alone
+        progress.cuts_on_device = is_plain and fits(pictures.training, run.processes.device)
         watcher.begin(pictures, progress)
         feed = stack.enter_context(run.feed(pictures.training, progress))
         _loop(run, feed, progress, pictures, watcher)
@@ -109,6 +112,8 @@ class _Run:
                 f"batch is {settings.batch}: not a multiple of {processes.n} processes "
                 f"times accumulate, {settings.accumulate}"
             )
+        if config.n_trait not in (0, len(TRAITS)):
+            raise GinrError(f"n_trait is {config.n_trait}: use 0, or {len(TRAITS)} for a restorer")
         self.folder = RunFolder(config, settings)
         self.log: RunLog | None = None
         self.fingerprint = 0  # of the training pictures
@@ -148,7 +153,7 @@ class _Run:
         """The batches of this process, from the next step on."""
         settings, device = self.settings, self.processes.device
         options = settings.seed, settings.crop, settings.n_query, self.config.max_scale
-        sampler = Sampler(images, *options, settings.degradation)
+        sampler = Sampler(images, *options, settings.degradation, self.config.n_trait > 0)
         places = self.processes.share(settings.batch)
         make = DeviceSampler(sampler, device).batch if progress.cuts_on_device else sampler.batch
         return Feed(
@@ -193,7 +198,8 @@ class _Run:
         low, errors = settings.precision == "bfloat16", torch.zeros(2, device=device)
         for part in batch.split(settings.accumulate):
             with torch.autocast(device.type, torch.bfloat16, enabled=low):
-                field = self.model.encode(part.pixels)
+                traits = part.traits if self.config.n_trait else None
+                field = self.model.encode(part.pixels, traits=traits)
             field = replace(field, features=field.features.float())  # queries are float32
             error = field.query(part.coords, part.cells, limited=False) - part.target
             loss = loss_of(error, settings.loss) / settings.accumulate
@@ -212,8 +218,7 @@ class _Run:
 
     def measure_lps(self, progress: Progress) -> None:
         """Diversity and rank of the LPs as a checkpoint would store them now."""
-        weights = {name: p.detach().float().cpu() for name, p in self.weights.names.items()}
-        lps = centred_lps(weights)["lps"]
+        lps = self.model.lps.detach().float().cpu()
         progress.diversity, progress.rank = diversity(lps), effective_rank(lps)
         progress.most_rank = min(lps.shape)
 
@@ -232,7 +237,7 @@ class _Run:
             "held_out_gain_over_bicubic_db": scores.gain,
             "held_out_psnr_y_db": scores.psnr,
         }
-        self.folder.save_checkpoint(centred_lps(self.weights.average), facts)
+        self.folder.save_checkpoint(self.weights.average, facts)
         if self.log is not None:
             held_out = {"gain_over_bicubic_db": scores.gain, "psnr_y_db": scores.psnr}
             self.log.write("validation", progress.step, held_out)

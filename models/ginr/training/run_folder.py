@@ -124,6 +124,13 @@ class RunFolder:
         save_checkpoint(self.checkpoint, self.config, weights, every)
 
 
+GROWS = ("n_blocks", "n_trait", "lps_scale")
+"""Fields of the configuration in which a network may exceed the one that it starts from."""
+SILENT = ("out.weight", "out.bias", "content.value.weight")
+"""Weights that are 0 in new blocks: the last of each branch."""
+_NONE = torch.empty(0)
+
+
 class Weights:
     """The weights of a run, their average and the optimizer's moments."""
 
@@ -139,18 +146,25 @@ class Weights:
         torch._foreach_lerp_(list(self.average.values()), list(self.names.values()), 1 - decay)
 
     def start_from(self, name_or_path: str) -> None:
-        """Copies the weights of a checkpoint. Raises CheckpointError if they do not fit."""
+        """Copies the weights of a checkpoint; what this network has more of adds nothing at first.
+
+        That may be blocks, traits, and scales from the LPs. Raises CheckpointError if they do not fit.
+        """
         found = load_checkpoint(name_or_path)
         found.build()  # raises for a damaged checkpoint
-        wanted = {name: p.shape for name, p in self.names.items()}
-        if {name: tensor.shape for name, tensor in found.weights.items()} != wanted:
-            ours, theirs = vars(self.model.config), vars(found.config)
+        ours, theirs = vars(self.model.config), vars(found.config)
+        fits = all(found.weights[n].shape == self.names.get(n, _NONE).shape for n in found.weights)
+        grown = {k for k in GROWS if ours[k] > theirs[k]}
+        if not fits or any(n not in found.weights for n in self.names) > bool(grown):
             other = [f"{k} = {theirs[k]}, not {ours[k]}" for k in ours if ours[k] != theirs[k]]
             raise CheckpointError(
                 f"{found.header.path}: a network of another shape: {'; '.join(other)}"
             )
         for name, parameter in self.names.items():
-            parameter.data.copy_(found.weights[name])
+            if name in found.weights:
+                parameter.data.copy_(found.weights[name])
+            elif name.endswith(SILENT):
+                parameter.data.zero_()
             self.average[name].copy_(parameter.data)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ginr.array_types import Image
+from ginr.assessing.assessment import traits_of_tile
+from ginr.assessing.statistics import SIDE
 from ginr.device import sent
 from ginr.training.degradation import PRESETS, degrade
 
@@ -30,11 +32,12 @@ class Batch:
     coords: Tensor  # (B, Q, 2) in [-1, 1], y first
     cells: Tensor  # (B, 1, 2): one footprint for all queries of a crop
     target: Tensor  # (B, Q, 3) in [0, 1]
+    traits: Tensor  # (B, K), of the pictures that the crops are from; K is 0 for networks without
 
     @property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def tensors(self) -> tuple[Tensor, ...]:
         """All tensors, in the order of the fields."""
-        return self.pixels, self.coords, self.cells, self.target
+        return self.pixels, self.coords, self.cells, self.target, self.traits
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device, copied asynchronously."""
@@ -50,7 +53,9 @@ class Crop:
     """The random choices for one sample."""
 
     image: int  # index of the picture
-    view: Image  # the crop (n, n, 3), rotated and mirrored, a view of the picture
+    view: Image  # what is degraded (n, n, 3), rotated and mirrored, a view of the picture
+    side: int  # of its LR
+    corner: tuple[int, int]  # of the crop in this LR
     y: NDArray[np.intp]  # (Q,): rows of the queries in the crop
     x: NDArray[np.intp]  # (Q,): columns of the queries
     random: np.random.Generator  # for the degradation
@@ -66,6 +71,8 @@ class Sampler:
     n_query: int
     max_scale: float
     degradation: str = "clean"  # a key of `ginr.training.degradation.PRESETS`
+    has_traits: bool = False
+    """Whether the network is told the traits of a picture: they are estimated from more than the crop."""
 
     def batch(self, step: int, places: range) -> Batch:
         """The samples at `places` of a step's batch.
@@ -81,25 +88,37 @@ class Sampler:
         random = np.random.default_rng((self.seed, step, place))
         index = int(random.integers(len(self.images)))
         image = self.images[index]
-        largest = min(self.max_scale, min(image.shape[:2]) / self.crop)
-        side = round(self.crop * random.uniform(1, largest))
+        lr_side = max(self.crop, min(SIDE, *image.shape[:2])) if self.has_traits else self.crop
+        largest = min(self.max_scale, min(image.shape[:2]) / lr_side)
+        side = round(lr_side * random.uniform(1, largest))
         top = random.integers(image.shape[0] - side + 1)
         left = random.integers(image.shape[1] - side + 1)
         turned = np.rot90(image[top : top + side, left : left + side], int(random.integers(4)))
         if random.integers(2):
             turned = turned[:, ::-1]
-        y, x = random.integers(side, size=(2, self.n_query))
-        return Crop(index, turned, y, x, random)
+        corner = np.zeros(2, int)
+        if lr_side > self.crop:
+            corner = random.integers(lr_side - self.crop + 1, size=2)
+        ends = np.stack([corner, corner + self.crop]) * side / lr_side  # (2, 2)
+        low, high = np.ceil(ends[0]).astype(int), np.floor(ends[1]).astype(int)
+        y, x = random.integers(low[:, None], high[:, None], size=(2, self.n_query))
+        return Crop(index, turned, lr_side, (int(corner[0]), int(corner[1])), y, x, random)
 
     def _sample(self, crop: Crop) -> tuple[NDArray[np.float32], ...]:
-        side, y, x = len(crop.view), crop.y, crop.x
+        y, x = crop.y, crop.x
         hr = crop.view.transpose(2, 0, 1).astype(np.float32)  # (3, n, n)
-        lr = degrade(hr, (self.crop, self.crop), crop.random, PRESETS[self.degradation])
-        lr /= np.float32(255)
-        coords = (2 * np.stack([y, x], -1) + 1) / side - 1
+        lr = degrade(hr, (crop.side, crop.side), crop.random, PRESETS[self.degradation])
+        traits = np.empty(0, np.float32)
+        if self.has_traits:
+            traits = traits_of_tile(lr.transpose(1, 2, 0).astype(np.uint8))
+        top, left = crop.corner
+        lr = lr[:, top : top + self.crop, left : left + self.crop] / np.float32(255)
+        side = len(crop.view) * self.crop / crop.side  # of the crop, in HR pixels
+        place = (np.stack([y, x], -1) + 0.5) * crop.side / len(crop.view) - crop.corner
+        coords = 2 * place / self.crop - 1
         cells = np.full((1, 2), 2 / side, np.float32)
         target = hr[:, y, x].T / np.float32(255)
-        return lr.astype(np.float32), coords.astype(np.float32), cells, target
+        return lr.astype(np.float32), coords.astype(np.float32), cells, target, traits
 
 
 class Feed:
