@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ginr.assessing.assessment import assess
 from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.geometry.view import parse_box
 from ginr.network.model import Ginr
@@ -15,6 +16,7 @@ from ginr.pictures import Picture, quantize, read_picture, write_picture
 from ginr.pictures.resize import bicubic_8bit, downscale_8bit
 from ginr.rendering.upscale import upscale
 from ginr.rendering.zoom import render_shots, shot_of, zoom_path
+from ginr.training.degradation import damaged
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SCALE = 3.7
@@ -22,6 +24,11 @@ CROPS = {  # top, left and side of the part shown, in pixels of the enlarged pic
     "photo_osprey": (0, 60, 200),
     "photo_colosseum": (40, 70, 200),
     "text_ui": (20, 30, 200),
+}
+DAMAGED = {  # photograph and degradation: top and left of the part shown
+    ("photo_osprey", "phone"): (0, 70),
+    ("photo_colosseum", "web"): (60, 130),
+    ("photo_spices", "film"): (90, 150),
 }
 LABEL = 22
 GAP = 8
@@ -35,6 +42,7 @@ def main() -> None:
     """Write the pictures into sample_images/."""
     model = load_checkpoint().build()
     before_after(model)
+    restored(model)
     three_scales(model)
     zoom_strip(model)
     lp_report()
@@ -81,6 +89,31 @@ def before_after(model: Ginr) -> None:
     for k, label in enumerate(("input", f"bicubic x{SCALE}", f"ginr x{SCALE}", "original")):
         draw.text((k * body.shape[1] // 4 + 6, 3), label, "black", font)
     write_picture(Picture(np.asarray(sheet)), SAMPLES / "before_after.png", overwrite=True)
+
+
+def restored(model: Ginr) -> None:
+    """restored.png: rows of damaged input, bicubic, `small` and what ginr makes of it by itself."""
+    restorer, rows = load_checkpoint("photo").build(), []
+    for (name, preset), (top, left) in DAMAGED.items():
+        original = np.ascontiguousarray(read_picture(SAMPLES / f"{name}.png").samples[..., :3])
+        small = damaged(original, *(n // 2 for n in original.shape[:2]), preset, name)
+        height, width = (2 * n for n in small.shape[:2])
+        seen = assess(Picture(small))
+        network = restorer.adapted(seen.traits_for(seen.strength))
+        shown = [small.repeat(2, axis=0).repeat(2, axis=1), bicubic_8bit(small, height, width)]
+        shown += [
+            upscale(Picture(small), one, height=height, width=width).samples
+            for one in (model, network)
+        ]
+        crops = np.concatenate([p[top : top + 100, left : left + 100] for p in shown], axis=1)
+        rows.append(crops.repeat(2, axis=0).repeat(2, axis=1))
+    body = np.concatenate(rows)
+    sheet = Image.new("RGB", (body.shape[1], body.shape[0] + LABEL), "white")
+    sheet.paste(Image.fromarray(body), (0, LABEL))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for column, label in enumerate(("damaged picture", "bicubic", "small, not restored", "ginr")):
+        draw.text((column * 200 + 2, 3), label, "black", font)
+    write_picture(Picture(np.asarray(sheet)), SAMPLES / "restored.png", overwrite=True)
 
 
 def zoom_strip(model: Ginr) -> None:

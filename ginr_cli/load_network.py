@@ -26,6 +26,10 @@ class NetworkChoice:
     precision: NumberFormat = NumberFormat.AUTO
     tile: int = 0  # side of a tile; 0 lets the library choose
     ensemble: bool = False
+    restorer: str | None = None
+    """The checkpoint for damaged pictures; None if pictures are not looked at."""
+    restore: float | None = None
+    """The strength of restoration, from 0 to 1; None for as much as each picture needs."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from ginr_cli import console
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job
 from ginr_cli.files import Writing
-from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_upscaler
+from ginr_cli.load_network import NetworkChoice
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, failure_of
+from ginr_cli.restoring import Networks
 from ginr_cli.signals import (
     cleaned_up_by,
     deferred,
@@ -206,7 +207,7 @@ def _serve(
             from ginr.kernels.threads import limit_threads, thread_count
 
             limit_threads(max(1, thread_count() // n_worker))
-            network = load_upscaler(choice, pipe.send)
+            networks = Networks(choice, pipe.send)
         except Exception as problem:
             if console.debugging():
                 raise
@@ -216,11 +217,11 @@ def _serve(
         with listening():
             pipe.send(None)
             while True:
-                _serve_job(pipe.recv(), network, writing, pipe)
+                _serve_job(pipe.recv(), networks, writing, pipe)
 
 
 def _serve_job(
-    job: Job, network: LoadedNetwork, writing: Writing, pipe: "Connection[object, Job]"
+    job: Job, networks: Networks, writing: Writing, pipe: "Connection[object, Job]"
 ) -> None:
     def report_progress(done_px: int, total_px: int) -> None:
         end_if_asked()
@@ -229,7 +230,7 @@ def _serve_job(
     with ExitStack() as until_reported:
         try:
             outcome = enlarge(
-                job, network, writing, until_reported,
+                job, networks, writing, until_reported,
                 say=pipe.send, progress=report_progress,
             )  # fmt: skip
         except Exception as problem:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ginr_cli import console
@@ -10,6 +11,7 @@ from ginr_cli.batch.plan import Job
 from ginr_cli.files import Writing, read
 from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
+from ginr_cli.restoring import Networks, Restoration
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def announce(job: Job) -> None:
 
 def enlarge(
     job: Job,
-    network: LoadedNetwork,
+    networks: Networks,
     writing: Writing,
     until_reported: ExitStack,
     *,
@@ -49,6 +51,7 @@ def enlarge(
 
     start = time.perf_counter()
     notes: list[str] = []
+    made: list[tuple[LoadedNetwork, Restoration | None]] = []
     before_px = 0
 
     def page(number: int | None, view: "View", is_last: bool) -> "Page":
@@ -58,6 +61,10 @@ def enlarge(
         prefix = f"page {number + 1}: " if number else ""
         notes.extend(f"{prefix}{note}" for note in found)
         console.say_notes(job.source, [f"{prefix}{note}" for note in found], say)
+        network, done_to_it = networks.suited(picture)
+        made.append((network, done_to_it))
+        if done_to_it is not None:
+            say(f"{console.printable(job.source)}: {prefix}{done_to_it}")
         first_px, before_px = before_px, before_px + view.size[0] * view.size[1]
         bands = _bands(
             picture, view, network, say, lambda done, total: progress(first_px + done, job.out_px)
@@ -76,7 +83,9 @@ def enlarge(
             only.bands, only.like, *job.out_size, job.output,
             overwrite=writing.overwrite, quality=writing.quality,
         )  # fmt: skip
-    return done(outcome_of(job), network, start, notes)
+    network, first = made[0]
+    outcome = done(outcome_of(job), network, start, notes)
+    return outcome if first is None else replace(outcome, restoration=first.record())
 
 
 def _read(

@@ -12,10 +12,11 @@ import typer
 from ginr_cli import console, options
 from ginr_cli.batch.plan import Destination, find_sources
 from ginr_cli.files import read
-from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
+from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.options import argument, option
 from ginr_cli.parsing import usage
 from ginr_cli.reports.scores import Row, ScoreReport, check_csv
+from ginr_cli.restoring import Networks, choose
 
 if TYPE_CHECKING:
     from ginr.array_types import Image
@@ -34,7 +35,8 @@ class Task:
 
 def evaluate(
     checkpoint: Annotated[
-        str, argument("NAME|FILE", "A shipped checkpoint (small, base) or a .safetensors file.")
+        str,
+        argument("NAME|FILE", "A shipped checkpoint (small, base, photo) or a .safetensors file."),
     ],
     folders: Annotated[
         list[Path],
@@ -73,7 +75,8 @@ def evaluate(
 
     factors = _factors(scales)
     _check_degradation(degradation)
-    choice = NetworkChoice(checkpoint, device, tile=tile, ensemble=ensemble)
+    _, restorer = choose(checkpoint, None)
+    choice = NetworkChoice(checkpoint, device, tile=tile, ensemble=ensemble, restorer=restorer)
     check_network(choice)  # before torch is loaded
     name = peek(checkpoint).name
     if csv_file is not None:
@@ -89,9 +92,9 @@ def evaluate(
         "ensemble": ensemble,
     }
     if tasks:
-        network = load_upscaler(choice)
-        facts["device"] = network.device
-        _measure_all(tasks, factors, degradation, network, report)
+        networks = Networks(choice)
+        facts["device"] = networks.plain.device
+        _measure_all(tasks, factors, degradation, networks, report)
     report.conclude(facts)
     if csv_file is not None:
         report.write_csv(csv_file, overwrite)
@@ -141,10 +144,8 @@ def _find(
     return tasks
 
 
-def _renderer(
-    network: LoadedNetwork, meter: console.Meter, name: str, before_px: int
-) -> "Upscaler":
-    """The network as `ginr.measuring.benchmark` calls it; `before_px` are done already."""
+def _renderer(networks: Networks, meter: console.Meter, name: str, before_px: int) -> "Upscaler":
+    """The networks as `ginr.measuring.benchmark` calls them; `before_px` are done already."""
     import numpy as np
 
     from ginr.pictures import Picture
@@ -154,8 +155,10 @@ def _renderer(
         nonlocal before_px
         meter.begin(name, before_px)
         before_px += height * width
+        picture = Picture(lr)
+        network, _ = networks.suited(picture)
         result = upscale(
-            Picture(lr),
+            picture,
             network.model,
             height=height,
             width=width,
@@ -172,7 +175,7 @@ def _measure_all(
     tasks: Sequence[Task],
     factors: Sequence[float],
     degradation: str,
-    network: LoadedNetwork,
+    networks: Networks,
     report: ScoreReport,
 ) -> None:
     """Every picture at every scale."""
@@ -186,7 +189,7 @@ def _measure_all(
         for number, task in enumerate(tasks, 1):
             if report.as_json:  # without --json the table shows the progress
                 console.say(f"{number} of {len(tasks)}: {console.printable(task.path)}")
-            render = _renderer(network, meter, task.path.name, done_px)
+            render = _renderer(networks, meter, task.path.name, done_px)
             done_px += task.out_px
             try:
                 _measure(task, factors, degradation, render, report)

@@ -13,9 +13,10 @@ from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Destination, Job, find_sources, identity, plan, split_paths
 from ginr_cli.console import printable
 from ginr_cli.files import Writing, clear_left_over
-from ginr_cli.load_network import LoadedNetwork, NetworkChoice, check_network, load_upscaler
+from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.parsing import only_one, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
+from ginr_cli.restoring import Networks, choose, parse_restore
 from ginr_cli.signals import cleaned_up_by, end_if_asked
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def upscale(
     paper: options.Paper = None,
     dpi: options.Dpi = None,
     box: options.Box = None,
-    checkpoint: options.Checkpoint = "small",
+    checkpoint: options.ChosenCheckpoint = None,
+    restore: options.Restore = "auto",
     device: options.Devices = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
@@ -57,8 +59,11 @@ def upscale(
     if paper is not None:
         dpi = dpi or 300.0
     wanted = _wanted(scale, size, paper, dpi, box)
+    strength = parse_restore(restore)
+    plain, restorer = choose(checkpoint, strength)
     choices = [
-        NetworkChoice(checkpoint, name, precision, tile, ensemble) for name in device.split(",")
+        NetworkChoice(plain, name, precision, tile, ensemble, restorer, strength)
+        for name in device.split(",")
     ]
     for choice in choices:  # before torch is loaded
         check_network(choice)
@@ -156,7 +161,7 @@ def _run_all(
         else:
             if len(choices) > 1:
                 console.say(f"one picture uses one device: {choices[0].device}")
-            _run_in_turn(jobs, load_upscaler(choices[0]), writing, report)
+            _run_in_turn(jobs, Networks(choices[0]), writing, report)
     except (KeyboardInterrupt, SystemExit) as end:
         console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
         report.sum_up()
@@ -164,7 +169,7 @@ def _run_all(
 
 
 def _run_in_turn(
-    jobs: list[Job], network: LoadedNetwork, writing: Writing, report: OutcomeReport
+    jobs: list[Job], networks: Networks, writing: Writing, report: OutcomeReport
 ) -> None:
     before_px = 0
     with console.Meter(sum(job.out_px for job in jobs)) as meter:
@@ -175,7 +180,7 @@ def _run_in_turn(
             with ExitStack() as until_reported:
                 try:
                     outcome = enlarge(
-                        job, network, writing, until_reported,
+                        job, networks, writing, until_reported,
                         say=console.say, progress=meter.advance,
                     )  # fmt: skip
                 except Exception as problem:

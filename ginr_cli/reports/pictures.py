@@ -1,7 +1,7 @@
 """Outcomes of pictures: a file name or a JSON object each, and a count of each status."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ class Outcome:
     seconds: float | None = None  # for reading, enlarging and writing
     device: str | None = None
     checkpoint: str | None = None
+    restoration: Mapping[str, object] | None = None
+    """What was seen of the picture's damage, and the strength with which it was undone."""
     notes: tuple[str, ...] = ()  # what was converted or dropped
     error: str | None = None
 

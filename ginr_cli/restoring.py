@@ -1,0 +1,106 @@
+"""Which network enlarges a picture, and how much of its damage is undone: `--restore`."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ginr_cli import console
+from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_upscaler
+
+if TYPE_CHECKING:
+    from ginr.assessing.assessment import Assessment
+    from ginr.pictures import Picture
+
+PLAIN, RESTORER = "small", "photo"
+"""The networks that enlarge undamaged and damaged pictures, unless `--checkpoint` names one."""
+
+
+def parse_restore(text: str) -> float | None:
+    """The strength of `--restore`: 0 to 1, or None for as much as each picture needs."""
+    words = {"auto": None, "off": 0.0}
+    if text in words:
+        return words[text]
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = math.nan
+    if not 0 <= strength <= 1:
+        raise console.UsageError(f"--restore {text}: use auto, off, or a number from 0 to 1")
+    return strength
+
+
+def choose(checkpoint: str | None, restore: float | None) -> tuple[str, str | None]:
+    """The checkpoints for undamaged and for damaged pictures; None if nothing is restored."""
+    from ginr.checkpoints.checkpoint import peek
+
+    if checkpoint is None:
+        return PLAIN, None if restore == 0 else RESTORER
+    if peek(checkpoint).config.n_trait:
+        return checkpoint, checkpoint
+    if restore:
+        raise console.UsageError(
+            f"--restore {restore:g}: {checkpoint} was not trained to restore: "
+            f"leave --checkpoint out, or use {RESTORER}"
+        )
+    return checkpoint, None
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What was seen in a picture and done about it."""
+
+    assessment: "Assessment"
+    strength: float
+
+    def record(self) -> dict[str, Any]:
+        """For `--json`."""
+        seen = self.assessment
+        return {
+            "strength": round(self.strength, 3),
+            "needed": round(seen.strength, 3),
+            "noise": round(seen.noise, 2),
+            "compression": round(seen.compression, 2),
+            "jpeg_quality": seen.jpeg_quality,
+            "blur": round(seen.blur, 2),
+            "is_drawn": seen.is_drawn,
+        }
+
+    def __str__(self) -> str:
+        if self.strength == 0:
+            return f"{self.assessment}: enlarged as it is"
+        return f"{self.assessment}: restored with strength {self.strength:.2f}"
+
+
+class Networks:
+    """The networks of a device: for undamaged pictures, and, loaded when needed, for damaged ones."""
+
+    def __init__(self, choice: NetworkChoice, say: Callable[[str], None] = console.say) -> None:
+        self._choice, self._say = choice, say
+        self.plain = load_upscaler(choice, say)
+        self._restorer: LoadedNetwork | None = None
+
+    def suited(self, picture: "Picture") -> tuple[LoadedNetwork, Restoration | None]:
+        """The network for a picture, and what it does to it; None if pictures are not looked at."""
+        choice = self._choice
+        if choice.restorer is None:
+            return self.plain, None
+        from ginr.assessing.assessment import assess
+
+        seen = assess(picture)
+        strength = seen.strength if choice.restore is None else choice.restore
+        done = Restoration(seen, strength)
+        if strength == 0 and choice.restorer != choice.checkpoint:
+            return self.plain, done
+        restorer = self._load_restorer()
+        return replace(restorer, model=restorer.model.adapted(seen.traits_for(strength))), done
+
+    def _load_restorer(self) -> LoadedNetwork:
+        if self._choice.restorer == self._choice.checkpoint:
+            return self.plain
+        if self._restorer is None:
+            assert self._choice.restorer is not None
+            self._restorer = load_upscaler(
+                replace(self._choice, checkpoint=self._choice.restorer), self._say
+            )
+        return self._restorer
