@@ -59,7 +59,7 @@ def open_with_pillow(file: BinaryIO, data: mmap, rules: ReadRules) -> OpenedFile
     """Reads the header of a BMP, GIF, AVIF, JPEG 2000, HEIC or JPEG XL file."""
     from PIL import Image, UnidentifiedImageError
 
-    kind = _kind_of(data[:32])
+    kind = _kind_of(data[:64])
     if kind is None:
         raise UnsupportedError(
             "is not a supported picture: use a PNG, JPEG, WebP, TIFF, BMP, AVIF, GIF, JPEG 2000,"
@@ -115,7 +115,7 @@ def _kind_of(head: bytes) -> str | None:
     """What a file is by its first bytes."""
     if head[4:8] == b"ftyp":
         brand = head[8:12]
-        if brand in (b"avif", b"avis"):
+        if brand in (b"avif", b"avis") or (brand in (b"mif1", b"msf1") and b"avif" in head[16:]):
             return "AVIF"
         if brand == b"crx ":
             raise UnsupportedError("is a raw file of a camera (CR3): develop it first")
