@@ -233,7 +233,7 @@ def test_heic_is_read(tmp_path):
 
 
 def test_what_only_some_makers_write_is_noted(tmp_path):
-    picture = read_bytes(tmp_path, jpeg() + bytes(99) + b"MotionPhoto_Data" + bytes(99))
+    picture = read_bytes(tmp_path, jpeg() + bytes(99) + b"MotionPhoto_Data" + bytes(99) + b"SEFT")
     assert picture.notes == ("the video of a motion photo is left out",)
     tag = (50844, 12, 3, (1.0, 2.0, 3.0), True)  # rational polynomials of a map
     tifffile.imwrite(tmp_path / "a.tif", picture.samples, metadata=None, extratags=[tag])

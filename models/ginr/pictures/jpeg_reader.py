@@ -51,7 +51,8 @@ def open_jpeg(data: mmap) -> OpenedFile:
     _read_segments(opened, segments)
     if not scan:
         raise ValueError("it ends before the samples")
-    if data.rfind(b"MotionPhoto_Data", scan) >= 0:  # Samsung's, behind the picture
+    # Samsung's, behind the picture; others are not searched, which would read all of the file.
+    if data[-4:] == b"SEFT" and data.rfind(b"MotionPhoto_Data", scan) >= 0:
         opened.note_once(MOTION)
     if data.rfind(END, scan) < 0:
         opened.faults.append("the end marker is missing")
