@@ -95,7 +95,7 @@ class OpenedFile:
             self.notes.append(f"ICC profile dropped: cICP, which goes before it, says {label}")
             self.icc = None
         if colour.is_hdr(cicp):
-            self.cicp = cicp
+            self.cicp = (*cicp[:2], 0, 1)  # decoders make full-range RGB
         elif not colour.is_srgb(cicp):
             self.icc = colour.profile_of_cicp(cicp)
             what = "carried as an ICC profile" if self.icc else "dropped: read as sRGB"

@@ -23,7 +23,7 @@ def _metadata_chunks(like: Picture) -> bytes:
     """The chunks for between the header and the samples."""
     parts = []
     if like.cicp is not None:
-        parts.append(chunk(b"cICP", bytes((*like.cicp[:2], 0, like.cicp[3]))))
+        parts.append(chunk(b"cICP", bytes(like.cicp)))
     if like.icc is not None:
         parts.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(like.icc)))
     if like.dpi is not None:
