@@ -100,7 +100,7 @@ def read_map(path: Path) -> Table:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise GinrError(f"{name} cannot be read ({error.strerror or error})") from None
-    except (ValueError, EOFError):
+    except Exception:  # NumPy tokenizes the header: a damaged one raises anything
         array = None
     if not isinstance(array, np.ndarray):
         raise GinrError(f"{name} is not an array of numbers: write it with numpy.save")
