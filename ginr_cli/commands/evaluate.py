@@ -11,7 +11,7 @@ import typer
 
 from ginr_cli import console, options
 from ginr_cli.batch.plan import Destination, find_sources
-from ginr_cli.files import read
+from ginr_cli.files import clear_left_over, read
 from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.options import argument, option
 from ginr_cli.parsing import usage
@@ -81,6 +81,7 @@ def evaluate(
     name = peek(checkpoint).name
     if csv_file is not None:
         check_csv(csv_file, overwrite)
+        clear_left_over([csv_file.parent])
     report = ScoreReport(as_json)
     tasks = [task for folder in folders for task in _find(folder, factors, limit, report)]
     facts: Row = {

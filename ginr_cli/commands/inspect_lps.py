@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ginr_cli import console, options
+from ginr_cli.files import clear_left_over
 from ginr_cli.options import argument, option
 from ginr_cli.reports.lp_table import (
     history_lines,
@@ -91,6 +92,7 @@ def inspect_lps(
         raise console.UsageError("--similarity needs --json")
     if plot is not None:
         check_target(plot, 1, 1, overwrite=overwrite)
+        clear_left_over([plot.parent])
     picture = None if image is None else read_picture(image)
     subjects = [_subject(name) for name in checkpoints or ["small"]]
     if picture is not None and image is not None:
