@@ -186,10 +186,15 @@ class _Run:
             progress.psnr = -10 * math.log10(max(mean_square, 1e-10))
             if not (math.isfinite(progress.loss) and math.isfinite(progress.gradient)):
                 step = progress.step - len(self._numbers)
+                saved, again = self.folder.checkpoint, "start again with a lower rate"
+                if saved.exists():
+                    again = (
+                        "the last save is sound: start another run from it, "
+                        f"--init {printable(saved)}, with a lower rate"
+                    )
                 raise GinrError(
                     f"{self.settings.run}: the loss is {progress.loss} at step {step}, its gradient "
-                    f"{progress.gradient}; the last save is sound: start another run from it, "
-                    f"--init {printable(self.folder.checkpoint)}, with a lower rate"
+                    f"{progress.gradient}: {again}"
                 )
 
     def plain_backward(self, batch: Batch) -> Tensor:
