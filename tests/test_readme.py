@@ -52,7 +52,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("photo.jpg", "scan.tif"):
         Image.new("RGB", (160, 100), "red").save(tmp_path / name)
     Image.new("RGB", (480, 640), "white").save(tmp_path / "page.jpg")
-    for name in ("my_run", "base"):
+    for name in ("my_run", "my_photo", "base"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").symlink_to(find_checkpoint("small"))
     (tmp_path / "my_run" / "config.toml").write_text("rate = 1e-3")
