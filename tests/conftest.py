@@ -1,6 +1,7 @@
 """Fixtures for every test: fixed seeds, a tiny network and its checkpoint, the sample images."""
 
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cuda" in item.keywords:
             item.add_marker(skip)
+
+
+# As in a terminal, whatever starts the tests: nohup and background jobs of a shell ignore some of them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGHUP", "SIGTERM"):
+    if hasattr(signal, name):  # Windows has no SIGHUP
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
