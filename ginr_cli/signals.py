@@ -210,15 +210,19 @@ def _watch(pipe: Any, numbers: set[int]) -> None:
 
 def _is_at_work() -> bool:
     """Whether there is something to clean up."""
-    parts = sys.modules.get("ginr.part_files")
-    return bool(_clean_ups or (parts and parts.is_writing()))
+    return bool(_clean_ups or _called("ginr.part_files", "is_writing"))
+
+
+def _called(module: str, function: str) -> Any:
+    """The result of a function, None if its module is not loaded, or only in part."""
+    call = getattr(sys.modules.get(module), function, None)
+    return None if call is None else call()
 
 
 def _end_at_once(state: _State) -> NoReturn:
     """Stop the main thread, remove what is half-written, and end the process."""
     number = state.asked or signal.SIGINT
-    processes = sys.modules.get("multiprocessing")
-    is_child = processes is not None and processes.parent_process() is not None
+    is_child = _called("multiprocessing", "parent_process") is not None
     says_so = _is_at_work() and not is_child
     state.is_ending = True
     if hasattr(signal, "pthread_kill"):
@@ -227,9 +231,8 @@ def _end_at_once(state: _State) -> NoReturn:
     for action in reversed(_clean_ups):
         with suppress(Exception):
             action()
-    if parts := sys.modules.get("ginr.part_files"):
-        with suppress(Exception):
-            parts.remove_own()
+    with suppress(Exception):
+        _called("ginr.part_files", "remove_own")
     with suppress(OSError):
         if os.isatty(2):
             os.write(2, b"\r\x1b[2K\x1b[?25h")  # the line of a progress bar, which hides the cursor

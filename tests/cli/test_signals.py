@@ -160,6 +160,12 @@ def test_a_signal_that_nobody_asks_for_ends_the_program_soon(name: str, code: in
     assert result[2] == ("interrupted\n" if code == 130 else "terminated\n")
 
 
+def test_a_signal_may_come_while_modules_are_loaded() -> None:
+    half = "sys.modules['ginr.part_files'] = sys.modules['multiprocessing'] = type(sys)('half')"
+    code, seconds, words = ended(f"pass\n        {half}; forever()", signal.SIGTERM)
+    assert code == 143 and seconds < 10 and words == "terminated\n"
+
+
 def test_two_signals_at_the_same_time_are_one() -> None:
     # As of `timeout`, and of launchers.
     work = "time.sleep(1); Path('finished').touch()"
