@@ -1,7 +1,6 @@
 """Small sound files of every kind that ginr reads, made here: the seeds of the fuzzer."""
 
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from safetensors.numpy import save
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.weights import shapes
+from ginr.checkpoints.tensors_file import CHECKPOINT, FIELD
 from ginr.training.config import TrainConfig
 from ginr.training.settings import to_toml
 
@@ -23,7 +23,7 @@ def checkpoints() -> dict[str, bytes]:
     """A checkpoint as float32, and the same as float16."""
     numbers = np.random.default_rng(0)
     facts = {"steps": 12, "held_out_gain_over_bicubic_db": {"x2": 0.1}}
-    about = {"ginr.format": "1", "ginr.config": TINY.to_json(), "ginr.facts": json.dumps(facts)}
+    about = CHECKPOINT.metadata(TINY, facts)
     weights = {name: numbers.normal(size=shape) for name, shape in shapes(TINY).items()}
     return {
         f"{kind}.safetensors": save({k: w.astype(kind) for k, w in weights.items()}, about)
@@ -34,11 +34,7 @@ def checkpoints() -> dict[str, bytes]:
 def fields() -> dict[str, bytes]:
     """A saved field of a 16x16 picture with 16-bit features, and one with codes and a profile."""
     facts = {"height": 16, "width": 16, "channels": 3, "depth": 8, "checkpoint": "small"}
-    about = {
-        "ginr.field": "1",
-        "ginr.config": TINY.to_json(),
-        "ginr.facts": json.dumps(facts | {"sha256": "0" * 64}),
-    }
+    about = FIELD.metadata(TINY, facts | {"sha256": "0" * 64})
     side = 8 * 2  # LPs along one axis
     base = np.zeros((3, 16, 16), np.uint8)
     features_of = {"features": np.zeros((1, side, side, 16), np.float16), "base": base}
