@@ -21,6 +21,7 @@ from ginr_cli.restoring import Networks, choose
 if TYPE_CHECKING:
     from ginr.array_types import Image
     from ginr.measuring.benchmark import Upscaler
+    from ginr.pictures import ReadRules
 
 
 @dataclass(frozen=True)
@@ -29,40 +30,50 @@ class Task:
 
     folder: str
     path: Path
+    rules: "ReadRules"
     out_px: int
     """Approximate output pixels over all scales: the unit of progress."""
 
 
+Evaluated = Annotated[
+    str, argument("NAME|FILE", "A shipped checkpoint (small, base, photo) or a .safetensors file.")
+]
+Folders = Annotated[
+    list[Path], argument("FOLDER", "Folders of high-resolution pictures; means are per folder.")
+]
+Scales = Annotated[
+    str, option("--scales SCALES", "Scale factors from 1 to 30, separated by commas.")
+]
+DegradationName = Annotated[
+    str,
+    option(
+        "--degradation NAME",
+        "How the pictures are shrunk: clean (bicubic), or damaged as by a phone, the web, film, "
+        "or any of these (photo).",
+    ),
+]
+CsvFile = Annotated[
+    Path | None, option("--csv FILE", "Also write a row per picture and scale to this file.")
+]
+Limit = Annotated[
+    int | None, option("--limit N", "Use only the first N pictures of each folder.", min=1)
+]
+
+
 def evaluate(
-    checkpoint: Annotated[
-        str,
-        argument("NAME|FILE", "A shipped checkpoint (small, base, photo) or a .safetensors file."),
-    ],
-    folders: Annotated[
-        list[Path],
-        argument("FOLDER", "Folders of high-resolution pictures; means are per folder."),
-    ],
-    scales: Annotated[
-        str, option("--scales SCALES", "Scale factors from 1 to 30, separated by commas.")
-    ] = "2,3,3.7,4,6,8",
-    degradation: Annotated[
-        str,
-        option(
-            "--degradation NAME",
-            "How the pictures are shrunk: clean (bicubic), or damaged as by a phone, the web, film, "
-            "or any of these (photo).",
-        ),
-    ] = "clean",
-    csv_file: Annotated[
-        Path | None, option("--csv FILE", "Also write a row per picture and scale to this file.")
-    ] = None,
+    checkpoint: Evaluated,
+    folders: Folders,
+    scales: Scales = "2,3,3.7,4,6,8",
+    degradation: DegradationName = "clean",
+    csv_file: CsvFile = None,
     device: options.Device = "auto",
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
-    limit: Annotated[
-        int | None, option("--limit N", "Use only the first N pictures of each folder.", min=1)
-    ] = None,
+    limit: Limit = None,
     overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    allow_truncated: options.AllowTruncated = False,
+    allow_large: options.AllowLarge = False,
     as_json: options.Json = False,
 ) -> None:
     """Shrink pictures, enlarge them again, and compare the result with bicubic interpolation.
@@ -72,8 +83,9 @@ def evaluate(
     """
     from ginr.checkpoints.checkpoint import peek
     from ginr.measuring.benchmark import PROTOCOL
+    from ginr.pictures import ReadRules
 
-    factors = _factors(scales)
+    factors, rules = _factors(scales), ReadRules(strict, allow_truncated, allow_large)
     _check_degradation(degradation)
     _, restorer = choose(checkpoint, None)
     choice = NetworkChoice(checkpoint, device, tile=tile, ensemble=ensemble, restorer=restorer)
@@ -83,7 +95,7 @@ def evaluate(
         check_csv(csv_file, overwrite)
         clear_left_over([csv_file.parent])
     report = ScoreReport(as_json)
-    tasks = [task for folder in folders for task in _find(folder, factors, limit, report)]
+    tasks = [task for folder in folders for task in _find(folder, factors, limit, rules, report)]
     facts: Row = {
         "protocol": PROTOCOL,
         "degradation": degradation,
@@ -125,7 +137,11 @@ def _check_degradation(name: str) -> None:
 
 
 def _find(
-    folder: Path, factors: Sequence[float], limit: int | None, report: ScoreReport
+    folder: Path,
+    factors: Sequence[float],
+    limit: int | None,
+    rules: "ReadRules",
+    report: ScoreReport,
 ) -> list[Task]:
     """The pictures of a folder whose headers can be read; reports the others as failed."""
     from ginr.measuring.benchmark import LANCZOS_FROM
@@ -136,12 +152,12 @@ def _find(
     tasks = []
     for source in islice(find_sources([folder], Destination(None), report.fail), limit):
         try:
-            header = probe_picture(source.path)
+            header = probe_picture(source.path, rules)
         except Exception as problem:
             report.fail(source.path, problem)
         else:
             out_px = int(header.height * header.width * share)
-            tasks.append(Task(str(folder), source.path, out_px))
+            tasks.append(Task(str(folder), source.path, rules, out_px))
     return tasks
 
 
@@ -210,7 +226,7 @@ def _measure(
     from ginr.training.degradation import damaged
 
     shrink = partial(damaged, preset=degradation, name=task.path.stem)
-    picture = read(task.path)
+    picture = read(task.path, task.rules)
     hr, dropped = reference(picture)
     report.note(task.path, (*picture.notes, *dropped))
     for scale in factors:

@@ -53,6 +53,9 @@ Checkpoints = Annotated[
 ]
 
 
+Similarity = Annotated[bool, option("--similarity", "With --json: include the similarity matrix.")]
+
+
 def inspect_lps(
     checkpoints: Checkpoints = None,
     image: Annotated[
@@ -75,10 +78,11 @@ def inspect_lps(
             max=1.0,
         ),
     ] = None,
-    with_similarity: Annotated[
-        bool, option("--similarity", "With --json: include the similarity matrix.")
-    ] = False,
+    with_similarity: Similarity = False,
     overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    allow_truncated: options.AllowTruncated = False,
+    allow_large: options.AllowLarge = False,
     as_json: options.Json = False,
 ) -> None:
     """Show statistics of the learnable position tokens (LPs) of checkpoints.
@@ -86,14 +90,16 @@ def inspect_lps(
     Diversity is 1 minus the mean cosine similarity of all pairs of LPs. The
     effective rank is the number of dimensions they span.
     """
-    from ginr.pictures import check_target, read_picture
+    from ginr.pictures import ReadRules, check_target, read_picture
 
     if with_similarity and not as_json:
         raise console.UsageError("--similarity needs --json")
     if plot is not None:
         check_target(plot, 1, 1, overwrite=overwrite)
         clear_left_over([plot.parent])
-    picture = None if image is None else read_picture(image)
+    picture = None
+    if image is not None:
+        picture = read_picture(image, ReadRules(strict, allow_truncated, allow_large))
     subjects = [_subject(name) for name in checkpoints or ["small"]]
     if picture is not None and image is not None:
         _measure(subjects, picture, image.name)
