@@ -74,7 +74,7 @@ def test_json_is_one_object(run: Run, photos: Path) -> None:
     for name in ("gain_over_bicubic_db", "psnr_y_db"):
         assert record.pop(name).keys() == {"x2", "x3", "x3.7", "x4"}
     assert 0.5 < record.pop("lp_diversity") <= 1
-    assert 8 < record.pop("lp_effective_rank") <= 16
+    assert 3 < record.pop("lp_effective_rank") <= 4
     assert 0 <= record.pop("waiting_for_data") <= 1
     assert record == {
         "checkpoint": "run/model.safetensors",
@@ -104,8 +104,8 @@ def test_the_time_left_is_estimated_after_the_first_steps(run: Run, photos: Path
 @pytest.mark.parametrize(
     ("spread", "found"),
     [
-        (0.0, r"diversity 0\.00, effective rank 1\.0 of 16\n"),
-        (0.5, r"diversity 0\.[1-4]\d, effective rank \d+\.\d of 16\n"),
+        (0.0, r"diversity 0\.00, effective rank 1\.0 of 4\n"),
+        (0.5, r"diversity 0\.[1-4]\d, effective rank \d\.\d of 4\n"),
     ],
 )
 def test_a_warning_of_similar_lps_is_printed_once(

@@ -109,14 +109,25 @@ def test_a_pixel_is_the_mean_over_its_footprint(
     mapping: Projective,
     size: tuple[int, int],
 ) -> None:
-    model = make_model(replace(tiny_config, base="none", bank="window"))
+    picture = _random(24, 24, dtype=np.uint16)
+    config = replace(tiny_config, base="none", bank="window")
+    errors = [_error_of_means(make_model(config), picture, mapping, size) for _ in range(4)]
+    # 0.14 when upright: the decoder integrates its waves, and not how it blends its codes. Random
+    # networks differ, so some are measured together.
+    print(errors)
+    assert np.mean(errors) < 0.19
+
+
+def _error_of_means(
+    model: Ginr, picture: Picture, mapping: Projective, size: tuple[int, int]
+) -> float:
+    """The error of a warp against finer sampling, as a share of what is to be seen."""
     with torch.no_grad():
         for parameter in model.decoder.footprint[2].parameters():
             parameter.zero_()  # the mean as such, nothing learned on top
         for parameter in model.decoder.head.parameters():
             parameter *= 0.02
         model.decoder.head.bias[::9] += 0.5  # mid-grey, so that nothing is clipped
-    picture = _random(24, 24, dtype=np.uint16)
     with torch.inference_mode():
         field = model.encode(torch.from_numpy(picture.pixels(0, 0, 24, 24))[None])
 
@@ -132,10 +143,9 @@ def test_a_pixel_is_the_mean_over_its_footprint(
     got = np.full((*size, 4), 1.0)
     got[..., : warped.channels] = _levels(warped) / 65535
     whole = truth[..., 3] == 1
-    error = (got - truth)[whole][:, :3]
     assert whole.sum() > 60 and np.abs(got[..., 3] - truth[..., 3]).max() < 0.2
-    # 0.14 when upright: the decoder integrates its waves, and not how it blends its codes.
-    assert error.std() < 0.19 * truth[whole][:, :3].std()
+    error = (got - truth)[whole][:, :3]
+    return float(error.std() / truth[whole][:, :3].std())
 
 
 def _checkerboard(places: Doubles) -> Doubles:
