@@ -105,6 +105,8 @@ def load_network(
         + (f", slow scan in plain torch: {slow}" if slow else "")
     )
     announce_compilation(place, say)
+    if loaded.config.n_trait and choice.restorer is None:
+        say(f"{loaded.name} restores nothing here: only ginr upscale and evaluate do")
     model = loaded.build(place)
     if choice.ensemble:
         from ginr.network.ensemble import Ensemble

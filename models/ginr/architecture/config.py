@@ -162,7 +162,7 @@ def _fits(value: object, kind: Any) -> bool:
 
 SMALL = GinrConfig()
 BASE = GinrConfig(width=64, hidden=96, head_dim=32, n_blocks=12)
-"""Twice as wide and twice as deep as `small`: 1.8 million weights, for training on a GPU."""
+"""Twice as wide and twice as deep as `small`: 2.0 million weights, for training on a GPU."""
 PHOTO = GinrConfig(n_blocks=10, lps_scale=True, n_trait=10)
 """A deeper `small`, which is told what is wrong with a picture."""
 RECONSTRUCT = GinrConfig(

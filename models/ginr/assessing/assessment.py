@@ -34,17 +34,20 @@ LAYERS = {"traits": 3, "damage": 2}
 """Layers of the networks that tell the traits, and whether a picture is damaged at all."""
 LEAST_LOGIT = 2.5  # of damage, from where on a picture counts as damaged
 LEAST_STRENGTH = 0.1  # for a picture that does
+TOLD_WHOLE = 0.7  # strength from where on errors are told as they were estimated
+IS_GAIN = np.array([name.startswith("gain") for name in TRAITS])
 CLEAR_STRENGTH = 0.25  # what noise, compression or blur are damage from, whatever else is said
 FLOOR = 0.3  # levels, added before logarithms are taken of compression and noise
 HIGH = 0.42  # cycles per pixel: the middle of the frequencies of gain_high
 
 LEAST_NOISE, MOST_NOISE = 1.4, 15.0  # levels, from where noise is damage to where it is full damage
-LEAST_COMPRESSION, MOST_COMPRESSION = 3.3, 11.0  # levels
+LEAST_COMPRESSION, MOST_COMPRESSION = 5.0, 12.0  # levels
 LEAST_BLUR, MOST_BLUR = 0.6, 1.1  # pixels
-BEST_QUALITY, WORST_QUALITY = 96.0, 30.0  # of JPEG
+UNTOLD_BLUR = 0.35  # pixels: less may come from compression
+BEST_QUALITY, WORST_QUALITY = 94.0, 30.0  # of JPEG; better files are judged by their pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Assessment:
     """What a picture looks like it went through."""
 
@@ -64,13 +67,23 @@ class Assessment:
     """(K,) for networks, see `traits_for`; 0 for an undamaged picture."""
 
     def traits_for(self, strength: float) -> Floats:
-        """The traits (K,) of a picture that is damaged by `strength`, from 0 to 1, as this one is."""
+        """The traits (K,) of a picture that is damaged by `strength`, from 0 to 1, as this one is.
+
+        Slight errors and slight blur are told as less than they were estimated: undoing them costs
+        more than it is worth, and they may be none.
+        """
         share = min(1.0, strength / self.strength) if self.strength else 0.0
+        of_errors = min(1.0, self.strength / TOLD_WHOLE)
+        of_gains = (self.blur - UNTOLD_BLUR) / (LEAST_BLUR - UNTOLD_BLUR)
+        told = np.where(IS_GAIN, min(1.0, max(of_errors, of_gains)), of_errors) * self.traits
         more = max(0.0, strength - self.strength)
-        return (share * self.traits + more * TYPICAL).clip(-MOST, MOST)
+        traits: Floats = (share * told + more * TYPICAL).clip(-MOST, MOST).astype(np.float32)
+        return traits
 
     def __str__(self) -> str:
         """What is wrong with the picture, as a phrase."""
+        if self.strength == 0:
+            return "undamaged"
         found = []
         if self.jpeg_quality is not None and self.jpeg_quality < BEST_QUALITY:
             found.append(f"JPEG of quality {self.jpeg_quality}")
@@ -80,7 +93,7 @@ class Assessment:
             found.append(f"noise of {self.noise:.0f} levels")
         if self.blur > LEAST_BLUR:
             found.append(f"blurred by {self.blur:.1f} pixels")
-        return ", ".join(found) or "undamaged"
+        return ", ".join(found) or "slightly damaged"
 
 
 def assess(picture: Picture) -> Assessment:
@@ -101,7 +114,8 @@ def assess(picture: Picture) -> Assessment:
     is_drawn = quality is None and float(values[EQUAL]) > DRAWN
     looks_sound = float(_perceptron(values, "damage")[0]) < LEAST_LOGIT
     strength = _strength(noise, compression, blur, quality)
-    if is_drawn or (quality is None and looks_sound and strength < CLEAR_STRENGTH):
+    is_lossless = quality is None or quality >= BEST_QUALITY
+    if is_drawn or (is_lossless and looks_sound and strength < CLEAR_STRENGTH):
         strength = 0.0
     elif not looks_sound:
         strength = max(LEAST_STRENGTH, strength)
@@ -116,8 +130,8 @@ def mean_statistics(image: Image) -> Floats:
 
 
 def traits_of_tile(tile: Image) -> Floats:
-    """The traits (K,) of a tile (SIDE, SIDE, 3) by itself."""
-    return as_traits(_traits(statistics(tile)))
+    """The traits (K,) of a part (H, W, 3) of a picture by itself."""
+    return as_traits(_traits(mean_statistics(tile)))
 
 
 def as_traits(estimate: Floats) -> Floats:

@@ -120,7 +120,7 @@ class CpuGinr:
         bank, directions = (self._weights[name].astype(np.float32) for name in ("lps", "traits"))
         lps = moved_lps(bank, directions, traits)
         other = CpuGinr(self.config, {**self._weights, "lps": lps})
-        other._buffers = self._buffers
+        other._weights, other._buffers = self._weights, self._buffers
         return other
 
     def encode_planes(

@@ -61,6 +61,12 @@ class Ginr(nn.Module):
         """The device of its weights."""
         return self.lps.device
 
+    @property
+    def _unmoved(self) -> Tensor:
+        """The LPs that traits move: its own, or of an adapted network those before."""
+        before: Tensor = vars(self).get("_before", self.lps)
+        return before
+
     def adapted(self, traits: NDArray[np.float32]) -> Self:
         """The network for pictures with these traits (K,): a copy that shares all weights but the LPs.
 
@@ -69,7 +75,8 @@ class Ginr(nn.Module):
         check_traits(self.config, traits)
         other = copy(self)
         with torch.no_grad():
-            moved = moved_lps(self.lps, self.traits, torch.from_numpy(traits).to(self.lps))
+            moved = moved_lps(self._unmoved, self.traits, torch.from_numpy(traits).to(self.lps))
+        vars(other)["_before"] = self._unmoved
         other._parameters = self._parameters | {"lps": nn.Parameter(moved, requires_grad=False)}
         return other
 

@@ -104,7 +104,7 @@ def checkpoint_of(field: FieldHeader, named: str | Path | None = None) -> Header
         return header
     for name in shipped_checkpoints():
         header = peek(name)
-        if header.sha256 == field.sha256:
+        if field.sha256 in (header.sha256, header.facts.get("converted_from_sha256")):
             return header
     raise CheckpointError(
         f"{made_with}, which this ginr does not ship: name its file with --checkpoint"

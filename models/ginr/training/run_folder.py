@@ -98,6 +98,11 @@ class RunFolder:
 
     def _compare_settings(self, before: dict[str, Any]) -> None:
         now = json.loads(json.dumps(fixed_settings(self.config, self.settings)))
+        if now.keys() - before.keys():
+            raise CheckpointError(
+                f"{self.settings.run}: was trained by an older ginr: choose another run folder "
+                f"and --init {printable(self.checkpoint)}"
+            )
         for key in before | now:
             if before.get(key) != now.get(key):
                 raise CheckpointError(
@@ -156,7 +161,11 @@ class Weights:
         fits = all(found.weights[n].shape == self.names.get(n, _NONE).shape for n in found.weights)
         grown = {k for k in GROWS if ours[k] > theirs[k]}
         if not fits or any(n not in found.weights for n in self.names) > bool(grown):
-            other = [f"{k} = {theirs[k]}, not {ours[k]}" for k in ours if ours[k] != theirs[k]]
+            other = [
+                f"{k} = {theirs[k]}, not {ours[k]}"
+                for k in ours
+                if ours[k] != theirs[k] and k not in grown
+            ]
             raise CheckpointError(
                 f"{found.header.path}: a network of another shape: {'; '.join(other)}"
             )

@@ -56,7 +56,7 @@ class Crop:
     view: Image  # what is degraded (n, n, 3), rotated and mirrored, a view of the picture
     side: int  # of its LR
     corner: tuple[int, int]  # of the crop in this LR
-    y: NDArray[np.intp]  # (Q,): rows of the queries in the crop
+    y: NDArray[np.intp]  # (Q,): rows of the queries in the view, inside the crop
     x: NDArray[np.intp]  # (Q,): columns of the queries
     random: np.random.Generator  # for the degradation
 
@@ -88,7 +88,11 @@ class Sampler:
         random = np.random.default_rng((self.seed, step, place))
         index = int(random.integers(len(self.images)))
         image = self.images[index]
-        lr_side = max(self.crop, min(SIDE, *image.shape[:2])) if self.has_traits else self.crop
+        lr_side = self.crop
+        if (
+            self.has_traits
+        ):  # traits need more than the crop, but scales as large as without go first
+            lr_side = max(self.crop, min(SIDE, int(min(image.shape[:2]) / self.max_scale)))
         largest = min(self.max_scale, min(image.shape[:2]) / lr_side)
         side = round(lr_side * random.uniform(1, largest))
         top = random.integers(image.shape[0] - side + 1)
