@@ -85,6 +85,8 @@ class Networks:
 
     def __init__(self, choice: NetworkChoice, say: Callable[[str], None] = console.say) -> None:
         self._choice, self._say = choice, say
+        if choice.restorer in (None, choice.checkpoint):
+            _ = self.plain  # every picture needs it: errors come before the first is begun
 
     @cached_property
     def plain(self) -> LoadedNetwork:
