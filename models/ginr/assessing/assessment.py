@@ -34,7 +34,9 @@ LAYERS = {"traits": 3, "damage": 2}
 """Layers of the networks that tell the traits, and whether a picture is damaged at all."""
 LEAST_LOGIT = 2.5  # of damage, from where on a picture counts as damaged
 LEAST_STRENGTH = 0.1  # for a picture that does
-TOLD_WHOLE = 0.7  # strength from where on errors are told as they were estimated
+TOLD_WHOLE = 0.7  # strength of a JPEG from where on errors are told as they were estimated
+SURE_NOISE = 0.5  # share of noise from where on, in any picture
+UNSURE_LOGIT, SURE_LOGIT = 5.0, 15.0  # the same for other pictures; good WebP files reach 8
 IS_GAIN = np.array([name.startswith("gain") for name in TRAITS])
 CLEAR_STRENGTH = 0.25  # what noise, compression or blur are damage from, whatever else is said
 FLOOR = 0.3  # levels, added before logarithms are taken of compression and noise
@@ -63,6 +65,8 @@ class Assessment:
     """Whether it is a drawing or a screenshot, saved without loss."""
     strength: float
     """How damaged it is, from 0 (leave it as it is) to 1."""
+    certainty: float
+    """How much of the estimated errors to believe, from 0 to 1."""
     traits: Floats = field(repr=False)
     """(K,) for networks, see `traits_for`; 0 for an undamaged picture."""
 
@@ -73,9 +77,9 @@ class Assessment:
         more than it is worth, and they may be none.
         """
         share = min(1.0, strength / self.strength) if self.strength else 0.0
-        of_errors = min(1.0, self.strength / TOLD_WHOLE)
         of_gains = (self.blur - UNTOLD_BLUR) / (LEAST_BLUR - UNTOLD_BLUR)
-        told = np.where(IS_GAIN, min(1.0, max(of_errors, of_gains)), of_errors) * self.traits
+        sure = self.certainty
+        told = np.where(IS_GAIN, min(1.0, max(sure, of_gains)), sure) * self.traits
         more = max(0.0, strength - self.strength)
         traits: Floats = (share * told + more * TYPICAL).clip(-MOST, MOST).astype(np.float32)
         return traits
@@ -112,14 +116,20 @@ def assess(picture: Picture) -> Assessment:
     blur = float(np.sqrt(-gain / 2)) / (np.pi * HIGH)
     quality = picture.jpeg_quality
     is_drawn = quality is None and float(values[EQUAL]) > DRAWN
-    looks_sound = float(_perceptron(values, "damage")[0]) < LEAST_LOGIT
+    logit = float(_perceptron(values, "damage")[0])
+    looks_sound = logit < LEAST_LOGIT
     strength = _strength(noise, compression, blur, quality)
     is_lossless = quality is None or quality >= BEST_QUALITY
     if is_drawn or (is_lossless and looks_sound and strength < CLEAR_STRENGTH):
         strength = 0.0
     elif not looks_sound:
         strength = max(LEAST_STRENGTH, strength)
-    return Assessment(noise, compression, quality, blur, is_drawn, strength, as_traits(estimate))
+    certainty = (logit - UNSURE_LOGIT) / (SURE_LOGIT - UNSURE_LOGIT)
+    if quality is not None:  # any JPEG looks damaged: its quality tells how much
+        certainty = strength / TOLD_WHOLE
+    certainty = min(1.0, max(0.0, certainty, _share_of_noise(noise) / SURE_NOISE))
+    traits = as_traits(estimate)
+    return Assessment(noise, compression, quality, blur, is_drawn, strength, certainty, traits)
 
 
 def mean_statistics(image: Image) -> Floats:
@@ -167,7 +177,7 @@ def _weights() -> dict[str, Floats]:
 def _strength(noise: float, compression: float, blur: float, quality: int | None) -> float:
     """The largest of what each damage alone asks for; 0 for less than anybody sees."""
     found = [
-        float(np.log(noise / LEAST_NOISE) / np.log(MOST_NOISE / LEAST_NOISE)) if noise else 0.0,
+        _share_of_noise(noise),
         (blur - LEAST_BLUR) / (MOST_BLUR - LEAST_BLUR),
     ]
     if quality is not None:
@@ -177,6 +187,11 @@ def _strength(noise: float, compression: float, blur: float, quality: int | None
         share = np.log(max(compression, 0.1) / LEAST_COMPRESSION)
         found.append(float(share / np.log(MOST_COMPRESSION / LEAST_COMPRESSION)))
     return min(1.0, max(0.0, *found))
+
+
+def _share_of_noise(noise: float) -> float:
+    """Noise in levels as a share of full damage, not clipped."""
+    return float(np.log(max(noise, 0.1) / LEAST_NOISE) / np.log(MOST_NOISE / LEAST_NOISE))
 
 
 def _corners(height: int, width: int) -> list[tuple[int, int]]:
