@@ -114,7 +114,6 @@ def test_a_pixel_is_the_mean_over_its_footprint(
     errors = [_error_of_means(make_model(config), picture, mapping, size) for _ in range(4)]
     # 0.14 when upright: the decoder integrates its waves, and not how it blends its codes. Random
     # networks differ, so some are measured together.
-    print(errors)
     assert np.mean(errors) < 0.19
 
 
