@@ -1,14 +1,16 @@
 """The network on the CPU without torch, as kernels over NumPy arrays.
 
 It computes the same as `ginr.network.model.Ginr`, for networks with a kernel for every part. Importing
-torch takes longer than enlarging most pictures. Weights are packed once.
+torch takes longer than enlarging most pictures. Weights are packed once;
+those that the LPs decide, again for other LPs.
 
 Letters: H W the picture, P patch, h w tokens, h' w' LPs, D width.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +64,7 @@ class _Block:
 
 
 class CpuGinr:
-    """The network. Between pictures it keeps only the memory of its largest arrays, for reuse."""
+    """The network. Between pictures it keeps only its weights and its largest arrays, for reuse."""
 
     n_view: ClassVar[int] = 1
     device: ClassVar[Host] = HOST
@@ -71,56 +73,57 @@ class CpuGinr:
         """`weights` are named as in `shapes`. Raises ValueError with the reason of `why_not`."""
         if reason := why_not(config):
             raise ValueError(reason)
-        window = window_plan(config)
         self.config, self._buffers = config, Buffers()
-
-        def under(prefix: str) -> dict[str, Floats]:
-            found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-            return {name: value.astype(np.float32) for name, value in found.items()}
-
-        self._weights = weights if config.n_trait else None  # packed again for other traits
-        bank = weights["lps"].astype(np.float32)
-
-        def content(prefix: str) -> LinearWeights | None:
-            part = under(prefix)
-            if not part:
-                return None
-            return _own(pack_content(content_map(part, bank), window.lps_per_token**2))
-
-        def feed_forward(prefix: str) -> FeedForwardWeights:
-            return _own(pack_feed_forward(scaled_channels(under(prefix), bank)))
-
-        def block(prefix: str) -> _Block:
-            scans = prefix + "mixer.skip" in weights
-            return _Block(
-                _own(pack_mixer(under(prefix), config.n_state)) if scans else None,
-                feed_forward(prefix + "token_ff."),
-                feed_forward(prefix + "lp_ff."),
-                content(prefix + "content."),
-            )
-
-        self._blocks = [block(f"blocks.{index}.") for index in range(config.n_blocks)]
-        self._start = content("start.")
-        stem = under("stem.")
+        self._weights = {name: weight.astype(np.float32) for name, weight in weights.items()}
+        self._mixers = [
+            _own(pack_mixer(part, config.n_state)) if "mixer.skip" in part else None
+            for part in (self._under(f"blocks.{index}.") for index in range(config.n_blocks))
+        ]
+        stem = self._under("stem.")
         self._stem = stem["weight"].reshape(config.width, -1).T, stem["bias"]
-        side = window.lp_side or 0
-        self._bank = bank[lattice_of_bank(config)]  # (n, n, D), on the lattice of a window
         self._decoder = CpuDecoder(
             1 / config.max_scale,
-            config.window / side,
-            weights["decoder.waves"].astype(np.float32),
-            _own(pack_linear(under("decoder.head."))),
-            under("decoder.footprint."),
+            config.window / (window_plan(config).lp_side or 0),
+            self._weights["decoder.waves"],
+            _own(pack_linear(self._under("decoder.head."))),
+            self._under("decoder.footprint."),
         )
+        self._fold(self._weights["lps"])
 
-    def adapted(self, traits: Floats) -> "CpuGinr":
+    def _under(self, prefix: str) -> dict[str, Floats]:
+        """The weights whose names begin so, by the rest of their names."""
+        every = self._weights.items()
+        return {name.removeprefix(prefix): w for name, w in every if name.startswith(prefix)}
+
+    def _fold(self, bank: Floats) -> None:
+        """Packs what LPs (C, D) decide."""
+
+        def content(prefix: str) -> LinearWeights | None:
+            if not (part := self._under(prefix)):
+                return None
+            n_square = window_plan(self.config).lps_per_token ** 2
+            return _own(pack_content(content_map(part, bank), n_square))
+
+        def feed_forward(prefix: str) -> FeedForwardWeights:
+            return _own(pack_feed_forward(scaled_channels(self._under(prefix), bank)))
+
+        self._bank = bank[lattice_of_bank(self.config)]  # (n, n, D), on the lattice of a window
+        self._start = content("start.")
+        self._blocks = [
+            _Block(
+                mixer,
+                feed_forward(f"blocks.{index}.token_ff."),
+                feed_forward(f"blocks.{index}.lp_ff."),
+                content(f"blocks.{index}.content."),
+            )
+            for index, mixer in enumerate(self._mixers)
+        ]
+
+    def adapted(self, traits: Floats) -> Self:
         """The network for pictures with these traits (K,), see `ginr.network.model.Ginr.adapted`."""
         check_traits(self.config, traits)
-        assert self._weights is not None
-        bank, directions = (self._weights[name].astype(np.float32) for name in ("lps", "traits"))
-        lps = moved_lps(bank, directions, traits)
-        other = CpuGinr(self.config, {**self._weights, "lps": lps})
-        other._weights, other._buffers = self._weights, self._buffers
+        other = copy(self)
+        other._fold(moved_lps(self._weights["lps"], self._weights["traits"], traits))
         return other
 
     def encode_planes(
