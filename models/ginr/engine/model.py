@@ -1,8 +1,8 @@
 """The network on the CPU without torch, as kernels over NumPy arrays.
 
 It computes the same as `ginr.network.model.Ginr`, for networks with a kernel for every part. Importing
-torch takes longer than enlarging most pictures. Weights are packed once;
-those that the LPs decide, again for other LPs.
+torch takes longer than enlarging most pictures. Weights are packed once; those that the LPs decide
+are packed again for other LPs.
 
 Letters: H W the picture, P patch, h w tokens, h' w' LPs, D width.
 """

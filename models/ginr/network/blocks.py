@@ -149,8 +149,9 @@ class FeedForward(nn.Module):
 class ContentPath(nn.Module):
     """Adds to each LP what it takes from the tokens it represents: its vector is the query.
 
-    See `ginr.architecture.folding` for the formula. If LPs form a lattice, an LP represents a square of tokens, or a token covers a square of LPs.
-    Otherwise an LP represents the token just before it in the sequence.
+    See `ginr.architecture.folding` for the formula. If LPs form a lattice, an LP represents a square
+    of tokens, or a token covers a square of LPs. Otherwise an LP represents the token just before it
+    in the sequence.
     """
 
     def __init__(self, config: GinrConfig, gain: float) -> None:
@@ -188,15 +189,16 @@ class ContentPath(nn.Module):
         """As `forward`, by the formula: every LP has its query."""
         if self.source is not None:
             source = torch.as_tensor(self.source, device=tokens.device)
-            own = _to_windows(tokens, self.side).index_select(2, source)  # (B, W, N, D)
+            values = self.value(_to_windows(tokens, self.side).index_select(2, source))
         else:
-            own = space_to_depth(tokens, self.down).repeat_interleave(self.up, 1)
-            own = own.repeat_interleave(self.up, 2)  # (B, h', w', E)
-        lattice = own.shape[1], own.shape[2]
+            values = self.value(space_to_depth(tokens, self.down))  # (B, .., J D)
+        if self.up > 1:  # a token's values, for each of its LPs
+            values = values.repeat_interleave(self.up, 1).repeat_interleave(self.up, 2)
+        lattice = values.shape[1], values.shape[2]
         gates, shift = (
             spread(self.config, layer(bank), lattice) for layer in (self.query, self.shift)
         )
-        taken: Tensor = (gates * self.value(own)).unflatten(-1, (-1, shift.shape[-1])).sum(-2)
+        taken: Tensor = (gates * values).unflatten(-1, (-1, shift.shape[-1])).sum(-2)
         return taken + shift
 
     def onto(self, lps: Tensor, tokens: Tensor, bank: Tensor) -> Tensor:
