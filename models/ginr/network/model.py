@@ -40,6 +40,7 @@ class Ginr(nn.Module):
         if config.n_trait:
             self.traits = nn.Parameter(torch.zeros(config.n_trait, *self.lps.shape))
             """How each trait of a picture moves the LPs, (K, C, D)."""
+        self._moved: Tensor | None = None  # the LPs moved once for all pictures, by `adapted`
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_blocks))
         self.decoder: LatticeDecoder | AttentionDecoder = (
@@ -61,23 +62,15 @@ class Ginr(nn.Module):
         """The device of its weights."""
         return self.lps.device
 
-    @property
-    def _unmoved(self) -> Tensor:
-        """The LPs that traits move: its own, or of an adapted network those before."""
-        before: Tensor = vars(self).get("_before", self.lps)
-        return before
-
     def adapted(self, traits: NDArray[np.float32]) -> Self:
-        """The network for pictures with these traits (K,): a copy that shares all weights but the LPs.
+        """The network for pictures with these traits (K,): a copy that shares all weights.
 
         Raises GinrError if it was not trained to be told traits.
         """
         check_traits(self.config, traits)
         other = copy(self)
         with torch.no_grad():
-            moved = moved_lps(self._unmoved, self.traits, torch.from_numpy(traits).to(self.lps))
-        vars(other)["_before"] = self._unmoved
-        other._parameters = self._parameters | {"lps": nn.Parameter(moved, requires_grad=False)}
+            other._moved = moved_lps(self.lps, self.traits, torch.from_numpy(traits).to(self.lps))
         return other
 
     def compile(self, backend: str = "inductor") -> None:
@@ -117,7 +110,7 @@ class Ginr(nn.Module):
             raise SizeError(f"pixels of shape {tuple(pixels.shape)}: give (B, 3, H, W)")
         whole = self._whole_windows(pixels)
         if traits is None:
-            lps = self._features(whole, self.lps)
+            lps = self._features(whole, self.lps if self._moved is None else self._moved)
         else:  # each picture has its own LPs, and so its own folded weights
             banks = (moved_lps(self.lps, self.traits, own) for own in traits)
             lps = torch.cat(
