@@ -2,7 +2,7 @@
 
 A small network maps the statistics of tiles to the traits of the picture: how far it is from what
 bicubic shrinking of an undamaged picture gives. A second one tells whether a picture is damaged at
-all. `benchmarks/train_assessment.py` trained both.
+all. `benchmarks/train_assessment.py` trains both.
 """
 
 from dataclasses import dataclass, field
@@ -27,26 +27,30 @@ SPREAD = np.array([1, 1, 1, 1, 0.8, 0.1, 0.35, 0.9, 1.4, 0.9], np.float32)
 MOST = 3.0  # units: traits beyond are clipped
 TYPICAL = np.array([2.5, 2.5, 2.3, 2.3, 1.6, -0.3, -0.4, -1.1, 2, 1.5], np.float32)
 """Traits of a badly damaged photograph, for restoring more than a picture needs."""
-N_TILE = 6  # tiles along each axis that are looked at, at most
-DRAWN = 0.6  # share of equal neighbours from which on a picture is a drawing or a screenshot
-EQUAL = N_STATISTIC - 2  # the statistic that is this share
-LAYERS = {"traits": 3, "damage": 2}
-"""Layers of the networks that tell the traits, and whether a picture is damaged at all."""
-LEAST_LOGIT = 2.5  # of damage, from where on a picture counts as damaged
-LEAST_STRENGTH = 0.1  # for a picture that does
-TOLD_WHOLE = 0.7  # strength of a JPEG from where on errors are told as they were estimated
-SURE_NOISE = 0.5  # share of noise from where on, in any picture
-UNSURE_LOGIT, SURE_LOGIT = 5.0, 15.0  # the same for other pictures; good WebP files reach 8
 IS_GAIN = np.array([name.startswith("gain") for name in TRAITS])
-CLEAR_STRENGTH = 0.25  # what noise, compression or blur are damage from, whatever else is said
 FLOOR = 0.3  # levels, added before logarithms are taken of compression and noise
 HIGH = 0.42  # cycles per pixel: the middle of the frequencies of gain_high
+LAYERS = {"traits": 3, "damage": 2}
+"""Layers of the networks that tell the traits, and whether a picture is damaged at all."""
+N_TILE = 6  # tiles along each axis that are looked at, at most
 
-LEAST_NOISE, MOST_NOISE = 1.4, 15.0  # levels, from where noise is damage to where it is full damage
+# What counts as damage, and, after the comma, as full damage.
+LEAST_NOISE, MOST_NOISE = 1.4, 15.0  # levels
 LEAST_COMPRESSION, MOST_COMPRESSION = 5.0, 12.0  # levels
 LEAST_BLUR, MOST_BLUR = 0.6, 1.1  # pixels
-UNTOLD_BLUR = 0.35  # pixels: less may come from compression
 BEST_QUALITY, WORST_QUALITY = 94.0, 30.0  # of JPEG; better files are judged by their pixels
+
+LEAST_LOGIT = 2.5  # of damage, above which a picture is damaged
+LEAST_STRENGTH = 0.1  # of a picture that is
+CLEAR_STRENGTH = 0.25  # above which it is, whatever the logit
+EQUAL = N_STATISTIC - 2  # the statistic that is the share of equal neighbours
+DRAWN = 0.6  # this share, above which a picture is a drawing or a screenshot
+
+# From where on errors are told to networks at all, and as they were estimated.
+UNSURE_LOGIT, SURE_LOGIT = 5.0, 15.0  # good WebP files reach 8
+SURE_STRENGTH = 0.7  # of a JPEG
+SURE_NOISE = 0.5  # as a share of full damage
+UNTOLD_BLUR = 0.35  # pixels: less may come from compression
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,18 +119,20 @@ def assess(picture: Picture) -> Assessment:
     gain = min(0.0, float(estimate[TRAITS.index("gain_high")]))
     blur = float(np.sqrt(-gain / 2)) / (np.pi * HIGH)
     quality = picture.jpeg_quality
-    is_drawn = quality is None and float(values[EQUAL]) > DRAWN
+    low_quality = quality if quality is not None and quality < BEST_QUALITY else None
+    strength = _strength(noise, compression, blur, low_quality)
     logit = float(_perceptron(values, "damage")[0])
-    looks_sound = logit < LEAST_LOGIT
-    strength = _strength(noise, compression, blur, quality)
-    is_lossless = quality is None or quality >= BEST_QUALITY
-    if is_drawn or (is_lossless and looks_sound and strength < CLEAR_STRENGTH):
+    is_drawn = quality is None and float(values[EQUAL]) > DRAWN
+    if is_drawn:
         strength = 0.0
-    elif not looks_sound:
+    elif logit >= LEAST_LOGIT:
         strength = max(LEAST_STRENGTH, strength)
-    certainty = (logit - UNSURE_LOGIT) / (SURE_LOGIT - UNSURE_LOGIT)
-    if quality is not None:  # any JPEG looks damaged: its quality tells how much
-        certainty = strength / TOLD_WHOLE
+    elif low_quality is None and strength < CLEAR_STRENGTH:
+        strength = 0.0
+    if quality is None:
+        certainty = (logit - UNSURE_LOGIT) / (SURE_LOGIT - UNSURE_LOGIT)
+    else:  # any JPEG looks damaged: its quality tells how much
+        certainty = strength / SURE_STRENGTH
     certainty = min(1.0, max(0.0, certainty, _share_of_noise(noise) / SURE_NOISE))
     traits = as_traits(estimate)
     return Assessment(noise, compression, quality, blur, is_drawn, strength, certainty, traits)
@@ -174,24 +180,23 @@ def _weights() -> dict[str, Floats]:
     return load_file(str(files("ginr") / "weights" / "assessment.safetensors"))
 
 
-def _strength(noise: float, compression: float, blur: float, quality: int | None) -> float:
+def _strength(noise: float, compression: float, blur: float, low_quality: int | None) -> float:
     """The largest of what each damage alone asks for; 0 for less than anybody sees."""
-    found = [
-        _share_of_noise(noise),
-        (blur - LEAST_BLUR) / (MOST_BLUR - LEAST_BLUR),
-    ]
-    if quality is not None:
-        share = (BEST_QUALITY - quality) / (BEST_QUALITY - WORST_QUALITY)
-        found.append(max(0.0, share) ** 0.7)
-    if quality is None or quality >= BEST_QUALITY:
-        share = np.log(max(compression, 0.1) / LEAST_COMPRESSION)
-        found.append(float(share / np.log(MOST_COMPRESSION / LEAST_COMPRESSION)))
-    return min(1.0, max(0.0, *found))
+    of_blur = (blur - LEAST_BLUR) / (MOST_BLUR - LEAST_BLUR)
+    if low_quality is None:
+        of_compression = _share(compression, LEAST_COMPRESSION, MOST_COMPRESSION)
+    else:
+        of_compression = ((BEST_QUALITY - low_quality) / (BEST_QUALITY - WORST_QUALITY)) ** 0.7
+    return min(1.0, max(0.0, _share_of_noise(noise), of_blur, of_compression))
 
 
 def _share_of_noise(noise: float) -> float:
-    """Noise in levels as a share of full damage, not clipped."""
-    return float(np.log(max(noise, 0.1) / LEAST_NOISE) / np.log(MOST_NOISE / LEAST_NOISE))
+    return _share(noise, LEAST_NOISE, MOST_NOISE)
+
+
+def _share(levels: float, least: float, most: float) -> float:
+    """Levels as a share of full damage on a logarithmic scale, not clipped."""
+    return float(np.log(max(levels, 0.1) / least) / np.log(most / least))
 
 
 def _corners(height: int, width: int) -> list[tuple[int, int]]:
