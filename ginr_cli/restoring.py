@@ -95,11 +95,11 @@ class Networks:
 
     @cached_property
     def restorer(self) -> LoadedNetwork:
-        """The network for damaged pictures, if pictures are looked at."""
-        choice = self._choice
-        if choice.restorer is None or choice.restorer == choice.checkpoint:
+        """The network for damaged pictures."""
+        checkpoint = self._choice.restorer or self._choice.checkpoint
+        if checkpoint == self._choice.checkpoint:
             return self.plain
-        return load_upscaler(replace(choice, checkpoint=choice.restorer), self._say)
+        return load_upscaler(replace(self._choice, checkpoint=checkpoint), self._say)
 
     def suited(self, picture: "Picture") -> tuple[LoadedNetwork, Restoration | None]:
         """The network for a picture, and what it does to it; None if pictures are not looked at."""
@@ -113,5 +113,5 @@ class Networks:
         done = Restoration(seen, strength)
         if strength == 0 and choice.restorer != choice.checkpoint:
             return self.plain, done
-        restorer = self.restorer
-        return replace(restorer, model=restorer.model.adapted(seen.traits_for(strength))), done
+        model = self.restorer.model.adapted(seen.traits_for(strength))
+        return replace(self.restorer, model=model), done

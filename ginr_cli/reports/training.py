@@ -155,8 +155,8 @@ class ReportingWatcher(SilentWatcher):
     def stepped(self, progress: "Progress") -> None:
         """Update the bar; print once the remaining time, and once a warning if the LPs are similar.
 
-        Similar means a low diversity or a low effective rank: the LPs of a network with content
-        are centred, and centred vectors have a diversity near 1 even if they lie on one line.
+        Similar means a low diversity or a low effective rank: vectors whose mean is zero have a
+        diversity near 1 even if they lie on one line.
         """
         from ginr.lps.report import HEALTHY_DIVERSITY, HEALTHY_RANK
 

@@ -37,7 +37,7 @@ class GinrConfig:
     placement_seed: int = 0
     """Seed of placement `random`."""
     lp_init: Literal["normal", "xavier"] = "normal"
-    """Initial LP vectors: normal with standard deviation 0.02, or Xavier uniform."""
+    """Initial LP vectors: normal, of length 1 or (bank `window`) with a deviation of 0.02; or Xavier uniform."""
     bank: Bank = "place"
     """What vectors are learned: one for each LP of a token's square, or one for each LP of a window."""
     content: Content = "blocks"

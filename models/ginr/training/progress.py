@@ -19,7 +19,7 @@ class Progress:
     psnr: float = math.nan  # of the predicted colours, in dB over RGB
     gradient: float = math.nan  # norm of the gradient before clipping
     diversity: float = math.nan
-    """Of the LPs as a checkpoint stores them: centred, which keeps it near 1 in any case."""
+    """Of the LPs as a checkpoint stores them."""
     rank: float = math.nan  # effective rank of the LPs, see `ginr.lps.measures.effective_rank`
     most_rank: int = 0  # the largest possible one
     cuts_on_device: bool = False  # whether crops are cut on the GPU, from pictures in its memory

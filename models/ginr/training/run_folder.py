@@ -133,7 +133,6 @@ GROWS = ("n_blocks", "n_trait", "lps_scale")
 """Fields of the configuration in which a network may exceed the one that it starts from."""
 SILENT = ("out.weight", "out.bias", "content.value.weight")
 """Weights that are 0 in new blocks: the last of each branch."""
-_NONE = torch.empty(0)
 
 
 class Weights:
@@ -158,9 +157,11 @@ class Weights:
         found = load_checkpoint(name_or_path)
         found.build()  # raises for a damaged checkpoint
         ours, theirs = vars(self.model.config), vars(found.config)
-        fits = all(found.weights[n].shape == self.names.get(n, _NONE).shape for n in found.weights)
         grown = {k for k in GROWS if ours[k] > theirs[k]}
-        if not fits or any(n not in found.weights for n in self.names) > bool(grown):
+        wanted = {name: p.shape for name, p in self.names.items()}
+        if grown:
+            wanted = {name: shape for name, shape in wanted.items() if name in found.weights}
+        if {name: tensor.shape for name, tensor in found.weights.items()} != wanted:
             other = [
                 f"{k} = {theirs[k]}, not {ours[k]}"
                 for k in ours

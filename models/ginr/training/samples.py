@@ -89,9 +89,7 @@ class Sampler:
         index = int(random.integers(len(self.images)))
         image = self.images[index]
         lr_side = self.crop
-        if (
-            self.has_traits
-        ):  # traits need more than the crop, but scales as large as without go first
+        if self.has_traits:  # more than the crop tells more, but must leave room for every scale
             lr_side = max(self.crop, min(SIDE, int(min(image.shape[:2]) / self.max_scale)))
         largest = min(self.max_scale, min(image.shape[:2]) / lr_side)
         side = round(lr_side * random.uniform(1, largest))
