@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING
 from warnings import catch_warnings
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SIDE = 4.2  # inches of the page for each chart
 DPI = 85
+LINE = 48  # letters of a title above a chart
 STYLE = {
     "axes.facecolor": "gainsboro",  # seen where a map has no value
     "axes.titlelocation": "left",
@@ -62,7 +64,8 @@ def draw(sections: Sequence[Section]) -> Picture:
         parts = figure.subfigures(len(sections), 1, squeeze=False, height_ratios=n_rows)
         for part, section, n_row in zip(parts[:, 0], sections, n_rows, strict=True):
             report = section.report
-            about = f"{report.n_lp} position tokens (LPs) of width {report.width} in a window of "
+            about = f"{report.n_lp} position tokens (LPs) of width {report.width} "
+            about += f"in every {'token' if report.bank == 'place' else 'window'}, windows of "
             about += f"{report.window}x{report.window} pixels, placement {report.placement}"
             part.suptitle(f"{section.name}: {about}", fontsize="large")
             rows = part.subplots(n_row, 5, squeeze=False)
@@ -104,7 +107,7 @@ def _placement(axes: "Axes", section: Section) -> None:
     places, counts = np.unique(np.array(report.places), axis=0, return_counts=True)
     axes.scatter(places[:, 1], places[:, 0], counts * min(40, 5000 / report.n_lp), "C1", zorder=2)
     ends = -0.5, report.window - 0.5
-    axes.set_title("Placement\nthe curve through the tokens, a dot per LP")
+    axes.set_title("Placement\nthe curve through the tokens, a dot per vector")
     axes.set(box_aspect=1, facecolor="white", xlim=ends, ylim=ends[::-1])
     borders = np.linspace(*ends, report.token_side + 1)
     axes.set_xticks(borders, [""] * len(borders))
@@ -135,7 +138,9 @@ def _numbers(axes: "Axes", report: LpReport) -> None:
 def _picture(row: "Sequence[Axes]", report: PictureReport) -> None:
     height, width = report.part.shape[:2]
     changes = [f"{change.replace('_', ' ')} {db:+.2f}" for change, db in report.changed_db.items()]
-    note = f"{width}x{height} pixels" + (f"\ndB at x2: {', '.join(changes)}" if changes else "")
+    note = f"{width}x{height} pixels"
+    if changes:
+        note += "\n" + fill(f"dB at x2: {', '.join(changes)}", LINE)
     row[0].imshow(report.part)
     row[0].set_axis_off()
     row[0].set_title(f"Encoded: {report.picture}\n{note}")
