@@ -1,4 +1,4 @@
-"""Read and write one picture: outputs are checked first, and signals wait for a file's end."""
+"""Write one picture: outputs are checked first, and signals wait for a file's end."""
 
 import os
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from ginr_cli import console
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
-    from ginr.pictures import Picture, ReadRules
+    from ginr.pictures import Picture
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,6 @@ def check_output(source: Path, output: Path, size: tuple[int, int], writing: Wri
 
     refuse_own_input(source, output)
     check_target(output, *size, overwrite=writing.overwrite, quality=writing.quality)
-
-
-def read(source: Path, rules: "ReadRules | None" = None, page: int | None = None) -> "Picture":
-    from ginr.pictures import ReadRules, read_picture
-
-    return read_picture(source, rules or ReadRules(), page=page)
 
 
 def write(picture: "Picture", output: Path, writing: Writing) -> None:

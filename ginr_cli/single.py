@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console
-from ginr_cli.files import clear_left_over, read
+from ginr_cli.files import clear_left_over
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_network, load_network
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, done, new_outcome
 
@@ -70,14 +70,14 @@ def render_one(
 def _rendered(
     image: Path, choice: NetworkChoice, rules: "ReadRules", plan: Callable[[Size], Rendering]
 ) -> Outcome:
-    from ginr.pictures import network_losses, without_place
+    from ginr.pictures import network_losses, read_picture, without_place
 
     rendering = plan(probe_size(image, rules))
     height, width = rendering.size
     clear_left_over([rendering.output.parent])
     network = load_network(choice)
     start = time.perf_counter()
-    picture = without_place(read(image, rules))
+    picture = without_place(read_picture(image, rules))
     console.say(
         f"{console.printable(image)} {picture.width}x{picture.height} -> "
         f"{console.printable(rendering.output)} {width}x{height}{rendering.words}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
-from ginr_cli.files import Writing, read
+from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
 from ginr_cli.restoring import Networks, Restoration
@@ -92,9 +92,9 @@ def _read(
     job: Job, page: int | None, view: "View", writing: Writing
 ) -> "tuple[Picture, list[str]]":
     """A page, and what is lost of it."""
-    from ginr.pictures import at_dpi, losses, network_losses, without_place
+    from ginr.pictures import at_dpi, losses, network_losses, read_picture, without_place
 
-    picture = read(job.source, job.rules, page)
+    picture = read_picture(job.source, job.rules, page=page)
     if view.source is not None:
         picture = without_place(picture)
     if writing.dpi is not None:

@@ -11,7 +11,7 @@ import typer
 
 from ginr_cli import console, options
 from ginr_cli.batch.plan import Destination, find_sources
-from ginr_cli.files import clear_left_over, read
+from ginr_cli.files import clear_left_over
 from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.options import argument, option
 from ginr_cli.parsing import usage
@@ -223,10 +223,11 @@ def _measure(
 ) -> None:
     from ginr.errors import SizeError
     from ginr.measuring.benchmark import reference, score
+    from ginr.pictures import read_picture
     from ginr.training.degradation import damaged
 
     shrink = partial(damaged, preset=degradation, name=task.path.stem)
-    picture = read(task.path, task.rules)
+    picture = read_picture(task.path, task.rules)
     hr, dropped = reference(picture)
     report.note(task.path, (*picture.notes, *dropped))
     for scale in factors:

@@ -11,7 +11,6 @@ from ginr_cli.files import (
     check_output,
     clear_left_over,
     output_of,
-    read,
     refuse_own_input,
     write,
 )
@@ -118,7 +117,7 @@ def _from_picture(
 ) -> Reconstruction:
     from ginr.checkpoints.checkpoint import peek
     from ginr.measuring.whole_pictures import likeness
-    from ginr.pictures import losses, network_losses, without_place
+    from ginr.pictures import losses, network_losses, read_picture, without_place
     from ginr.rendering.field_file import save_field
     from ginr.rendering.picture_field import encode_picture
 
@@ -132,7 +131,7 @@ def _from_picture(
         _check_field(field_path, writing.overwrite)
     clear_left_over(path.parent for path in (output, field_path) if path is not None)
     network = load_network(choice)
-    picture = read(source, rules)
+    picture = read_picture(source, rules)
     is_larger = output is not None and size != native
     if is_larger:
         picture = without_place(picture)
