@@ -140,7 +140,7 @@ def find_sources(
     from ginr.errors import PictureError
     from ginr.pictures import READABLE, why_unreadable
 
-    n_failed = n_skipped = 0
+    n_failed = 0
 
     def refused(error: OSError) -> None:
         nonlocal n_failed
@@ -152,15 +152,14 @@ def find_sources(
         if not os.path.isdir(given):  # Path.is_dir may raise
             found = [Source(given)]
         else:
-            n_failed = n_skipped = 0
-            found = []
-            for path in _walk(given, destination, refused):
+            n_failed, found = 0, []
+            pictures = _walk(given, destination, refused)
+            for path in pictures:
                 if path.suffix.lower() in READABLE:
                     found.append(Source(path, given))
                 else:
-                    n_skipped += 1
                     skip(path, why_unreadable(path))
-            if not found and not n_failed + n_skipped:
+            if not pictures and not n_failed:
                 known = ", ".join(sorted(READABLE))
                 fail(
                     given,
@@ -237,6 +236,7 @@ def plan(
 def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], None]) -> list[Path]:
     from ginr.pictures import READABLE, UNREADABLE
 
+    known = READABLE | UNREADABLE
     found: list[Path] = []
     n_earlier = 0
     for place, folders, files in os.walk(folder, onerror=refused):
@@ -252,7 +252,7 @@ def _walk(folder: Path, destination: Destination, refused: Callable[[OSError], N
         pictures = sorted(
             name
             for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in READABLE | UNREADABLE
+            if not name.startswith(".") and Path(name).suffix.lower() in known
         )
         stems = {Path(name).stem for name in pictures}
         for name in pictures:
