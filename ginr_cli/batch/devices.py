@@ -4,6 +4,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 
 from ginr_cli import console
@@ -31,14 +32,9 @@ def share_out(
     """Do the jobs on the devices of all choices; reports them in order."""
     choices = choices[: len(jobs)]
     workers: list[_Worker] = []
-
-    def end_workers() -> None:
-        for worker in workers:
-            worker.process.terminate()
-
     with (
         console.Meter(sum(job.out_px for job in jobs)) as meter,
-        cleaned_up_by(end_workers),
+        cleaned_up_by(partial(_terminate, workers)),
     ):
         share = _Share(jobs, report, meter)
         try:
@@ -54,7 +50,7 @@ def share_out(
                             del present[pipe]
             share.fail_waiting()
         except BaseException:
-            _terminate(workers)
+            _end(workers)
             share.report_rest(workers)
             raise
         finally:
@@ -182,18 +178,18 @@ class _Share:
 
 
 def _terminate(workers: Sequence[_Worker]) -> None:
-    """Send SIGTERM to the processes, which first finish a file; again if that fails."""
+    """Send SIGTERM to the processes, which first finish a file; a second one ends them at once."""
     for worker in workers:
         worker.process.terminate()
-    try:
-        while any(worker.process.is_alive() for worker in workers):
-            for worker in workers:
-                worker.process.join(_PATIENCE_S)
-                worker.process.terminate()
-    except BaseException:
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    """Terminate the processes, again if that takes too long."""
+    _terminate(workers)
+    while any(worker.process.is_alive() for worker in workers):
         for worker in workers:
+            worker.process.join(_PATIENCE_S)
             worker.process.terminate()
-        raise
 
 
 def _serve(
