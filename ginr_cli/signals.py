@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
@@ -69,7 +69,8 @@ def listen() -> Callable[[], None]:
     def undo() -> None:
         global _pipe_end, _state
         signal.set_wakeup_fd(-1)
-        _restore(before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         _pipe_end.close()  # ends the thread
         _pipe_end, _state = None, _State()
 
@@ -123,11 +124,11 @@ def cleaned_up_by(action: Callable[[], None]) -> Iterator[None]:
 @contextmanager
 def ignoring_sigint() -> Iterator[None]:
     """Ignores Ctrl+C within the block; processes started in it ignore it for good."""
-    before: dict[int, Any] = {signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        _restore(before)
+        signal.signal(signal.SIGINT, before)
 
 
 class StopRequest:
@@ -162,11 +163,6 @@ def _end_if_not_answered() -> None:
     if _state.asked == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(exit_code())
-
-
-def _restore(handlers: Mapping[int, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def _note(number: int, frame: FrameType | None) -> None:

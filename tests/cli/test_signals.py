@@ -29,14 +29,6 @@ from .support import Core, Run, files, picture, size
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 
 
-@pytest.fixture(autouse=True)
-def _not_in_the_background() -> Iterator[None]:
-    """A shell starts what runs in the background with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
