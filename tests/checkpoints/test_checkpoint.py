@@ -338,6 +338,11 @@ def test_another_version_is_refused(tiny_checkpoint: Path, version: str) -> None
     assert f"checkpoint format {version}, this ginr reads format 1 and 2" in refused_by_all(path)
 
 
+def test_a_configuration_that_format_1_had_not_is_refused(tiny_checkpoint: Path) -> None:
+    path = rewritten(tiny_checkpoint, {"ginr.format": "1"})
+    assert "damaged header" in refused_by_all(path)
+
+
 @pytest.mark.parametrize("key", ["ginr.config", "ginr.facts"])
 @pytest.mark.parametrize("value", [None, "no JSON", "3", "[]", "null"])
 def test_incomplete_metadata_is_refused(tiny_checkpoint: Path, key: str, value: str | None) -> None:

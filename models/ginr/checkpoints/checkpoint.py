@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ginr.architecture.config import GinrConfig
+from ginr.architecture.config import FORMAT_1, GinrConfig
+from ginr.checkpoints.layout import damaged
 from ginr.checkpoints.tensors_file import (
     CHECKPOINT,
     Header,
@@ -77,6 +78,8 @@ def peek(name_or_path: str | Path) -> Header:
     header = read_header(find_checkpoint(name_or_path), CHECKPOINT)
     if header.version != "1":
         return header
+    if any(getattr(header.config, name) != value for name, value in FORMAT_1.items()):
+        raise damaged(header.path)
     from ginr.checkpoints.format_1 import today
 
     return replace(header, config=today(header.config))
@@ -192,12 +195,6 @@ def _check(header: Header, weights: "Mapping[str, Array]") -> None:
     """Raises CheckpointError unless the weights are those of the configuration, and finite."""
     from ginr.architecture.weights import shapes
 
-    _check_names(header, weights, shapes(header.config))
-    check_finite(header.path, weights)
-
-
-def _check_names(
-    header: Header, weights: "Mapping[str, Array]", wanted: "Mapping[str, tuple[int, ...]]"
-) -> None:
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    check_entries(header.path, found, wanted)
+    check_entries(header.path, found, shapes(header.config))
+    check_finite(header.path, weights)

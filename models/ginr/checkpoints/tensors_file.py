@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ginr.architecture.config import FORMAT_1, GinrConfig
+from ginr.architecture.config import GinrConfig
 from ginr.checkpoints.layout import Entry, damaged, read_layout, unreadable
 from ginr.errors import CheckpointError
 from ginr.part_files import part_of
@@ -111,12 +111,6 @@ def read_header(path: Path, kind: Kind) -> Header:
     except (KeyError, ValueError, RecursionError):
         raise damaged(path) from None
     if not isinstance(facts, dict):
-        raise damaged(path)
-    if (
-        kind is CHECKPOINT
-        and version == "1"
-        and any(getattr(config, name) != value for name, value in FORMAT_1.items())
-    ):
         raise damaged(path)
     for name, entry in tensors.items():
         if entry.dtype not in kind.dtypes:
