@@ -114,6 +114,7 @@ HEADERS: dict[str, Edit] = {
 def test_hostile_headers(
     tiny_checkpoint: Path, edit: Edit, action: Callable[[Path], object]
 ) -> None:
+    action(tiny_checkpoint)  # it is sound, and the modules that are loaded now do not count
     text = refused_cheaply(action, changed(tiny_checkpoint, edit))
     assert text.startswith(str(tiny_checkpoint))
 
