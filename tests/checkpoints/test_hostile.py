@@ -73,19 +73,19 @@ def deep(n: int) -> Any:
 
 
 HEADERS: dict[str, Edit] = {
-    "shape of text": tensor(shape=["64", "16"]),
-    "shape of floats": tensor(shape=[64.0, 16.0]),
-    "shape of booleans": tensor(shape=[True, 1024]),
-    "negative shape": tensor(shape=[-64, -16]),
+    "shape of text": tensor(shape=["4", "16"]),
+    "shape of floats": tensor(shape=[4.0, 16.0]),
+    "shape of booleans": tensor(shape=[True, 64]),
+    "negative shape": tensor(shape=[-4, -16]),
     "huge shape": tensor(shape=[2**62, 16]),
     "endless shape": tensor(shape=[HUGE, 16]),
     "shape with a zero": tensor(shape=[2**62, 0, 2**62]),
-    "many axes": tensor(shape=[1] * 1000 + [64, 16]),
+    "many axes": tensor(shape=[1] * 1000 + [4, 16]),
     "shape of a number": tensor(shape=5),
     "offsets of floats": tensor(data_offsets=[0.0, 1e999]),
     "offsets of text": tensor(data_offsets="04"),
     "three offsets": tensor(data_offsets=[0, 4, 8]),
-    "offsets backwards": tensor(data_offsets=[4096, 0]),
+    "offsets backwards": tensor(data_offsets=[256, 0]),
     "unknown type": tensor(dtype="F1024"),
     "type of a list": tensor(dtype=["F32"]),
     "a field too many": tensor(more=1),
@@ -125,10 +125,11 @@ def test_a_header_of_unlikely_length(tiny_checkpoint: Path) -> None:
     assert "not a safetensors file" in refused_cheaply(peek, tiny_checkpoint)
 
 
-@pytest.mark.parametrize("dtype", ["U8", "F8_E4M3", "I64"])
-def test_numbers_of_a_type_that_no_checkpoint_has(tiny_checkpoint: Path, dtype: str) -> None:
-    side = {"I64": 2}.get(dtype, 16)
-    edit = tensor(dtype=dtype, shape=[4, 64 * side // 16] if side == 16 else [4, 8])
+@pytest.mark.parametrize(("dtype", "width"), [("U8", 64), ("F8_E4M3", 64), ("I64", 8)])
+def test_numbers_of_a_type_that_no_checkpoint_has(
+    tiny_checkpoint: Path, dtype: str, width: int
+) -> None:
+    edit = tensor(dtype=dtype, shape=[4, width])  # as many bytes as before
     text = refused_cheaply(peek, changed(tiny_checkpoint, edit))
     assert "but a checkpoint holds BF16, F16, F32, F64" in text
 
