@@ -11,7 +11,7 @@ import numpy as np
 from ginr.kernels.activations import clear, gelu_slope, layer_norm_backward, normal_cdf
 from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.feedforward import normalize
-from ginr.kernels.product import ROWS, accumulate, multiply, product
+from ginr.kernels.product import ROWS, accumulate, multiply, product, whole_rows
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES, SPAN, TILE
 from ginr.kernels.winograd import tile_in, tile_in_back, tile_out_back
@@ -37,8 +37,7 @@ def _sizes(x, kept, kernel, grad_kernel):
         depth=depth,
         hidden=hidden,
         across=across,  # tiles in a row of them
-        # Tiles in a strip, rounded up to a multiple of ROWS.
-        n_tile=(STRIP // TILE * across + ROWS - 1) // ROWS * ROWS,
+        n_tile=whole_rows(STRIP // TILE * across),  # tiles in a strip
         row=(across * TILE + 2) * depth,  # numbers in a row of room.normed
         slope_row=across * TILE * hidden,  # numbers in a row of room.slopes
         wide=grad_kernel.shape[2] * COLUMNS,  # H, rounded up to whole panels
@@ -48,7 +47,7 @@ def _sizes(x, kept, kernel, grad_kernel):
 
 @inlined
 def _room(size):
-    n_row = (size.width + ROWS - 1) // ROWS * ROWS
+    n_row = whole_rows(size.width)
     n_strip = (size.height + STRIP - 1) // STRIP
     return _Room(
         normed=np.empty((STRIP + 2) * size.row, np.float32),

@@ -6,7 +6,7 @@ Letters: B batch, h w tokens, D width, N outputs. Weights are `LinearWeights`.
 import numpy as np
 
 from ginr.kernels.compile import claim_next, fused, inlined
-from ginr.kernels.product import ROWS, accumulate, product
+from ginr.kernels.product import ROWS, accumulate, product, whole_rows
 from ginr.kernels.simd import load, store
 from ginr.kernels.sizes import COLUMNS, LANES
 
@@ -115,7 +115,7 @@ def add_content_backward(claim, tokens, weight, grad, grad_tokens, grads):
     n_square, n_panel = weight.shape[0], weight.shape[1]
     up, wide = grad.shape[1] // height, n_panel * COLUMNS
     grad_weight, grad_bias = grads.weight, grads.bias
-    n_row = (width + ROWS - 1) // ROWS * ROWS
+    n_row = whole_rows(width)
     coming = np.zeros(n_row * wide, np.float32)
     answer = np.empty(ROWS * COLUMNS, np.float32)
     i = claim_next(claim)

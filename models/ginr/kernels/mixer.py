@@ -15,7 +15,7 @@ import numpy as np
 from ginr.kernels.activations import clear, constant, exp, layer_norm, silu, softplus
 from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.convolution import convolve
-from ginr.kernels.product import ROWS, multiply, product
+from ginr.kernels.product import ROWS, multiply, product, whole_rows
 from ginr.kernels.scan import scan_states
 from ginr.kernels.simd import broadcast, fma, load, store, total
 from ginr.kernels.sizes import COLUMNS, LANES
@@ -39,12 +39,6 @@ def sizes_of(order, n_state, weights):
         # reads them.
         begin=weights.conv_weight.shape[1] * wide,
     )
-
-
-@inlined
-def whole_rows(n_step):
-    """The number of rows that `multiply` writes for n_step steps."""
-    return (n_step + ROWS - 1) // ROWS * ROWS
 
 
 @inlined

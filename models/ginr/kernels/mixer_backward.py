@@ -11,8 +11,8 @@ import numpy as np
 from ginr.kernels.activations import clear, constant, layer_norm_backward, sigmoid
 from ginr.kernels.compile import claim_next, fused, inlined
 from ginr.kernels.convolution import convolve, convolve_back
-from ginr.kernels.mixer import gather, project_in, sizes_of, steps, whole_rows
-from ginr.kernels.product import accumulate, multiply
+from ginr.kernels.mixer import gather, project_in, sizes_of, steps
+from ginr.kernels.product import accumulate, multiply, whole_rows
 from ginr.kernels.scan_backward import scan_states_back
 from ginr.kernels.simd import broadcast, fma, load, store, total
 from ginr.kernels.sizes import CHUNK, COLUMNS, LANES, STATES

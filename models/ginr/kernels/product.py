@@ -120,10 +120,16 @@ def add_outer(typing, a, a_at, a_step, n, b, b_at, b_step, out, out_at):
 
 
 @inlined
+def whole_rows(n_row):
+    """The number of rows that `multiply` reads and writes for n_row rows."""
+    return (n_row + ROWS - 1) // ROWS * ROWS
+
+
+@inlined
 def multiply(x, x_at, n_row, weight, out, out_at):
     """out (n_row, n COLUMNS) = x (n_row, K) times a matrix in panels (n, K, COLUMNS).
 
-    Rows are read and written up to a multiple of ROWS.
+    As many rows as `whole_rows` says are read and written.
     """
     n_panel, n_in = weight.shape[:2]
     wide = n_panel * COLUMNS
