@@ -57,10 +57,11 @@ def enlarge(
     def page(number: int | None, view: "View", is_last: bool) -> "Page":
         """Reads a page; its rows are made as they are written."""
         nonlocal before_px
-        picture, found = _read(job, number, view, writing)
+        picture, lost = _read(job, number, view, writing)
         prefix = f"page {number + 1}: " if number else ""
-        notes.extend(f"{prefix}{note}" for note in found)
-        console.say_notes(job.source, [f"{prefix}{note}" for note in found], say)
+        found = [f"{prefix}{note}" for note in lost]
+        notes.extend(found)
+        console.say_notes(job.source, found, say)
         network, done_to_it = networks.suited(picture)
         made.append((network, done_to_it))
         if done_to_it is not None:
