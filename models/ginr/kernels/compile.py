@@ -30,10 +30,10 @@ class Kernel:
 
     def __init__(self, function: Callable[..., None]) -> None:
         # error_model numpy: NaN and inf are valid results that the training loop checks for.
-        compiler = partial(
-            njit, **_OPTIONS, fastmath=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True
+        compiler = njit(
+            **_OPTIONS, fastmath=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True
         )
-        self.compiled: Any = compiler()(function)
+        self.compiled: Any = compiler(function)
         self.compiled._cache = KernelCache(function)
 
     def __call__(self, *arguments: Any) -> None:
