@@ -8,12 +8,14 @@ import pytest
 import torch
 
 import ginr.rendering.upscale as module
+from ginr.checkpoints.checkpoint import load_cpu_network
 from ginr.errors import GinrError, SizeError
 from ginr.geometry.size import Box, output_box
 from ginr.network.compiled_decoder import CompiledLatticeDecoder
 from ginr.network.field import Field
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, read_picture
+from ginr.pictures.resize import resize
 from ginr.rendering.upscale import upscale, upscale_bands
 
 
@@ -264,3 +266,29 @@ def test_bfloat16_stays_close(tiny_model: Ginr) -> None:
     exact = upscale(picture, tiny_model, height=48, width=48).samples.astype(int)
     half = upscale(picture, tiny_model, height=48, width=48, precision="bfloat16").samples
     assert 0 < np.abs(exact - half).mean() < 4
+
+
+@pytest.mark.parametrize("scale", [2.0, 3.0, 3.7, 4.0])
+def test_results_shrink_back_to_their_picture(sample_images: Path, scale: float) -> None:
+    picture = read_picture(sample_images / "photo_colosseum.png")
+    height, width = picture.height, picture.width
+    model = load_cpu_network("small")
+    out = upscale(picture, model, height=round(height * scale), width=round(width * scale))
+    difference = np.abs(resize(out.samples, height, width) - picture.samples)[2:-2, 2:-2]
+    assert difference.mean() < 0.15
+    assert np.quantile(difference, 0.999) < 0.75  # beside white and black, colours are clipped
+    model.consistent = False
+    out = upscale(picture, model, height=round(height * scale), width=round(width * scale))
+    unheld = np.abs(resize(out.samples, height, width) - picture.samples)[2:-2, 2:-2]
+    assert unheld.mean() > 2 * difference.mean()
+
+
+def test_tiles_of_a_consistent_network_equal_the_whole(sample_images: Path) -> None:
+    picture = read_picture(sample_images / "photo_osprey.png")
+    model, size = load_cpu_network("small"), {"height": 630, "width": 840}
+    whole = upscale(picture, model, **size).samples.astype(int)
+    tiled = upscale(picture, model, tile=96, **size).samples
+    assert np.abs(tiled - whole).max() <= 1
+    box = (100, 90, 400, 333)
+    part = upscale(picture, model, box=box, **size).samples
+    assert np.abs(part - whole[100:400, 90:333]).max() <= 1

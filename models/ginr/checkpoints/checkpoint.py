@@ -70,6 +70,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.header.path}: {error}") from None
         own = {name: tensor.clone() for name, tensor in self.weights.items()}
         model.load_state_dict(own, strict=True, assign=True)
+        model.consistent = self.header.consistent
         return model.to(device).eval().requires_grad_(False)
 
 
@@ -106,7 +107,9 @@ def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
     _check_shapes(header)
     weights = _today(header, read_tensors(header.path, "numpy"))
     _check(header, weights)
-    return CpuGinr(header.config, weights)
+    network = CpuGinr(header.config, weights)
+    network.consistent = header.consistent
+    return network
 
 
 def needs_torch(header: Header) -> str:

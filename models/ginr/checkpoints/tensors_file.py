@@ -77,6 +77,25 @@ class Header:
     def dtypes(self) -> tuple[str, ...]:
         return tuple(sorted({entry.dtype for entry in self.tensors.values()}))
 
+    @property
+    def consistent(self) -> bool:
+        """Whether its network was trained on clean pictures, which results can be held to.
+
+        Only fields that are linear in their features, a whole number of LPs for each pixel, can.
+        """
+        from ginr.architecture.tokens import window_plan
+
+        config, settings = self.config, self.facts.get("settings")
+        lp_side = window_plan(config).lp_side
+        return (
+            config.base == "bicubic"
+            and config.decoder == "lattice"
+            and lp_side is not None
+            and lp_side % config.window == 0
+            and isinstance(settings, dict)
+            and settings.get("degradation") == "clean"
+        )
+
     @cached_property
     def sha256(self) -> str:
         """Hash of the file, in hexadecimal. Raises CheckpointError if it can no longer be read."""

@@ -5,7 +5,7 @@ Letters: B batch, h' w' LPs, h w codes, D width, J waves, F = 1 + 2 J numbers pe
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -17,6 +17,15 @@ from ginr.architecture.limits import find_limits
 from ginr.array_types import Floats
 from ginr.geometry.coords import Cell, render_grid
 from ginr.geometry.size import Box
+from ginr.kernels.consistency import (
+    SIDE,
+    Finer,
+    Shrinking,
+    by_pixel,
+    corrected,
+    finer,
+    measure_shrinking,
+)
 from ginr.kernels.grid_tables import Grid, grid_tables, whole_lanes
 from ginr.kernels.packing import LinearWeights
 from ginr.pictures.samples import Samples
@@ -31,6 +40,7 @@ class CpuDecoder:
     waves: Floats  # (J, 2)
     head: LinearWeights  # the map from features to codes
     footprint: Mapping[str, Floats]  # weights of the learned correction to the gain
+    _shrinkings: dict[Finer, Shrinking] = field(default_factory=dict, init=False, repr=False)
 
     def gain(self, cell: Cell) -> Floats:
         """The factors (1 + J,) by which averaging over a footprint scales the mean and each wave."""
@@ -44,6 +54,20 @@ class CpuDecoder:
         gain: Floats = np.concatenate([np.ones(1, np.float32), left]) * (1 + correction)
         return gain
 
+    def corrected(self, base: Floats, features: Floats, n: Finer) -> Floats:
+        """See `ginr.kernels.consistency`; base (B, 3, H, W), features (B, h', w', D)."""
+        per_side = round(1 / self.pitch)
+        if n not in self._shrinkings:
+
+            def render(features: Floats, size: tuple[int, int]) -> Floats:
+                alone = CpuField(features, None, (SIDE, SIDE), (0, 0), self)
+                planes: Floats = alone.begin_render(size, (0, 0, *size))()
+                return planes
+
+            self._shrinkings[n] = measure_shrinking(render, features.shape[-1], per_side, n)
+        right: Floats = corrected(base, by_pixel(features, per_side), self._shrinkings[n])
+        return right
+
 
 @dataclass(frozen=True)
 class CpuField:
@@ -54,6 +78,8 @@ class CpuField:
     size: tuple[int, int]  # H, W of the picture in LR pixels
     origin: tuple[int, int]  # position of the encoded part in the picture
     decoder: CpuDecoder
+    consistent: bool = False  # whether results shrink back to the picture
+    _bases: dict[Finer | None, Floats | None] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def codes(self) -> Floats:
@@ -64,6 +90,16 @@ class CpuField:
     def limits(self) -> Floats | None:
         """Limits of field plus base (`ginr.architecture.limits`), (B, 8, h, w)."""
         return None if self.base is None else find_limits(self.base)
+
+    def _base(self, cell: Cell) -> Floats | None:
+        """What is added to the field at pixels of one footprint."""
+        n = finer(cell) if self.consistent and self.base is not None else None
+        if n not in self._bases:
+            base = self.base
+            if base is not None and n is not None:
+                base = self.decoder.corrected(base, self.features, n)
+            self._bases[n] = base
+        return self._bases[n]
 
     def _codes(self, first: int, last: int) -> Floats:
         """codes[:, first:last], without computing the other rows."""
@@ -92,7 +128,7 @@ class CpuField:
         rows, columns, cell = render_grid(size, box, self.size, self.origin)
         shape, decoder = self.features.shape[:3], self.decoder
         factors = decoder.pitch, decoder.waves, decoder.gain(cell)
-        grid = grid_tables(shape, self.base, self.limits, rows, columns, *factors)
+        grid = grid_tables(shape, self._base(cell), self.limits, rows, columns, *factors)
         # The codes are the largest array by far: compute only those that a strip reads.
         y = grid.y
         first, last = int(y.code.min()), int(y.code.max()) + 1

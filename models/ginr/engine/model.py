@@ -68,6 +68,8 @@ class CpuGinr:
 
     n_view: ClassVar[int] = 1
     device: ClassVar[Host] = HOST
+    consistent: bool = False
+    """As in `ginr.network.model.Ginr`."""
 
     def __init__(self, config: GinrConfig, weights: Mapping[str, NDArray[Any]]) -> None:
         """`weights` are named as in `shapes`. Raises ValueError with the reason of `why_not`."""
@@ -141,7 +143,7 @@ class CpuGinr:
         if self.config.base == "bicubic":
             base = np.stack([np.broadcast_to(layer, three) for layer in layers])
         both = features[0] if len(features) == 1 else np.concatenate(features)
-        return CpuField(both, base, size, origin, self._decoder)
+        return CpuField(both, base, size, origin, self._decoder, self.consistent)
 
     def _features(self, planes: Floats) -> Floats:
         """planes (1 or 3, H, W) -> LP features (h', w', D)."""

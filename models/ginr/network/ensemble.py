@@ -34,6 +34,7 @@ class Ensemble(Ginr):
         super().__init__(model.config)
         self.load_state_dict(model.state_dict(), assign=True)
         self.decoder = _MirroredDecoder(model.decoder)
+        self.consistent = model.consistent
         self.train(model.training)
 
     def _features(self, pixels: Tensor, bank: Tensor) -> Tensor:

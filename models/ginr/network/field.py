@@ -4,7 +4,7 @@ Letters: B batch, H W the LR picture, D width, Q queries, h' w' a rendered grid.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ginr.architecture.limits import find_limits
-from ginr.array_types import Doubles
+from ginr.array_types import Doubles, Floats
 from ginr.device import fetched, sent
 from ginr.geometry.coords import Cell, render_grid, to_lattice
 from ginr.geometry.size import Box
+from ginr.kernels.consistency import SIDE, Finer, by_pixel, corrected, finer, measure_shrinking
 from ginr.kernels.grid_tables import bicubic_taps
 from ginr.network.limits import limit_at, limit_grid
 from ginr.pictures.samples import Samples
@@ -53,6 +54,9 @@ class Field:
     origin: tuple[int, int]
     """The pixel of the picture at which the encoded part starts; (0, 0) unless it is a tile."""
     decoder: Decoder
+    consistent: bool = False
+    """Whether renders shrink back to the picture (`ginr.kernels.consistency`)."""
+    _grounds: dict[Finer | None, "Ground"] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def codes(self) -> Tensor:
@@ -60,25 +64,55 @@ class Field:
         return self.decoder.codes(self.features)
 
     @cached_property
-    def ground(self) -> "Ground | None":
-        """The base and its limits, if there is one."""
-        return None if self.base is None else Ground(self.base)
+    def limits(self) -> Tensor | None:
+        """Limits of field plus base (`ginr.architecture.limits`), (B, 8, h, w)."""
+        return None if self.base is None else find_limits(self.base.detach())
+
+    def ground(self, cell: Cell) -> "Ground | None":
+        """What is added to the field at pixels of one footprint (LR pixels), and its limits."""
+        if self.base is None or self.limits is None:
+            return None
+        n = finer(cell) if self.consistent else None
+        if n not in self._grounds:
+            base = self.base if n is None else self._corrected(self.base, n)
+            self._grounds[n] = Ground(base, self.limits)
+        return self._grounds[n]
+
+    def _corrected(self, base: Tensor, n: Finer) -> Tensor:
+        """The base (B, 3, h, w) with which renders shrink to it."""
+
+        def render(features: Floats, size: tuple[int, int]) -> Floats:
+            some = torch.from_numpy(features).to(self.features)
+            planes: Floats = (
+                Field(some, None, (SIDE, SIDE), (0, 0), self.decoder).render(size).cpu().numpy()
+            )
+            return planes
+
+        per_side = self.features.shape[1] // base.shape[2]
+        with torch.no_grad():
+            shrinking = measure_shrinking(render, self.features.shape[-1], per_side, n)
+        kernel, level = (torch.from_numpy(v).to(base) for v in (shrinking.kernel, shrinking.level))
+        shrinking = shrinking._replace(kernel=kernel, level=level)
+        right: Tensor = corrected(base, by_pixel(self.features, per_side).to(base), shrinking)
+        return right
 
     def query(self, coords: Tensor, cells: Tensor, *, limited: bool = True) -> Tensor:
         """Colours at coords (B, Q, 2) in [-1, 1] for pixels with footprints cells, y first.
 
         cells is (B, Q, 2), or (B, 1, 2) if all are equal; a pixel of a render n pixels long has a
         cell of 2 / n. Returns rgb (B, Q, 3), not clipped to [0, 1]; within limits unless `limited` is
-        false, as in training.
+        false, as in training. The base is not corrected.
         """
         y, x = (to_lattice(coords[..., k], self.size[k]) - self.origin[k] for k in (0, 1))
         places = torch.stack([y, x], -1)  # in LR pixels of the encoded part
         pixels = torch.stack([cells[..., k] * (self.size[k] / 2) for k in (0, 1)], -1)
         rgb = self.decoder.query(self.codes, places, pixels)
-        if self.ground is None:
+        if self.base is None:
             return rgb
-        rgb = rgb + bicubic_at(self.ground.base, places)
-        return limit_at(rgb, self.ground.limits, places) if limited else rgb
+        rgb = rgb + bicubic_at(self.base, places)
+        if not limited or self.limits is None:
+            return rgb
+        return limit_at(rgb, self.limits, places)
 
     def render(self, size: tuple[int, int], box: Box | None = None) -> Tensor:
         """The field as a picture of `size` (H', W') pixels, or only a `box` of that picture.
@@ -88,7 +122,7 @@ class Field:
         """
         rows, columns, cell = self._grid(size, box or (0, 0, *size))
         places = torch.from_numpy(rows), torch.from_numpy(columns)
-        return self.decoder.render(self.codes, self.ground, *places, cell)
+        return self.decoder.render(self.codes, self.ground(cell), *places, cell)
 
     @torch.inference_mode()
     def begin_render(
@@ -97,7 +131,8 @@ class Field:
         """See `ginr.architecture.contract.EncodedField`; on the CPU it returns when all is done."""
         fused = getattr(self.decoder, "render_samples", None)  # the compiled lattice decoder's
         if out is not None and fused is not None and self.features.device.type == "cpu":
-            fused(self.codes, self.ground, *self._grid(size, box), out)
+            grid = self._grid(size, box)
+            fused(self.codes, self.ground(grid[-1]), *grid, out)
             return lambda: out
         planes = self.render(size, box)
         if out is None:
@@ -125,13 +160,8 @@ def levels_of(colour: Tensor, depth: int) -> Tensor:
 class Ground:
     """The base that a field is added to, and its limits."""
 
-    base: Tensor  # the LR pixels (B, 3, h, w)
-
-    @cached_property
-    def limits(self) -> Tensor:
-        """Limits of the sum (`ginr.architecture.limits`), (B, 8, h, w), computed once."""
-        limits: Tensor = find_limits(self.base.detach())
-        return limits
+    base: Tensor  # (B, 3, h, w)
+    limits: Tensor  # of the sum (`ginr.architecture.limits`), (B, 8, h, w)
 
 
 def on_ground(field: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ class Ginr(nn.Module):
 
     n_view: ClassVar[int] = 1
     """Views of a picture that it encodes; its fields have this many times the features."""
+    consistent: bool = False
+    """Whether what its fields render shrinks back to the picture (`Header.consistent`)."""
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
@@ -118,8 +120,9 @@ class Ginr(nn.Module):
             )
         base = pixels if self.config.base == "bicubic" else None
         return Field(
-            self._crop(lps, height, width), base, size or (height, width), origin, self.decoder
-        )
+            self._crop(lps, height, width), base, size or (height, width), origin, self.decoder,
+            self.consistent,
+        )  # fmt: skip
 
     @torch.inference_mode()
     def encode_planes(

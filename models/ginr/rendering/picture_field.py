@@ -119,7 +119,7 @@ class PictureField:
             planes = self.base[:, top:bottom, left:right].to(features) / (2**self.depth - 1)
             layers = [planes[: 3 if self.channels > 2 else 1], planes[-1:]][: len(features)]
             base = torch.stack([layer.expand(3, -1, -1) for layer in layers])
-        return Field(features, base, self.size, (top, left), model.decoder)
+        return Field(features, base, self.size, (top, left), model.decoder, model.consistent)
 
 
 @torch.inference_mode()

@@ -168,7 +168,7 @@ class _Film(Tiles[Field]):
         alone = cell > 1  # then the base, which is interpolated at points, would alias
         layers = field.decoder.render(
             field.codes,
-            None if alone else field.ground,
+            None if alone else field.ground((cell, cell)),
             torch.from_numpy(rows[box[0] : box[2]]) - field.origin[0],
             torch.from_numpy(columns[box[1] : box[3]]) - field.origin[1],
             (cell, cell),
