@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ginr.architecture.config import GinrConfig
+from ginr.architecture.limits import find_limits
 from ginr.engine.field import CpuField
 from ginr.engine.model import CpuGinr
 from ginr.kernels.consistency import REACH, SIDE, corrected, finer, measure_shrinking
@@ -32,6 +33,7 @@ def model(
 
 def field_of(model: Ginr) -> Field:
     pixels = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(3))
+    pixels[:, :, 5:14, 8:16] = 0.25  # a flat area, which has limits
     with torch.no_grad():
         return dataclasses.replace(model.encode(pixels), consistent=True)
 
@@ -54,7 +56,10 @@ def plain(field: Field, n: tuple[int, int]) -> torch.Tensor:
     inside = torch.zeros_like(lacks)
     inside[..., REACH:-REACH, REACH:-REACH] = 1
     lacks = lacks * inside
-    return field.base + 2 * lacks - shrunk(bicubic_grid(lacks, *at))
+    right = field.base + 2 * lacks - shrunk(bicubic_grid(lacks, *at))
+    assert field.limits is not None
+    low, high = field.limits[:, :3], field.limits[:, 3:6]
+    return right.clamp(torch.minimum(field.base, low), torch.maximum(field.base, high))
 
 
 @pytest.mark.parametrize("n", [(2, 2), (3, 3), (4, 4), (4, 2)], ids=str)
@@ -117,4 +122,5 @@ def test_a_picture_without_an_inside_is_left_alone() -> None:
     shrinking = measure_shrinking(nothing, 5, 1, (2, 3))
     assert not shrinking.kernel.any() and shrinking.blur[0].sum() == pytest.approx(1)
     base = np.random.default_rng(0).random((1, 3, 4, SIDE), np.float32)
-    assert corrected(base, np.zeros((1, 4, SIDE, 5), np.float32), shrinking) is base
+    features = np.zeros((1, 4, SIDE, 5), np.float32)
+    assert corrected(base, find_limits(base), features, shrinking) is base

@@ -54,7 +54,7 @@ class CpuDecoder:
         gain: Floats = np.concatenate([np.ones(1, np.float32), left]) * (1 + correction)
         return gain
 
-    def corrected(self, base: Floats, features: Floats, n: Finer) -> Floats:
+    def corrected(self, base: Floats, limits: Floats, features: Floats, n: Finer) -> Floats:
         """See `ginr.kernels.consistency`; base (B, 3, H, W), features (B, h', w', D)."""
         per_side = round(1 / self.pitch)
         if n not in self._shrinkings:
@@ -65,7 +65,8 @@ class CpuDecoder:
                 return planes
 
             self._shrinkings[n] = measure_shrinking(render, features.shape[-1], per_side, n)
-        right: Floats = corrected(base, by_pixel(features, per_side), self._shrinkings[n])
+        features, shrinking = by_pixel(features, per_side), self._shrinkings[n]
+        right: Floats = corrected(base, limits, features, shrinking)
         return right
 
 
@@ -96,8 +97,8 @@ class CpuField:
         n = finer(cell) if self.consistent and self.base is not None else None
         if n not in self._bases:
             base = self.base
-            if base is not None and n is not None:
-                base = self.decoder.corrected(base, self.features, n)
+            if base is not None and self.limits is not None and n is not None:
+                base = self.decoder.corrected(base, self.limits, self.features, n)
             self._bases[n] = base
         return self._bases[n]
 

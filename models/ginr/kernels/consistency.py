@@ -77,17 +77,21 @@ def measure_shrinking(
     return Shrinking((down, across), kernel, level)
 
 
-def corrected(base: Array, features: Array, shrinking: Shrinking) -> Array:
+def corrected(base: Array, limits: Array, features: Array, shrinking: Shrinking) -> Array:
     """The base (B, 3, H, W) of a field of LP features (B, H, W, D), for results that shrink to it.
 
-    The outermost pixels are left as they are, since K needs the features around a pixel.
+    It keeps within the base's own limits (B, 8, H, W), see `ginr.architecture.limits`: else drawn edges
+    would ring. The outermost pixels are left as they are, since K needs the features around a pixel.
     """
     if min(base.shape[2:]) <= 2 * REACH:
         return base
     inside = ..., slice(REACH, -REACH), slice(REACH, -REACH)
-    lacks = namespace(base).zeros_like(base)
+    ops = namespace(base)
+    lacks = ops.zeros_like(base)
     lacks[inside] = (base - _blurred(base, shrinking))[inside] - _shrunk(features, shrinking)
-    return base + 2 * lacks - _blurred(lacks, shrinking)
+    right = base + 2 * lacks - _blurred(lacks, shrinking)
+    low, high = ops.minimum(base, limits[:, :3]), ops.maximum(base, limits[:, 3:6])
+    return ops.minimum(ops.maximum(right, low), high)
 
 
 def by_pixel(features: Array, per_side: int) -> Array:

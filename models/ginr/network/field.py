@@ -74,11 +74,11 @@ class Field:
             return None
         n = finer(cell) if self.consistent else None
         if n not in self._grounds:
-            base = self.base if n is None else self._corrected(self.base, n)
+            base = self.base if n is None else self._corrected(self.base, self.limits, n)
             self._grounds[n] = Ground(base, self.limits)
         return self._grounds[n]
 
-    def _corrected(self, base: Tensor, n: Finer) -> Tensor:
+    def _corrected(self, base: Tensor, limits: Tensor, n: Finer) -> Tensor:
         """The base (B, 3, h, w) with which renders shrink to it."""
 
         def render(features: Floats, size: tuple[int, int]) -> Floats:
@@ -93,7 +93,8 @@ class Field:
             shrinking = measure_shrinking(render, self.features.shape[-1], per_side, n)
         kernel, level = (torch.from_numpy(v).to(base) for v in (shrinking.kernel, shrinking.level))
         shrinking = shrinking._replace(kernel=kernel, level=level)
-        right: Tensor = corrected(base, by_pixel(self.features, per_side).to(base), shrinking)
+        features = by_pixel(self.features, per_side).to(base)
+        right: Tensor = corrected(base, limits, features, shrinking)
         return right
 
     def query(self, coords: Tensor, cells: Tensor, *, limited: bool = True) -> Tensor:
