@@ -61,6 +61,15 @@ def check_network(choice: NetworkChoice) -> None:
     peek(choice.checkpoint)
 
 
+def in_plain_torch(place: "Device", mixer: str) -> str:
+    """What a network with this mixer has no kernel for, and why; empty if nothing."""
+    from ginr.kernels.available import slow_mixer
+
+    slow = slow_mixer(place, mixer)  # imports the fast scan
+    what = "attention" if mixer == "transformer" else "slow scan"
+    return f"{what} in plain torch: {slow}" if slow else ""
+
+
 def announce_compilation(place: "Device", say: Callable[[str], None] = console.say) -> None:
     """Print a line if kernels have to be compiled for the CPU."""
     from ginr.kernels.available import slow_reason
@@ -95,15 +104,11 @@ def load_network(
     """Build the network and print where it runs."""
     from ginr.checkpoints.checkpoint import load_checkpoint
     from ginr.device import choose_device
-    from ginr.kernels.available import slow_reason
 
     loaded = load_checkpoint(choice.checkpoint)
     place, reason = choose_device(choice.device)
-    slow = slow_reason(place)  # imports the fast scan
-    say(
-        f"{loaded.name} on {place} ({reason})"
-        + (f", slow scan in plain torch: {slow}" if slow else "")
-    )
+    plain = in_plain_torch(place, loaded.config.mixer)
+    say(f"{loaded.name} on {place} ({reason})" + (f", {plain}" if plain else ""))
     announce_compilation(place, say)
     if loaded.config.n_trait and choice.restorer is None:
         say(f"{loaded.name} restores nothing here: only ginr upscale and evaluate do")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ginr_cli import console, options
 from ginr_cli.files import Writing, clear_left_over, write
+from ginr_cli.load_network import in_plain_torch
 from ginr_cli.parsing import only_one, usage
 from ginr_cli.reports.training import ReportingWatcher, SilentWatcher
 
@@ -68,6 +69,8 @@ def train(
     from ginr.training.processes import ProcessGroup
 
     team = ProcessGroup(settings.device)
+    if team.is_main and (plain := in_plain_torch(team.device, network.mixer)):
+        console.say(plain)
     deadline = None if stop_after is None else began + 60 * stop_after
     watcher = (ReportingWatcher if team.is_main else SilentWatcher)(settings, team, deadline)
     with watcher.listening():

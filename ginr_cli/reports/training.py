@@ -68,9 +68,9 @@ class TrainingMeter(console.Bar):
         self._n_step = progress.step
         done = progress.done(self._settings)
         left = timedelta(seconds=math.ceil(self.seconds_left(done)))
+        lps = f"LP diversity {progress.diversity:.2f}, rank {progress.rank:.0f}, "
         pace = (
-            f"{self.loss}, {fmean(self._psnr):.2f} dB, "
-            f"LP diversity {progress.diversity:.2f}, rank {progress.rank:.0f}, "
+            f"{self.loss}, {fmean(self._psnr):.2f} dB, {lps if progress.most_rank else ''}"
             f"{self.rate:.1f} it/s, {left} left"
         )
         self.show(done, f"step {progress.step}", pace)
@@ -194,7 +194,7 @@ class ReportingWatcher(SilentWatcher):
     def sum_up(self, path: Path, as_json: bool) -> None:
         """Print the result, then as above."""
         progress = self._progress
-        finished = progress.done(self._settings) >= 1
+        finished, has_lps = progress.done(self._settings) >= 1, progress.most_rank > 0
         if as_json:
             console.result_json(
                 {
@@ -204,8 +204,8 @@ class ReportingWatcher(SilentWatcher):
                     "minutes": round(progress.seconds / 60, 2),
                     "n_training": self._n_pictures[0],
                     "n_held_out": self._n_pictures[1],
-                    "lp_diversity": round(progress.diversity, 4),
-                    "lp_effective_rank": round(progress.rank, 2),
+                    "lp_diversity": round(progress.diversity, 4) if has_lps else None,
+                    "lp_effective_rank": round(progress.rank, 2) if has_lps else None,
                     "waiting_for_data": round(progress.waiting, 4),
                     "gain_over_bicubic_db": self._scores.gain if self._scores else {},
                     "psnr_y_db": self._scores.psnr if self._scores else {},

@@ -12,7 +12,7 @@ from ginr.network.model import Ginr
 VALUES: dict[str, list[Any]] = {
     "patch": [1, 2, 4, 8],
     "window": [4, 8, 16],
-    "n_lp": [1, 3, 4, 5, 16, 64, 256],
+    "n_lp": [0, 1, 3, 4, 5, 16, 64, 256],
     "placement": ["equidistant", "middle", "n_group", "random"],
     "group": [1, 2, 4],
     "content": ["none", "start", "blocks"],
@@ -29,6 +29,8 @@ VALUES: dict[str, list[Any]] = {
     "decoder": ["lattice", "attention"],
     "n_frequency": [1, 5, 16],
     "base": ["bicubic", "none"],
+    "mixer": ["mamba2", "mamba", "transformer"],
+    "positions": ["none", "sinusoidal", "learned", "rope"],
 }
 
 
@@ -44,7 +46,7 @@ def test_presets(name: str) -> None:
 @pytest.mark.parametrize("decoder", ["lattice", "attention"])
 def test_all_kinds_of_networks(decoder: str) -> None:
     random, kinds = Random(0), set[tuple[Any, ...]]()
-    for _ in range(1500):
+    for _ in range(2000):
         values = {name: random.choice(choices) for name, choices in VALUES.items()}
         try:
             model = Ginr(GinrConfig(**values | {"decoder": decoder}))

@@ -54,6 +54,8 @@ OTHER_VALUES: dict[str, Any] = {
     "expand": 1.5,
     "head_dim": 8,
     "n_state": 8,
+    "mixer": "transformer",
+    "positions": "rope",
     "n_tap": 2,
     "hidden": 96,
     "kernel": 5,
@@ -104,7 +106,8 @@ def test_other_values_cover_every_field() -> None:
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_every_field_of_the_configuration_comes_back(tmp_path: Path, name: str) -> None:
     # Its decoder takes LPs that are placed in any way.
-    config = dataclasses.replace(GinrConfig(decoder="attention"), **{name: OTHER_VALUES[name]})
+    change = {name: OTHER_VALUES[name]} | ({"mixer": "transformer"} if name == "positions" else {})
+    config = dataclasses.replace(GinrConfig(decoder="attention"), **change)
     path = tmp_path / "one.safetensors"
     save_checkpoint(path, config, {k: torch.zeros(s) for k, s in shapes(config).items()}, {})
     assert peek(path).config == config
@@ -332,14 +335,20 @@ def test_a_foreign_safetensors_is_refused(tmp_path: Path) -> None:
     assert "not a checkpoint of ginr" in refused_by_all(path)
 
 
-@pytest.mark.parametrize("version", ["0", "3", "1.0", ""])
+@pytest.mark.parametrize("version", ["0", "4", "1.0", ""])
 def test_another_version_is_refused(tiny_checkpoint: Path, version: str) -> None:
     path = rewritten(tiny_checkpoint, {"ginr.format": version})
-    assert f"checkpoint format {version}, this ginr reads format 1 and 2" in refused_by_all(path)
+    assert f"checkpoint format {version}, this ginr reads 1, 2, 3:" in refused_by_all(path)
 
 
 def test_a_configuration_that_format_1_had_not_is_refused(tiny_checkpoint: Path) -> None:
     path = rewritten(tiny_checkpoint, {"ginr.format": "1"})
+    assert "damaged header" in refused_by_all(path)
+
+
+def test_a_mixer_that_format_2_had_not_is_refused(tiny_checkpoint: Path) -> None:
+    config = json.loads(metadata(tiny_checkpoint)["ginr.config"]) | {"mixer": "mamba"}
+    path = rewritten(tiny_checkpoint, {"ginr.config": json.dumps(config)})
     assert "damaged header" in refused_by_all(path)
 
 

@@ -24,7 +24,9 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
     def load(name: str) -> Any:
         if name not in ("small", "photo"):
             raise CheckpointError(f"{name} is no checkpoint: use small")
-        network = SimpleNamespace(name=name, config=SimpleNamespace(n_trait=int(name == "photo")))
+        network = SimpleNamespace(
+            name=name, config=SimpleNamespace(n_trait=int(name == "photo"), mixer="mamba2")
+        )
         network.build = lambda device: network
         network.adapted = lambda traits: network
         return network

@@ -15,7 +15,7 @@ from ginr.kernels import threads
 
 ALIKE = """
 import torch
-from ginr.network.blocks import Pointwise
+from ginr.network.layers import Pointwise
 from ginr.network.compiled_blocks import map_rows
 
 torch.set_num_threads(2)

@@ -42,7 +42,18 @@ ARRANGEMENTS: dict[str, dict[str, Any]] = {
     "one tap": {"n_tap": 1},
     "xavier": {"lp_init": "xavier"},
     "no base": {"base": "none"},
+    "mamba": {"mixer": "mamba"},
+    "transformer": {"mixer": "transformer"},
+    "transformer, sinusoidal": {"mixer": "transformer", "positions": "sinusoidal"},
+    "transformer, learned": {
+        "mixer": "transformer",
+        "positions": "learned",
+        "n_lp": 16,
+        "group": 1,
+    },
+    "transformer, rope": {"mixer": "transformer", "positions": "rope"},
 }
+NO_LPS = {"n_lp": 0, "content": "none"}
 
 
 @pytest.mark.parametrize("content", ["none", "start", "blocks"])
@@ -56,6 +67,41 @@ def test_every_arrangement_runs(
     assert picture.shape == (2, 3, 30, 41)
     assert picture.isfinite().all()
     assert picture.std() > 0.05
+
+
+@pytest.mark.parametrize("decoder", ["lattice", "attention"])
+@pytest.mark.parametrize("mixer", ["mamba2", "mamba", "transformer"])
+def test_without_lps_the_tokens_are_decoded(
+    make_model: Make, tiny_config: GinrConfig, mixer: Any, decoder: Any
+) -> None:
+    config = dataclasses.replace(tiny_config, mixer=mixer, decoder=decoder, **NO_LPS)
+    model = make_model(config)
+    assert not any("lp" in name for name in model.state_dict())
+    pixels = torch.rand(2, 3, 11, 18)
+    with torch.no_grad():
+        field = model.encode(pixels)
+        assert field.features.shape == (2, 6, 9, config.width)  # a token for 2x2 pixels
+        picture = field.render((30, 41))
+        assert picture.isfinite().all() and picture.std() > 0.05
+        again = dataclasses.replace(field, features=torch.zeros_like(field.features))
+        assert not torch.equal(again.render((30, 41)), picture)
+
+
+@pytest.mark.parametrize("placement", ["equidistant", "middle", "n_group", "random"])
+@pytest.mark.parametrize("n_lp", [16, 37, 256])
+@pytest.mark.parametrize("mixer", ["mamba2", "mamba", "transformer"])
+def test_every_mixer_takes_every_placement(
+    tiny_config: GinrConfig, mixer: Any, n_lp: int, placement: Any
+) -> None:
+    positions: Any = "sinusoidal" if mixer == "transformer" else "none"
+    model = Ginr(
+        dataclasses.replace(
+            tiny_config, window=16, mixer=mixer, positions=positions, n_lp=n_lp,
+            placement=placement, decoder="attention", bank="window",
+        )
+    )  # fmt: skip
+    with torch.no_grad():
+        assert model.encode(torch.rand(1, 3, 16, 30)).render((20, 33)).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -176,7 +222,16 @@ def test_no_nan_in_bfloat16(tiny_model: Ginr) -> None:
     assert (rounded - exact).abs().max() < 0.1 * exact.abs().max()
 
 
-@pytest.mark.parametrize("change", [{}, ARRANGEMENTS["sparse"]], ids=["dense", "sparse"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        ARRANGEMENTS["sparse"],
+        *({**ARRANGEMENTS[name]} for name in ARRANGEMENTS if name.startswith(("mamba", "trans"))),
+        NO_LPS | {"mixer": "transformer", "positions": "learned"},
+    ],
+    ids=str,
+)
 def test_every_parameter_learns(
     make_model: Make, tiny_config: GinrConfig, change: dict[str, Any]
 ) -> None:

@@ -177,7 +177,7 @@ def rewritten(
 @pytest.mark.parametrize(
     ("metadata", "words"),
     [
-        ({"ginr.field": "2"}, "field format 2, this ginr reads format 1"),
+        ({"ginr.field": "3"}, "field format 3, this ginr reads 1, 2:"),
         ({"ginr.field": None}, "not a saved field of ginr"),
         ({"ginr.facts": None}, "damaged header"),
         ({"ginr.facts": "[]"}, "damaged header"),

@@ -1,15 +1,19 @@
 """Saves survive kill -9 and a full disk: pytest tests/training/test_saves.py"""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from ginr.architecture.config import GinrConfig
+from ginr.architecture.config import PLAIN, GinrConfig
 from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.errors import GinrError
 from ginr.training.config import TrainConfig
@@ -105,3 +109,17 @@ def test_one_training_at_a_time_in_a_run_folder(
     assert len(first) == 2
     train(tiny_config, settings, Log())
     assert not list(settings.run.glob(".*.part"))
+
+
+def test_a_run_from_before_the_choice_of_mixers_is_resumed(
+    tiny_config: GinrConfig, settings: TrainConfig
+) -> None:
+    path = train(tiny_config, replace(settings, steps=1), Log())
+    state = settings.run / "state.safetensors"
+    with safe_open(state, framework="pt") as file:
+        facts = json.loads(file.metadata()["ginr.state"])
+    for name in PLAIN:
+        del facts["settings"][f"network.{name}"]
+    save_file(load_file(state), state, {"ginr.state": json.dumps(facts)})
+    train(tiny_config, replace(settings, steps=2), Log())
+    assert load_checkpoint(path).facts["steps"] == 2

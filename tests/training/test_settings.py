@@ -54,7 +54,7 @@ def test_minutes_and_steps_replace_each_other() -> None:
 @pytest.mark.parametrize("documented", [False, True])
 def test_toml_there_and_back(tmp_path: Path, documented: bool) -> None:
     settings = TrainConfig((tmp_path / 'a "b" é',), tmp_path / "run", steps=3, rate=1e-5)
-    config = replace(SMALL, order="raster", max_scale=3.5)
+    config = replace(SMALL, order="morton", max_scale=3.5)
     path = tmp_path / "config.toml"
     path.write_text(to_toml(config, settings, documented=documented), "utf-8")
     assert resolve([read_toml(path)]) == (config, settings)

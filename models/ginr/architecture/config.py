@@ -16,6 +16,8 @@ Order = Literal["hilbert", "morton", "raster"]
 
 MAX_COUNT = 4096  # a checkpoint with more is damaged, and building it would exhaust memory
 MAX_WINDOW = 256
+PLAIN = {"mixer": "mamba2", "positions": "none"}
+"""Values of the fields that formats 1 and 2 lack."""
 FORMAT_1 = {"bank": "window", "lps_scale": False, "n_trait": 0}
 WIDTH_STEP = 16  # widths are multiples of it, since compiled loops read whole vectors
 
@@ -29,7 +31,7 @@ class GinrConfig:
     window: int = 16
     """Side of a window in LR pixels: the part of a picture that one bank of LPs describes."""
     n_lp: int = 256
-    """LPs per window, N."""
+    """LPs per window, N; 0 for none: the field is decoded from the tokens."""
     placement: Placement = "n_group"
     """Where the LPs are placed in the sequence of a window's tokens."""
     group: int = 4
@@ -52,7 +54,11 @@ class GinrConfig:
     """Width D of tokens and LPs."""
     n_blocks: int = 6
     scan_every: int = 3
-    """Blocks 0, k, 2k, ... have a Mamba mixer; the others only convolutions."""
+    """Blocks 0, k, 2k, ... have a mixer; the others only convolutions."""
+    mixer: Literal["mamba2", "mamba", "transformer"] = "mamba2"
+    """What lets tokens and LPs hear of each other: a scan both ways, or attention within the window."""
+    positions: Literal["none", "sinusoidal", "learned", "rope"] = "none"
+    """Positions that a transformer is told: vectors added to tokens and LPs, or rotations (`rope`)."""
     expand: float = 1.0
     """Inner width E of the mixer as a multiple of D."""
     head_dim: int = 16
@@ -77,8 +83,9 @@ class GinrConfig:
         for name in ("patch", "window", "n_lp", "group", "width", "n_blocks", "scan_every",
                      "head_dim", "n_state", "n_tap", "hidden", "kernel", "n_frequency"):  # fmt: skip
             most = {"window": MAX_WINDOW, "n_lp": 4 * MAX_WINDOW**2}.get(name, MAX_COUNT)
-            if not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} = {getattr(self, name)}: must be from 1 to {most}")
+            least = 0 if name == "n_lp" else 1
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be from {least} to {most}")
         if not 0 <= self.n_trait <= MAX_COUNT:
             raise ValueError(f"n_trait = {self.n_trait}: must be from 0 to {MAX_COUNT}")
         if not (math.isfinite(self.expand) and 1 <= self.inner <= MAX_COUNT):
@@ -105,6 +112,25 @@ class GinrConfig:
             )
         if not self.kernel % 2:
             raise ValueError(f"kernel = {self.kernel}: must be odd")
+        self._check_mixer()
+
+    def _check_mixer(self) -> None:
+        """Raises ValueError for positions or LPs that do not go with the rest."""
+        if self.positions != "none" and self.mixer != "transformer":
+            raise ValueError(
+                f"positions = {self.positions}: {self.mixer} reads positions from the order of the "
+                "sequence: set positions = none, or mixer = transformer"
+            )
+        if self.positions == "rope" and self.head_dim % 4:
+            raise ValueError(
+                f"head_dim = {self.head_dim}: must be a multiple of 4 for positions = rope"
+            )
+        for name, none in (("content", "none"), ("lps_scale", False), ("n_trait", 0)):
+            if not self.n_lp and getattr(self, name) != none:
+                shown = str(none).lower()
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}: needs LPs, and n_lp is 0: set {name} = {shown}"
+                )
 
     @property
     def seq_len(self) -> int:
@@ -121,14 +147,26 @@ class GinrConfig:
         """Heads M of the mixer."""
         return self.inner // self.head_dim
 
+    @property
+    def step_rank(self) -> int:
+        """Rank R of the steps of Mamba."""
+        return self.width // WIDTH_STEP
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether files of format 2 can hold it: LPs, and Mamba-2."""
+        return self.n_lp > 0 and all(getattr(self, name) == v for name, v in PLAIN.items())
+
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
+        """Every field, but those that an older ginr does not know if it can read the rest."""
+        values = dataclasses.asdict(self)
+        return json.dumps({k: v for k, v in values.items() if not (self.is_plain and k in PLAIN)})
 
     @classmethod
     def from_json(cls, text: str) -> "GinrConfig":
         """The inverse of `to_json`. Raises CheckpointError for missing, unknown or invalid fields.
 
-        Fields that files of format 1 lack have the values of `FORMAT_1`.
+        Fields that files of older formats lack have the values of `PLAIN` and `FORMAT_1`.
         """
         try:
             values: Any = json.loads(text)
@@ -137,7 +175,7 @@ class GinrConfig:
         if not isinstance(values, dict):
             raise CheckpointError("the configuration is not a JSON object")
         hints = get_type_hints(cls)
-        values = FORMAT_1 | values
+        values = PLAIN | FORMAT_1 | values
         unknown, missing = set(values) - set(hints), set(hints) - set(values)
         if unknown or missing:
             names = ", ".join(sorted(unknown | missing)[:30])

@@ -67,7 +67,7 @@ class LpPlan:
         represent the one token they follow. Any other LP represents the token just before it.
         """
         length, n = self.seq_len, np.arange(self.n_lp)
-        if length % self.n_lp == 0:
+        if self.n_lp and length % self.n_lp == 0:
             share = length // self.n_lp
             block = n[:, None] * share + np.arange(share)
             if np.all((block[:, 0] <= self.before) & (self.before <= block[:, -1] + 1)):
@@ -92,6 +92,11 @@ class WindowPlan:
     """Raster index of the token at each step of the curve (L,), and of its transpose."""
     lp_curves: tuple[Index, Index]
     """Raster index of each LP on the LP lattice (N,), or 0..N-1 without a lattice."""
+
+    @property
+    def decoded_side(self) -> int | None:
+        """Side of the lattice that is decoded: of the LPs, or of the tokens if there are no LPs."""
+        return self.lp_side if self.plan.n_lp else self.side
 
     @property
     def tokens_per_lp(self) -> int:
@@ -132,15 +137,16 @@ def window_plan(config: GinrConfig) -> WindowPlan:
         lps = path[:: (finest // lp_side) ** 2] // (finest // lp_side)
         lp_curves = _raster(lps, lp_side), _raster(lps[:, ::-1], lp_side)
     else:
-        # Without a lattice the position of an LP is defined by the curve: use one curve only.
-        curves = curves[0], curves[0]
+        if plan.n_lp:
+            # Without a lattice the position of an LP is defined by the curve: use one curve only.
+            curves = curves[0], curves[0]
         lp_curves = np.arange(plan.n_lp), np.arange(plan.n_lp)
     return WindowPlan(plan, side, lp_side, curves, lp_curves)
 
 
 def bank_size(config: GinrConfig) -> int:
     """Vectors of the bank, C."""
-    return int(lattice_of_bank(config).max()) + 1
+    return int(lattice_of_bank(config).max(initial=-1)) + 1
 
 
 def lattice_of_bank(config: GinrConfig) -> Index:
@@ -160,10 +166,26 @@ def lattice_of_bank(config: GinrConfig) -> Index:
     return order.reshape(side, side) if side else order
 
 
+def places(config: GinrConfig) -> tuple[Doubles, Doubles]:
+    """Where tokens (L, 2) and LPs (N, 2) of a window stand, in raster order, in tokens, y first."""
+    window = window_plan(config)
+    tokens = np.stack(np.divmod(np.arange(config.seq_len), window.side), -1).astype(float)
+    return tokens, window.anchors[window.lp_curves[0].argsort()]
+
+
+def step_places(config: GinrConfig, transposed: bool) -> Doubles:
+    """Where the steps of a window's sequence stand, (T, 2), in tokens, y first."""
+    window, (tokens, lps) = window_plan(config), places(config)
+    steps: Doubles = window.plan.interleave(
+        tokens[window.curves[transposed]], lps[window.lp_curves[transposed]]
+    )
+    return steps
+
+
 def _lattice_side(plan: LpPlan, side: int, order: Order) -> int | None:
     """Side of the LP lattice if every LP covers one square of a recursive curve, else None."""
     lp_side = round(plan.n_lp**0.5)
-    square = lp_side**2 == plan.n_lp and lp_side & (lp_side - 1) == 0
+    square = lp_side > 0 and lp_side**2 == plan.n_lp and lp_side & (lp_side - 1) == 0
     share = np.bincount(plan.block.ravel(), minlength=plan.seq_len)  # LPs per token
     evenly = share.min() == share.max()
     recursive = order != "raster" or lp_side == side
@@ -219,7 +241,7 @@ def picture_plan(config: GinrConfig, height: int, width: int, transposed: bool) 
         lps = _whole(lp_curve, window.lp_side, down, across)  # (W, N)
         lp_shape = (down * window.lp_side, across * window.lp_side)
     else:
-        lps = np.arange(down * across * config.n_lp).reshape(-1, config.n_lp)
+        lps = np.arange(down * across * config.n_lp).reshape(down * across, config.n_lp)
         lp_shape = (down * across, config.n_lp)
     order: Index = window.plan.interleave(tokens[..., None], tokens.size + lps[..., None]).ravel()
     return PicturePlan(down * across, token_shape, lp_shape, order)

@@ -15,27 +15,26 @@ N_FOOTPRINT = 16
 
 def shapes(config: GinrConfig) -> Shapes:
     """Every weight of a network, by its name in a checkpoint. Raises ValueError if there is none."""
-    d, e, m = config.width, config.inner, config.n_head
-    packed, window = e + 2 * config.n_state, window_plan(config)
+    d = config.width
+    window, mixer = window_plan(config), _mixer(config)
     norm: Shapes = {"norm.weight": (d,), "norm.bias": (d,)}
-    mixer: Shapes = {
-        "to_packed.weight": (packed, d, 1, 1), "to_gate.weight": (e, d, 1, 1),
-        "to_step.weight": (m, d, 1, 1), "conv_weight": (2, config.n_tap, packed),
-        "conv_bias": (2, packed), "log_decay": (2, m), "step_bias": (2, m), "skip": (2, m),
-        "norm": (e,), "out.weight": (d, e, 1, 1),
-    }  # fmt: skip
     n_mixed = window.lps_per_token**2 * d
     content: Shapes = {"value.weight": (n_mixed, window.tokens_per_lp**2 * d, 1, 1)}
     content |= _layer("query", d, n_mixed) | _layer("shift", d, d)
     feed_forward: dict[str, Shapes] = {
         "token_ff.": norm | _feed_forward(config, config.kernel),
-        "lp_ff.": norm | _feed_forward(config, config.kernel if window.lp_side else 1),
     }
-    parts: dict[str, Shapes] = {"": {"lps": (bank_size(config), d)}}
+    if config.n_lp:
+        feed_forward["lp_ff."] = norm | _feed_forward(
+            config, config.kernel if window.lp_side else 1
+        )
+    parts: dict[str, Shapes] = {"": {"lps": (bank_size(config), d)} if config.n_lp else {}}
     if config.n_trait:
         parts[""]["traits"] = (config.n_trait, bank_size(config), d)
     parts["stem."] = {"weight": (d, 3, config.patch + 2, config.patch + 2), "bias": (d,)}
     parts["decoder."] = _lattice(config) if config.decoder == "lattice" else _attention(config)
+    if config.positions == "learned":
+        parts["positions."] = {"table": (config.seq_len + config.n_lp, d)}
     if config.content != "none":
         parts["start."] = content
     for index in range(config.n_blocks):
@@ -53,6 +52,26 @@ def _layer(name: str, n_in: int, n_out: int) -> Shapes:
     return {f"{name}.weight": (n_out, n_in, 1, 1), f"{name}.bias": (n_out,)}
 
 
+def _mixer(config: GinrConfig) -> Shapes:
+    d, e, m, s = config.width, config.inner, config.n_head, config.n_state
+    ends: Shapes = {"out.weight": (d, e, 1, 1)}
+    if config.mixer == "transformer":
+        return ends | {f"{name}.weight": (e, d, 1, 1) for name in ("query", "key", "value")}
+    n_channel = e
+    if config.mixer == "mamba2":
+        n_channel += 2 * s
+        scan: Shapes = {"to_step.weight": (m, d, 1, 1), "log_decay": (2, m), "step_bias": (2, m),
+                        "skip": (2, m), "norm": (e,)}  # fmt: skip
+    else:
+        rank = config.step_rank
+        scan = {"to_scan.weight": (rank + 2 * s, e, 1, 1), "to_step.weight": (e, rank, 1, 1),
+                "log_decay": (2, e, s), "step_bias": (2, e), "skip": (2, e)}  # fmt: skip
+    return ends | scan | {
+        "to_packed.weight": (n_channel, d, 1, 1), "to_gate.weight": (e, d, 1, 1),
+        "conv_weight": (2, config.n_tap, n_channel), "conv_bias": (2, n_channel),
+    }  # fmt: skip
+
+
 def _feed_forward(config: GinrConfig, kernel: int) -> Shapes:
     d, h = config.width, config.hidden
     found = {"conv.weight": (h, d, kernel, kernel), "conv.bias": (h,)} | _layer("out", h, d)
@@ -62,14 +81,16 @@ def _feed_forward(config: GinrConfig, kernel: int) -> Shapes:
 
 
 def lattice_side(config: GinrConfig) -> int:
-    """LPs along one axis of a window, for the lattice decoder. Raises ValueError without a lattice."""
-    lp_side = window_plan(config).lp_side
-    if lp_side is None:
+    """Codes along one axis of a window, one for each LP (without LPs, for each token), for the lattice decoder. Raises ValueError without a lattice."""
+    side = window_plan(config).decoded_side
+    if side is None:
         raise ValueError(
             f"the lattice decoder needs LPs spread evenly over squares of tokens, "
-            f"not {config.n_lp} placed {config.placement} among {config.seq_len}"
+            f"not {config.n_lp} placed {config.placement} among {config.seq_len} "
+            f"along {config.order} order: set decoder = attention, or placement = equidistant, "
+            "order = hilbert and n_lp to a power of 4"
         )
-    return lp_side
+    return side
 
 
 def _lattice(config: GinrConfig) -> Shapes:

@@ -33,7 +33,7 @@ class Kind(NamedTuple):
     key: str
     """Key of the format version in the metadata."""
     versions: tuple[str, ...]
-    """Versions of the format that can be read; the first is the one that is written."""
+    """Versions of the format that can be read, newest first."""
     dtypes: frozenset[str]
     """Types of its tensors."""
     advice: str
@@ -42,15 +42,16 @@ class Kind(NamedTuple):
     def metadata(self, config: GinrConfig, facts: Mapping[str, Any]) -> dict[str, str]:
         """What a file of this kind says of itself."""
         described = {"ginr.config": config.to_json(), "ginr.facts": json.dumps(dict(facts))}
-        return {self.key: self.versions[0], **described}
+        # The second can be read by an older ginr, which knows plain configurations only.
+        return {self.key: self.versions[1 if config.is_plain else 0], **described}
 
 
 CHECKPOINT = Kind(
-    "checkpoint", "ginr.format", ("2", "1"), frozenset({"F16", "BF16", "F32", "F64"}),
+    "checkpoint", "ginr.format", ("3", "2", "1"), frozenset({"F16", "BF16", "F32", "F64"}),
     "name a picture, and this with --checkpoint",
 )  # fmt: skip
 FIELD = Kind(
-    "saved field", "ginr.field", ("1",), frozenset({"F16", "F32", "U8", "U16"}),
+    "saved field", "ginr.field", ("2", "1"), frozenset({"F16", "F32", "U8", "U16"}),
     "render it with ginr reconstruct",
 )  # fmt: skip
 
@@ -119,7 +120,7 @@ def read_header(path: Path, kind: Kind) -> Header:
         if version is None:
             raise CheckpointError(f"{path}: not a {kind.name} of ginr: name another file")
         raise CheckpointError(
-            f"{path}: {kind.name} format {version}, this ginr reads format {' and '.join(sorted(kind.versions))}: "
+            f"{path}: {kind.name} format {version}, this ginr reads {', '.join(sorted(kind.versions))}: "
             "use the version of ginr that wrote it"
         )
     try:
@@ -129,7 +130,7 @@ def read_header(path: Path, kind: Kind) -> Header:
         raise CheckpointError(f"{path}: {error}") from None
     except (KeyError, ValueError, RecursionError):
         raise damaged(path) from None
-    if not isinstance(facts, dict):
+    if not isinstance(facts, dict) or (version != kind.versions[0] and not config.is_plain):
         raise damaged(path)
     for name, entry in tensors.items():
         if entry.dtype not in kind.dtypes:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 BACKENDS = ("reference", "chunked", "numba", "mamba_ssm")
 FASTEST = {"cpu": "numba", "cuda": "mamba_ssm"}  # by device type
+CHANNEL_SCAN = "mamba_ssm.ops.selective_scan_interface"  # the module with the scan of Mamba-1
 
 
 class Device(Protocol):
@@ -26,6 +27,13 @@ def slow_reason(device: "Device") -> str:
     """Why `device` has to use the chunked scan; empty if a faster one is available."""
     fastest = FASTEST.get(device.type)
     return missing(fastest) if fastest else f"no kernels for {device.type}"
+
+
+def slow_mixer(device: "Device", mixer: str) -> str:
+    """Why a mixer of `GinrConfig.mixer` runs in plain torch on `device`; empty if something is faster."""
+    if device.type == "cuda" and mixer != "mamba2":  # torch's own attention is a kernel there
+        return missing(CHANNEL_SCAN) if mixer == "mamba" else ""
+    return f"no kernel for {device.type}" if mixer == "transformer" else slow_reason(device)
 
 
 @lru_cache(maxsize=8)

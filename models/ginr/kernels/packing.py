@@ -41,6 +41,17 @@ class MixerKept(NamedTuple):
     starts: Array  # (2, B W, E S T / CHUNK): states of the scans at the start of each chunk
 
 
+class ScanInputs(NamedTuple):
+    """What the scan of Mamba-1 reads, see `ginr.kernels.channel_scan`, or the gradients of it."""
+
+    x: Array  # (B, T, E)
+    dt: Array  # (B, T, E)
+    a: Array  # (S, E)
+    b: Array  # (B, T, S)
+    c: Array  # (B, T, S)
+    d: Array  # (E,)
+
+
 class FeedForwardWeights(NamedTuple):
     """A feed-forward with a 3x3 convolution, for `ginr.kernels.feedforward`."""
 

@@ -36,7 +36,8 @@ def lp_history(folder: Path) -> list[LpMoment]:
     moments = [moment for line in lines if (moment := _moment(line)) is not None]
     if not moments:
         raise GinrError(
-            f"{printable(path)}: no LP diversity in it yet: a line is logged every few dozen steps"
+            f"{printable(path)}: no LP diversity in it yet: a line is logged every few dozen steps "
+            "of a network with LPs"
         )
     return moments
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.tokens import window_plan
+from ginr.errors import GinrError
 from ginr.lps.measures import diversity, diversity_off_diagonal, effective_rank, similarity
 
 if TYPE_CHECKING:
@@ -95,8 +96,12 @@ class LpReport:
 
 
 def lp_report(checkpoint: "Checkpoint") -> LpReport:
-    """The report on the LPs of a checkpoint, from its weights alone."""
+    """The report on the LPs of a checkpoint, from its weights alone. Raises GinrError without LPs."""
     config = checkpoint.config
+    if not config.n_lp:
+        raise GinrError(
+            f"{checkpoint.header.path}: has no LPs, it decodes tokens: name another checkpoint"
+        )
     lps = checkpoint.weights["lps"].float()  # (C, D)
     norms = lps.norm(dim=-1)
     window = window_plan(config)

@@ -31,8 +31,8 @@ from ginr.architecture.tokens import Index, window_plan
 from ginr.architecture.weights import N_BAND, N_KEY
 from ginr.array_types import Doubles
 from ginr.geometry.coords import Cell
-from ginr.network.blocks import RESIDUAL_INIT, Pointwise
 from ginr.network.field import Ground, on_ground
+from ginr.network.layers import RESIDUAL_INIT, Pointwise
 
 N_PLACE = 3  # harmonics along each axis that encode the place of a query in its cell
 assert N_KEY == 1 + 4 * N_PLACE  # a key gives an LP's score as a function of that place
@@ -55,8 +55,8 @@ class Surroundings:
 def surroundings(config: GinrConfig) -> Surroundings:
     """The surroundings of any cell, from the anchors of the LPs."""
     window = window_plan(config)
-    if window.lp_side:
-        side, own = config.window / window.lp_side, np.zeros((1, 2))
+    if window.decoded_side:
+        side, own = config.window / window.decoded_side, np.zeros((1, 2))
     else:
         side = float(config.window)
         own = (window.anchors + 0.5) * config.patch - side / 2  # (n, 2)

@@ -27,17 +27,22 @@ from ginr.kernels.packing import (
     transposed,
 )
 from ginr.kernels.sizes import CHUNK, STATES, whole
-from ginr.network.blocks import BiMamba, Block, ContentPath, FeedForward, Pointwise
+from ginr.network.blocks import Block, ContentPath, FeedForward
+from ginr.network.layers import Pointwise
+from ginr.network.mamba2 import Mamba2
 from ginr.network.sequences import SequenceLayout
 
 
 class CompiledBlock(Block):
-    """A block whose mixer, including gather and residual, is one kernel."""
+    """A block whose mixer, including gather and residual, is one kernel if it is Mamba-2."""
 
     def mix(self, tokens: Tensor, lps: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor]:
         """As `Block.mix`."""
-        assert self.norm is not None and self.mixer is not None
-        if can_run(self.mixer, tokens, lps):
+        if (
+            self.norm is not None
+            and isinstance(self.mixer, Mamba2)
+            and can_run(self.mixer, tokens, lps)
+        ):
             return mix(self.norm, self.mixer, tokens, lps, layout)
         return super().mix(tokens, lps, layout)
 
@@ -77,7 +82,7 @@ def _learns(*inputs: Tensor) -> bool:
 
 
 def mix(
-    norm: nn.LayerNorm, mixer: BiMamba, tokens: Tensor, lps: Tensor, layout: SequenceLayout
+    norm: nn.LayerNorm, mixer: Mamba2, tokens: Tensor, lps: Tensor, layout: SequenceLayout
 ) -> tuple[Tensor, Tensor]:
     """`tokens` and `lps`, each plus the mixer's output."""
     n_state = mixer.n_state

@@ -21,8 +21,9 @@ from ginr.architecture.weights import lattice_side
 from ginr.device import sent
 from ginr.geometry.coords import Cell
 from ginr.kernels.grid_tables import Table, axis_table, neighbours
-from ginr.network.blocks import Pointwise, depth_to_space
+from ginr.network.blocks import depth_to_space
 from ginr.network.field import Ground, on_ground
+from ginr.network.layers import Pointwise
 
 PART = 1 << 22  # pixels of a grid times waves computed at a time by the plain path
 

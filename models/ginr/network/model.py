@@ -17,12 +17,15 @@ from ginr.array_api import mirrored
 from ginr.device import Precision, sent
 from ginr.errors import SizeError
 from ginr.network.attention_decoder import AttentionDecoder
-from ginr.network.blocks import BiMamba, Block, ContentPath, Conv
+from ginr.network.blocks import Block, ContentPath
 from ginr.network.compiled import attach
 from ginr.network.field import Field
 from ginr.network.lattice_decoder import LatticeDecoder
+from ginr.network.layers import Conv
+from ginr.network.mixer import Mixer
 from ginr.network.sequences import sequence_layout, spread
 from ginr.network.transform_start import start_as_transform
+from ginr.network.transformer import PositionTable
 
 
 class Ginr(nn.Module):
@@ -37,13 +40,17 @@ class Ginr(nn.Module):
         super().__init__()
         self.config = config
         self.stem = Conv(3, config.width, config.patch + 2, stride=config.patch, padding=1)
-        self.lps = nn.Parameter(initial_lps(config))
-        """The bank of learnable position tokens (C, D)."""
+        lps = initial_lps(config)
+        self.lps = nn.Parameter(lps) if config.n_lp else nn.Buffer(lps, persistent=False)
+        """The bank of learnable position tokens (C, D); a buffer if there are none."""
         if config.n_trait:
             self.traits = nn.Parameter(torch.zeros(config.n_trait, *self.lps.shape))
             """How each trait of a picture moves the LPs, (K, C, D)."""
         self._moved: Tensor | None = None  # the LPs moved once for all pictures, by `adapted`
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
+        self.positions = (
+            PositionTable(config) if config.positions in ("sinusoidal", "learned") else None
+        )
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_blocks))
         self.decoder: LatticeDecoder | AttentionDecoder = (
             LatticeDecoder(config) if config.decoder == "lattice" else AttentionDecoder(config)
@@ -81,7 +88,7 @@ class Ginr(nn.Module):
         Blocks of one kind are compiled once. Uses the chunked scan, which torch.compile can fuse.
         """
         for module in self.modules():
-            if isinstance(module, BiMamba):
+            if isinstance(module, Mixer):
                 module.backend = "chunked"
         for block in self.blocks:
             block.compile(dynamic=False, backend=backend)
@@ -149,7 +156,7 @@ class Ginr(nn.Module):
     def _features(self, pixels: Tensor, bank: Tensor) -> Tensor:
         """pixels (B, H', W', 3) of whole windows, bank (C, D) -> LP features (B, h', w', D).
 
-        Without a lattice of LPs, their features are (B, W, N, D).
+        Without a lattice of LPs, their features are (B, W, N, D); without LPs, those of the tokens.
         """
         tokens = self.stem(pixels - 0.5)  # (B, h, w, D)
         window = window_plan(self.config)
@@ -158,6 +165,8 @@ class Ginr(nn.Module):
         if window.lp_side is not None:
             lattice = (down * window.lp_side, across * window.lp_side)
         lps = spread(self.config, bank, lattice).expand(len(tokens), -1, -1, -1)
+        if self.positions is not None:
+            tokens, lps = self.positions(tokens, lps)
         if self.start is not None:
             lps = self.start.onto(lps, tokens, bank)
         for index, block in enumerate(self.blocks):
@@ -169,7 +178,7 @@ class Ginr(nn.Module):
                 tokens.device,
             )
             tokens, lps = block(tokens, lps, bank, layout)
-        return lps
+        return lps if self.config.n_lp else tokens
 
     def _whole_windows(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) padded below and right to whole windows by mirroring: (B, H', W', 3)."""
@@ -185,7 +194,7 @@ class Ginr(nn.Module):
 
         Without a lattice, all LPs by window: (B, down, across, N, D).
         """
-        side = window_plan(self.config).lp_side
+        side = window_plan(self.config).decoded_side
         if side is None:
             windows: Tensor = lps.unflatten(1, (-1, -(-width // self.config.window)))
             return windows
@@ -211,6 +220,8 @@ def initial_lps(config: GinrConfig) -> Tensor:
     window have a standard deviation of 0.02.
     """
     lps = torch.empty(bank_size(config), config.width)
+    if not config.n_lp:  # torch warns of initial values for nothing
+        return lps
     if config.lp_init == "xavier":
         return nn.init.xavier_uniform_(lps)
     return nn.init.normal_(lps, std=config.width**-0.5 if config.bank == "place" else 0.02)

@@ -3,6 +3,7 @@
 Letters: B batch, W windows, T = L + N steps, D width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ginr.architecture.config import GinrConfig
-from ginr.architecture.tokens import lattice_of_bank, picture_plan
+from ginr.architecture.tokens import lattice_of_bank, picture_plan, step_places
 from ginr.device import sent
 
 
@@ -28,10 +29,14 @@ def spread(config: GinrConfig, rows: Tensor, lattice: tuple[int, int]) -> Tensor
     `lattice` is h', w'; without a lattice of LPs W, N.
     """
     index = bank_index(config, rows.device)
-    square: Tensor = rows.index_select(0, index.flatten()).unflatten(0, index.shape)
-    if index.ndim == 1:
-        return square.expand(1, lattice[0], -1, -1)
-    return square.repeat(lattice[0] // len(index), lattice[1] // len(index), 1)[None]
+    return repeated(rows.index_select(0, index.flatten()).unflatten(0, index.shape), lattice)
+
+
+def repeated(rows: Tensor, lattice: Sequence[int]) -> Tensor:
+    """rows (n, n, F) or (N, F) of a window in every window, (1, h', w', F) or (1, W, N, F)."""
+    if rows.ndim == 2:
+        return rows.expand(1, lattice[0], -1, -1)
+    return rows.repeat(lattice[0] // len(rows), lattice[1] // len(rows), 1)[None]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class SequenceLayout:
     lp_shape: tuple[int, int]
     order: Tensor  # (W T,): indices into the tokens in raster order, followed by the LPs
     inverse: Tensor  # (W T,): the position in the sequences of every token, then of every LP
+    positions: Tensor  # (T, 2): where each step of a sequence stands in its window, in tokens
 
     def interleave(self, tokens: Tensor, lps: Tensor) -> Tensor:
         """tokens (B, h, w, D) and lps (B, h', w', D) as sequences (B W, T, D)."""
@@ -73,7 +79,10 @@ def sequence_layout(
     order = sent(torch.from_numpy(plan.order), device)
     inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=device))
     n_token = plan.token_shape[0] * plan.token_shape[1]
-    return SequenceLayout(plan.n_window, n_token, plan.token_shape, plan.lp_shape, order, inverse)
+    positions = sent(torch.from_numpy(step_places(config, transposed)).float(), device)
+    return SequenceLayout(
+        plan.n_window, n_token, plan.token_shape, plan.lp_shape, order, inverse, positions
+    )
 
 
 class _Permute(torch.autograd.Function):

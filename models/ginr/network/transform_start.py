@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from ginr.network.attention_decoder import AttentionDecoder
-from ginr.network.blocks import ContentPath, Conv
+from ginr.network.blocks import ContentPath
+from ginr.network.layers import Conv
 
 COLOURS = (1, 1, 1), (1, 0, -1), (1, -2, 1)  # orthogonal: luminance and two colour differences
 CHROMA = 2.5  # a chroma frequency ranks as a luminance frequency this many times higher

@@ -171,7 +171,7 @@ def encode_picture(
 
 def features_shape(config: GinrConfig, size: tuple[int, int], n_layer: int) -> tuple[int, ...]:
     """Shape of `Field.features` for a picture of `size` (H, W)."""
-    side = window_plan(config).lp_side
+    side = window_plan(config).decoded_side
     rows, columns = (-(-length * (side or 1) // config.window) for length in size)
     per_window = () if side else (config.n_lp,)
     return (n_layer, rows, columns, *per_window, config.width)
@@ -183,4 +183,4 @@ def _bits(tensor: Tensor | None) -> int:
 
 def _rows_per_window(config: GinrConfig) -> int:
     """Rows of `Field.features` per window: those of the lattice of LPs, or one without a lattice."""
-    return window_plan(config).lp_side or 1
+    return window_plan(config).decoded_side or 1

@@ -123,9 +123,7 @@ class _Run:
         self.optimizer = _optimizer(self.model, settings)
         self.weights = Weights(self.model, self.optimizer)
         self.backward: Callable[[Batch], Tensor] = self.plain_backward
-        self._numbers: deque[Callable[[], Tensor]] = (
-            deque()
-        )  # of steps that a GPU may still compute
+        self._numbers = deque[Callable[[], Tensor]]()  # of steps that a GPU may still compute
         if processes.device.type == "cuda":
             self.backward = GraphedStep(self.plain_backward, list(self.model.parameters()))
         if settings.compiled:
@@ -224,8 +222,9 @@ class _Run:
     def measure_lps(self, progress: Progress) -> None:
         """Diversity and rank of the LPs as a checkpoint would store them now."""
         lps = self.model.lps.detach().float().cpu()
-        progress.diversity, progress.rank = diversity(lps), effective_rank(lps)
         progress.most_rank = min(lps.shape)
+        if progress.most_rank:
+            progress.diversity, progress.rank = diversity(lps), effective_rank(lps)
 
     def save(self, progress: Progress, pictures: Collection) -> Scores:
         """Writes state and checkpoint; returns the held-out scores of the averaged weights."""
@@ -261,11 +260,12 @@ class _Run:
                 "psnr_db": progress.psnr,
                 "gradient_norm": progress.gradient,
                 "rate": self.optimizer.param_groups[0]["lr"],
-                "lp_diversity": progress.diversity,
-                "lp_effective_rank": progress.rank,
                 "waiting_for_data": progress.waiting,
                 "forward_and_backward": progress.computing,
             }
+            if progress.most_rank:
+                values["lp_diversity"] = progress.diversity
+                values["lp_effective_rank"] = progress.rank
             self.log.write("training", progress.step, values)
 
 

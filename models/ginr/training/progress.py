@@ -21,7 +21,7 @@ class Progress:
     diversity: float = math.nan
     """Of the LPs as a checkpoint stores them."""
     rank: float = math.nan  # effective rank of the LPs, see `ginr.lps.measures.effective_rank`
-    most_rank: int = 0  # the largest possible one
+    most_rank: int = 0  # the largest possible one, 0 without LPs
     cuts_on_device: bool = False  # whether crops are cut on the GPU, from pictures in its memory
     waiting: float = 0.0
     """Share of the time since this call's first step that was spent waiting for data."""

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ginr.architecture.config import GinrConfig
+from ginr.architecture.config import PLAIN, GinrConfig
 from ginr.array_types import Image
 from ginr.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ginr.checkpoints.tensors_file import write_tensors
@@ -97,6 +97,7 @@ class RunFolder:
             ) from None
 
     def _compare_settings(self, before: dict[str, Any]) -> None:
+        before = {f"network.{name}": value for name, value in PLAIN.items()} | before
         now = json.loads(json.dumps(fixed_settings(self.config, self.settings)))
         if now.keys() - before.keys():
             raise CheckpointError(

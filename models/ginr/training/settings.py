@@ -18,6 +18,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ginr.architecture.config import PRESETS, GinrConfig
+from ginr.architecture.weights import shapes
 from ginr.errors import GinrError
 from ginr.training.config import TRAINING, TrainConfig
 
@@ -103,6 +104,7 @@ def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
     network = {key.removeprefix(_NETWORK): chosen.pop(key) for key in named}
     try:
         config = dataclasses.replace(PRESETS[preset], **network)
+        shapes(config)  # raises for LPs that the decoder cannot read
     except ValueError as error:
         raise GinrError(f"network: {error}") from None
     if missing := {"folders", "run"} - chosen.keys():

@@ -1,0 +1,51 @@
+"""The mixer `mamba2`: bidirectional Mamba-2 (arXiv 2405.21060), whose heads decay as one.
+
+Letters: B sequences, T steps, D width, E inner width, S state, M heads.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ginr.architecture.config import GinrConfig
+from ginr.network.layers import Pointwise
+from ginr.network.mixer import BidirectionalScan, initial_steps
+from ginr.network.scan import selective_scan
+
+
+class Mamba2(BidirectionalScan):
+    """Bidirectional Mamba-2 with an RMS norm before the last projection."""
+
+    def __init__(self, config: GinrConfig) -> None:
+        super().__init__(config, config.inner + 2 * config.n_state)
+
+    def add_scan(self, config: GinrConfig) -> None:
+        """As `BidirectionalScan.add_scan`."""
+        n_head = config.n_head
+        self.n_state = config.n_state
+        self.to_step = Pointwise(config.width, n_head, bias=False)
+        # Decay rates spread over 1..16, as in the paper's code.
+        self.log_decay = nn.Parameter(torch.empty(2, n_head).uniform_(1, 16).log())
+        self.step_bias = nn.Parameter(initial_steps(2, n_head))
+        self.skip = nn.Parameter(torch.ones(2, n_head))
+        self.norm = nn.Parameter(torch.ones(config.inner))
+
+    def scans(self, sequence: Tensor, convolved: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """As `BidirectionalScan.scans`; `convolved` (B, T, E + 2 S)."""
+        step = self.to_step(sequence).float()  # (B, T, M)
+        return self._scan(convolved[0], step, 0), self._scan(convolved[1], step, 1)
+
+    def normalised(self, mixed: Tensor) -> Tensor:
+        """As `BidirectionalScan.normalised`."""
+        return F.rms_norm(mixed, self.norm.shape, self.norm.to(mixed.dtype), 1e-5)
+
+    def _scan(self, packed: Tensor, step: Tensor, direction: int) -> Tensor:
+        return selective_scan(
+            packed,
+            F.softplus(step + self.step_bias[direction]),
+            -self.log_decay[direction].exp(),
+            self.skip[direction],
+            self.n_state,
+            reverse=direction == 1,
+            backend=self.backend,
+        )
