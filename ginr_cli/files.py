@@ -1,8 +1,8 @@
 """Write one picture: outputs are checked first, and signals wait for a file's end."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ class Writing:
     overwrite: bool
     suffix: str | None = None  # of outputs without a given name; None keeps the input's
     dpi: float | None = None  # resolution to store; None keeps the input's
+    label: str | None = None  # what such names end in; None is the scale or size
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    """What outputs say of the options that they were made with."""
 
 
 def output_of(source: Path, place: Path | None, named: Path | None) -> Path | None:

@@ -54,6 +54,23 @@ def choose(checkpoint: str | None, restore: float | None) -> tuple[str, str | No
     return checkpoint, None
 
 
+def recipe(choice: NetworkChoice) -> dict[str, str]:
+    """What outputs say of the options that they were made with."""
+    from importlib.metadata import version
+
+    from ginr.checkpoints.checkpoint import peek
+
+    names = dict.fromkeys(filter(None, (choice.checkpoint, choice.restorer)))
+    headers = [peek(name) for name in names]
+    strength = "auto" if choice.restore is None else f"{choice.restore:g}"
+    return {
+        "version": version("ginr"),
+        "checkpoint": " and ".join(f"{header.name} {header.sha256[:8]}" for header in headers),
+        "restore": "off" if choice.restorer is None else strength,
+        "ensemble": "yes" if choice.ensemble else "",
+    }
+
+
 @dataclass(frozen=True)
 class Restoration:
     """What was seen in a picture and done about it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ginr_cli import console, options
-from ginr_cli.batch.plan import Destination, find_sources
+from ginr_cli.batch.sources import find_sources
 from ginr_cli.files import clear_left_over
 from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.options import argument, option
@@ -150,7 +150,7 @@ def _find(
     # A render of the whole picture per scale, and one of LR x4 for the comparison with Lanczos.
     share = sum(1 + (LANCZOS_FROM / s) ** 2 * (s > LANCZOS_FROM) for s in factors)
     tasks = []
-    for source in islice(find_sources([folder], Destination(None), report.fail), limit):
+    for source in islice(find_sources([folder], None, report.fail), limit):
         try:
             header = probe_picture(source.path, rules)
         except Exception as problem:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console, options
+from ginr_cli.batch.destination import Destination, split_paths
 from ginr_cli.batch.one_picture import announce, enlarge
-from ginr_cli.batch.plan import Destination, Job, find_sources, identity, plan, split_paths
+from ginr_cli.batch.plan import Job, identity, plan
+from ginr_cli.batch.sources import find_sources
 from ginr_cli.console import printable
 from ginr_cli.files import Writing, clear_left_over
 from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.parsing import only_one, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
-from ginr_cli.restoring import Networks, choose, parse_restore
+from ginr_cli.restoring import Networks, choose, parse_restore, recipe
 from ginr_cli.signals import cleaned_up_by, end_if_asked
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def upscale(
     ]
     for choice in choices:  # before torch is loaded
         check_network(choice)
-    writing = Writing(quality, overwrite, _suffix(picture_format), dpi)
+    writing = Writing(quality, overwrite, _suffix(picture_format), dpi, recipe=recipe(choices[0]))
     inputs, destination = split_paths(paths, output, overwrite=overwrite)
     with cleaned_up_by(destination.tidy):
         jobs, report = _plan_all(inputs, destination, wanted, writing, rules, as_json)
@@ -127,7 +129,8 @@ def _plan_all(
     report = OutcomeReport(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
-    sources = list(find_sources(inputs, destination, report.fail, report.skip))
+    sources = list(find_sources(inputs, destination.path, report.fail, report.skip))
+    destination = destination.telling_apart(sources, writing)
     present = {found for source in sources if (found := identity(source.path)) is not None}
     for source in sources:
         end_if_asked()

@@ -89,10 +89,7 @@ def new_outcome(
 def outcome_of(job: Job) -> Outcome:
     """The same for a job."""
     outcome = new_outcome(job.source, job.output, job.size, job.out_size)
-    if job.view.source is None:
-        return outcome
-    top, left, bottom, right = job.view.source
-    return replace(outcome, box=(left, top, right - left, bottom - top))
+    return replace(outcome, box=job.box)
 
 
 def done(outcome: Outcome, network: "LoadedNetwork", start: float, notes: Sequence[str]) -> Outcome:

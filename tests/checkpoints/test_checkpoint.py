@@ -410,7 +410,14 @@ def test_a_missing_field_is_named(tiny_checkpoint: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    assert "is a folder" in refused_by_all(tmp_path)
+    assert "is a folder without model.safetensors" in refused_by_all(tmp_path)
+
+
+def test_a_run_folder_stands_for_its_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "my_run").mkdir()
+    copy = tmp_path / "my_run" / "model.safetensors"
+    copy.write_bytes(tiny_checkpoint.read_bytes())
+    assert peek(tmp_path / "my_run").path == copy
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
         if name not in ("small", "photo"):
             raise CheckpointError(f"{name} is no checkpoint: use small")
         network = SimpleNamespace(
-            name=name, config=SimpleNamespace(n_trait=int(name == "photo"), mixer="mamba2")
+            name=name,
+            sha256=name * 8,
+            config=SimpleNamespace(n_trait=int(name == "photo"), mixer="mamba2"),
         )
         network.build = lambda device: network
         network.adapted = lambda traits: network

@@ -145,7 +145,7 @@ def shipped_checkpoints() -> dict[str, Path]:
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
-    """The file of a shipped name or of a path. Raises CheckpointError if there is none."""
+    """The file of a shipped name, of a path, or in a run folder. Raises CheckpointError."""
     shipped = shipped_checkpoints()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
@@ -155,13 +155,23 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     if is_folder:
-        raise CheckpointError(f"{path}: is a folder: name the .safetensors file in it")
+        return _in_run_folder(path)
     if not exists:
         names = ", ".join(shipped) or "none"
         raise CheckpointError(
             f"{path}: no such checkpoint: use a .safetensors file, or one of {names}"
         )
     return path
+
+
+def _in_run_folder(folder: Path) -> Path:
+    """The checkpoint of a run folder of `ginr train`. Raises CheckpointError without one."""
+    path = folder / "model.safetensors"
+    if path.is_file():
+        return path
+    raise CheckpointError(
+        f"{folder}: is a folder without {path.name}: name a .safetensors file, or the folder of a run"
+    )
 
 
 def _check_shapes(header: Header) -> None:

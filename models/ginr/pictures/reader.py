@@ -25,7 +25,9 @@ def probe_picture(path: Path, rules: ReadRules = _USUAL) -> PictureHeader:
     if opened.turn > 4:
         height, width = width, height
     pages = opened.pages or ((height, width),)
-    return PictureHeader(height, width, opened.channels, opened.depth, opened.format, pages)
+    return PictureHeader(
+        height, width, opened.channels, opened.depth, opened.format, pages, opened.xmp
+    )
 
 
 def read_picture(path: Path, rules: ReadRules = _USUAL, *, page: int | None = None) -> Picture:

@@ -110,6 +110,7 @@ class PictureHeader:
     format: str
     pages: tuple[tuple[int, int], ...]
     """Sizes (H, W) of the pages of a TIFF; one for other formats."""
+    xmp: bytes | None = None
 
 
 def quantize(planes: Planes, depth: int, has_alpha: bool) -> Samples:

@@ -1,0 +1,135 @@
+"""Where outputs go and what they are called."""
+
+import os
+import string
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ginr_cli.batch.sources import Source, expanded, is_pattern
+from ginr_cli.console import UsageError, printable, say
+from ginr_cli.files import Writing
+
+FIELDS = ("name", "folder", "label", "width", "height")
+"""What a template of output names may hold, as in `-o "large/{name}_{width}x{height}.webp"`."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where outputs go: a file, a folder, names by a template, or None for next to each input."""
+
+    path: Path | None
+    is_folder: bool = False
+    template: str | None = None
+    made: list[Path] = field(default_factory=list)
+    """Folders created for outputs."""
+    spelled_out: frozenset[Path] = frozenset()
+    """Inputs whose outputs keep the whole name, as in logo.gif.png, next to that of logo.png."""
+
+    def make(self, folder: Path) -> None:
+        """Create a folder for outputs, and its parents. Raises OSError."""
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self.made.extend(reversed(missing))
+
+    def tidy(self) -> None:
+        """Remove created folders that are still empty."""
+        for folder in reversed(self.made):
+            with suppress(OSError):
+                folder.rmdir()
+
+    def telling_apart(self, sources: Iterable[Source], writing: Writing) -> "Destination":
+        """The same with different names for inputs that differ in their suffix only."""
+        groups: dict[Path, list[Path]] = defaultdict(list)
+        for source in sources:
+            output = self.output(source, writing, "", (0, 0))
+            groups[output.with_name(output.name.casefold())].append(source.path)
+        spelled_out = {
+            path
+            for output, paths in groups.items()
+            if len(paths) > 1
+            for path in paths
+            if path.suffix.casefold() != output.suffix
+        }
+        return replace(self, spelled_out=frozenset(spelled_out))
+
+    def output(self, source: Source, writing: Writing, label: str, size: tuple[int, int]) -> Path:
+        """The output of an input, enlarged to a size (H, W) that the label describes."""
+        from ginr.pictures import WRITABLE
+
+        own = source.path.suffix
+        suffix = writing.suffix or (own if own.lower() in WRITABLE else ".png")
+        stem = source.path.name if source.path in self.spelled_out else source.path.stem
+        inside = source.path.relative_to(source.folder) if source.folder else Path(source.path.name)
+        if self.template is not None:
+            path = Path(
+                self.template.format(
+                    name=stem, folder=str(inside.parent), label=label, width=size[1], height=size[0]
+                )
+            )
+            return path if path.suffix.lower() in WRITABLE else Path(f"{path}{suffix}")
+        if self.path is None:
+            label = f"_{label}" if writing.label is None else writing.label
+            return source.path.with_name(f"{stem}{label}{suffix}")
+        if not self.is_folder:
+            return self.path
+        return self.path / inside.with_name(f"{stem}{writing.label or ''}{suffix}")
+
+
+def split_paths(
+    paths: list[str], output: str | None, *, overwrite: bool
+) -> tuple[list[Path], Destination]:
+    """The inputs, and where the outputs go.
+
+    As with `cp`, the second of exactly two paths is the output if `output` is None, and a
+    trailing slash means a folder. A file that exists is an input, however, since `*.jpg` may be
+    two pictures. Raises `UsageError` if the output could be a file or a folder, if several
+    pictures would go into one file, or if only -o may say that files in a folder are replaced.
+    """
+    from ginr.pictures import WRITABLE
+
+    if output is None and len(paths) == 2:
+        first, second = paths
+        if os.path.isfile(second):
+            name = printable(Path(second))
+            say(f"{name} exists, so it is an input too: to replace it, name it with -o")
+        elif overwrite and os.path.isdir(second):
+            raise UsageError(f"--overwrite replaces files in a folder only with -o: -o {second}")
+        elif not second.startswith("@") and not is_pattern(second):
+            paths, output = [first], second
+    if "" in (*paths, output):
+        raise UsageError("empty path: write . for the current folder")
+    inputs = expanded(paths)
+    if output is None:
+        return inputs, Destination(None)
+    path, several = Path(output), len(inputs) > 1 or os.path.isdir(inputs[0])
+    slash = output.endswith(("/", os.sep))
+    if os.path.isdir(path) or (slash and "{" not in output):
+        return inputs, Destination(path, is_folder=True)
+    if "{" in output:
+        return inputs, _by_template(output)
+    if several and (os.path.exists(path) or path.suffix.lower() in WRITABLE):
+        raise UsageError(f"{path} is a single file, but there are several inputs: give a folder")
+    if not several and not path.suffix:
+        raise UsageError(
+            f"{path} has no suffix: write {path}.png for a picture, {path}/ for a folder"
+        )
+    return inputs, Destination(path, is_folder=several)
+
+
+def _by_template(template: str) -> Destination:
+    """Outputs named by a template. Raises `UsageError` for what is none."""
+    known = ", ".join(f"{{{name}}}" for name in FIELDS)
+    try:
+        parts = list(string.Formatter().parse(template))
+        if any(name is not None and name not in FIELDS for _, name, _, _ in parts):
+            raise ValueError
+        example = template.format(name="a", folder="b", label="x2", width=1, height=1)
+    except (ValueError, LookupError):
+        raise UsageError(f"-o {template}: fill in only {known}") from None
+    if not Path(example).name or example.endswith(("/", os.sep)):
+        raise UsageError(f"-o {template}: ends in a folder: add a name, as in {{name}}.png")
+    fixed = Path(template.partition("{")[0] + "x").parent
+    return Destination(None if fixed == Path() else fixed, is_folder=True, template=template)

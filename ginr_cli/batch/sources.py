@@ -1,0 +1,164 @@
+"""Which pictures to read: given ones, those in folders, and results of earlier runs among them."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+from ginr_cli.console import UsageError, count, printable, say, visible
+
+# A stem with a label of `ViewRule.label`: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.
+_LABELLED = re.compile(r"(.+)_(?:x[\d.]+(?:x[\d.]+)?|\d+x\d+)(?:_box\d+,\d+,\d+,\d+)?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to read, and the input folder it was found in, if any."""
+
+    path: Path
+    folder: Path | None = None
+
+
+def expanded(paths: list[str]) -> list[Path]:
+    """The inputs that paths, quoted patterns such as *.jpg and lists such as @list.txt name.
+
+    A file of that very name comes first. Raises `UsageError` for a pattern or a list without any.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if os.path.lexists(path):
+            found.append(Path(path))
+        elif path.startswith("@"):
+            found += _listed(path[1:])
+        elif is_pattern(path):
+            matches = sorted(glob(path, recursive=True))
+            if not matches:
+                raise UsageError(f"{path}: no file has such a name: check the pattern")
+            found += map(Path, matches)
+        else:
+            found.append(Path(path))
+    return found
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path is a quoted pattern, such as *.jpg, rather than the name of a file."""
+    return any(mark in path for mark in "*?[") and not os.path.lexists(path)
+
+
+def _listed(name: str) -> list[Path]:
+    """The paths in a text file, one a line; empty lines are left out."""
+    try:
+        lines = Path(name).read_text("utf-8-sig", "surrogateescape").splitlines()
+    except OSError as error:
+        raise UsageError(f"@{name}: the list cannot be read: {error.strerror}") from None
+    paths = [Path(line.strip()) for line in lines if line.strip()]
+    if not paths:
+        raise UsageError(f"@{name}: the list is empty: write one path a line")
+    if zero := next((path for path in paths if "\0" in str(path)), None):
+        raise UsageError(f"@{name}: {zero} is no path: write one path a line, as text")
+    return paths
+
+
+def find_sources(
+    inputs: list[Path],
+    place: Path | None,
+    fail: Callable[[Path, Exception], None],
+    skip: Callable[[Path, str], None] = lambda path, reason: say(f"{printable(path)}: {reason}"),
+) -> Iterator[Source]:
+    """Every given picture and every picture in a given folder, each once, folders sorted by name.
+
+    `place` is where outputs go, None for next to the inputs. Skips hidden files, the output folder
+    and results of earlier runs: pictures that say that they were made from another one in the
+    folder and, if outputs go next to the inputs, those whose names say so. Calls `fail` for unreadable and empty folders,
+    and `skip` for pictures in folders whose kind cannot be read.
+    """
+    from ginr.errors import PictureError
+    from ginr.pictures import READABLE, why_unreadable
+
+    n_failed = 0
+
+    def refused(error: OSError) -> None:
+        nonlocal n_failed
+        n_failed += 1
+        fail(Path(os.fsdecode(error.filename)), error)
+
+    seen: set[str] = set()
+    for given in inputs:
+        if not os.path.isdir(given):  # Path.is_dir may raise
+            found = [Source(given)]
+        else:
+            n_failed, found = 0, []
+            pictures = _walk(given, place, refused)
+            for path in pictures:
+                if path.suffix.lower() in READABLE:
+                    found.append(Source(path, given))
+                else:
+                    skip(path, why_unreadable(path))
+            if not pictures and not n_failed:
+                known = ", ".join(sorted(READABLE))
+                fail(
+                    given,
+                    PictureError(f"{printable(given)} contains no pictures; supported are {known}"),
+                )
+        for source in found:
+            full = os.path.abspath(source.path)
+            if full not in seen:
+                seen.add(full)
+                yield source
+
+
+def _walk(folder: Path, place: Path | None, refused: Callable[[OSError], None]) -> list[Path]:
+    from ginr.pictures import READABLE, UNREADABLE
+
+    known = READABLE | UNREADABLE
+    found: list[Path] = []
+    n_earlier = 0
+    for parent, folders, files in os.walk(folder, onerror=refused):
+        here = Path(parent)
+        for name in sorted(folders):
+            if (here / name).is_symlink():  # may lead back here
+                say(f"{printable(here / name)}: symbolic link to a folder, not followed")
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not _is_same(here / name, place)
+        )
+        pictures = sorted(
+            name
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in known
+        )
+        stems = {*pictures, *(Path(name).stem for name in pictures)}
+        for name in pictures:
+            labelled = _LABELLED.fullmatch(Path(name).stem)
+            if place is None and labelled is not None and labelled[1] in stems:
+                n_earlier += 1
+            else:
+                found.append(here / name)
+    results = _results_among(found)
+    n_earlier += len(results)
+    if n_earlier:
+        say(f"{printable(folder)}: skipped {count(n_earlier, 'output')} of earlier runs")
+    return [path for path in found if path not in results]
+
+
+def _results_among(pictures: list[Path]) -> set[Path]:
+    """Pictures that say that they were made from another one of them, which says nothing such."""
+    from ginr.errors import PictureError
+    from ginr.pictures import probe_picture
+    from ginr.pictures.provenance import provenance
+
+    made_from: dict[Path, str] = {}
+    for path in pictures:
+        with suppress(PictureError):  # what cannot be read is reported later
+            if name := provenance(probe_picture(path).xmp).get("source"):
+                made_from[path] = name
+    originals = {visible(path.name) for path in pictures if path not in made_from}
+    return {path for path, name in made_from.items() if name in originals}
+
+
+def _is_same(folder: Path, place: Path | None) -> bool:
+    return place is not None and place.is_dir() and folder.samefile(place)
