@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,38 @@ from rich.progress import BarColumn, Progress, TextColumn
 from ginr_cli.signals import end_if_asked
 
 _stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+_PERIOD_S = 5.0
+"""Seconds between two lines of progress where stderr is no terminal."""
+
+
+@dataclass
+class _Settings:
+    is_quiet: bool = False
+    is_verbose: bool = False
+    names: dict[str, str] = field(default_factory=dict)
+    """What files with a made-up name are called."""
+
+
+_settings = _Settings()
+
+
+def configure(*, quiet: bool = False, verbose: bool = False) -> None:
+    """How much is printed; `quiet` leaves errors and results. Raises `UsageError` for both."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose cannot be combined: give only one")
+    _settings.is_quiet, _settings.is_verbose = quiet, verbose
+    _settings.names.clear()
+
+
+def call(path: Path, name: str) -> None:
+    """Print `name` in place of a path from now on."""
+    _settings.names[str(path)] = name
+
+
+def _named(text: str) -> str:
+    for path in sorted(_settings.names, key=len, reverse=True):
+        text = text.replace(path, _settings.names[path])
+    return text
 
 
 def printable(path: Path) -> str:
@@ -44,8 +77,16 @@ class UsageError(Exception):
 def say(text: str) -> None:
     """Print a message; a safe place to end after a signal."""
     end_if_asked()
+    if _settings.is_quiet:
+        return
     with suppress(OSError):  # a closed stderr is no reason to lose a picture
-        _stderr.print(visible(text))
+        _stderr.print(visible(_named(text)))
+
+
+def detail(text: str) -> None:
+    """Print a message for --verbose."""
+    if _settings.is_verbose:
+        say(text)
 
 
 def say_notes(path: Path, notes: Sequence[str], say: Callable[[str], None] = say) -> None:
@@ -58,7 +99,7 @@ def error(text: str) -> None:
     """Print an error as `ginr: text`."""
     with suppress(OSError):
         _stderr.print("ginr:", style="bold red", end=" ")
-        _stderr.print(visible(text))
+        _stderr.print(visible(_named(text)))
 
 
 def result(text: str) -> None:
@@ -81,7 +122,10 @@ def result_path(path: str) -> None:
 
 def result_json(record: Mapping[str, object]) -> None:
     """Print a JSON object on one line."""
-    result(json.dumps(record))
+    named = {
+        key: _named(value) if isinstance(value, str) else value for key, value in record.items()
+    }
+    result(json.dumps(named))
 
 
 def debugging() -> bool:
@@ -116,7 +160,7 @@ class Bar(ExitStack):
             transient=True,
             # Only where both are terminals, or Rich would send results to stderr.
             redirect_stdout=sys.stdout.isatty(),
-            disable=not sys.stderr.isatty(),
+            disable=_settings.is_quiet or not sys.stderr.isatty(),
         )
         self._bar = self.enter_context(progress)
         self._task = self._bar.add_task("", total=total, pace="")
@@ -134,13 +178,14 @@ class Bar(ExitStack):
 
 
 class Meter(Bar):
-    """A bar over output pixels, with their rate and the time left."""
+    """A bar over output pixels, with their rate and the time left; lines where no bar is shown."""
 
     def __init__(self, total_px: int) -> None:
         """`total_px` is the sum over all pictures."""
         super().__init__(total_px)
         self._total_px = total_px
         self._before_px, self._name = 0, ""
+        self._printed = self._start
 
     def begin(self, name: str, before_px: int) -> None:
         """Start a picture, after `before_px` output pixels of the whole run."""
@@ -153,4 +198,8 @@ class Meter(Bar):
         done_px += self._before_px
         rate = done_px / self._seconds
         left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))
-        self.show(done_px, self._name, f"{rate / 1e6:.2f} MP/s, {left} left")
+        pace = f"{rate / 1e6:.2f} MP/s, {left} left"
+        self.show(done_px, self._name, pace)
+        if not sys.stderr.isatty() and time.monotonic() >= self._printed + _PERIOD_S:
+            self._printed = time.monotonic()
+            say(f"{self._name}: {100 * done_px / self._total_px:.0f}%, {pace}")

@@ -45,14 +45,14 @@ Size = Annotated[str | None, option("--size SIZE", f"Output size in pixels: {_SI
 Checkpoint = Annotated[
     str,
     option(
-        "--checkpoint -c NAME|FILE",
+        "--checkpoint --model -c NAME|FILE",
         "small (fast), base (better, about four times slower), or a .safetensors file.",
     ),
 ]
 ChosenCheckpoint = Annotated[
     str | None,
     option(
-        "--checkpoint -c NAME|FILE",
+        "--checkpoint --model -c NAME|FILE",
         "small (fast), base (better, about four times slower), photo (restores damaged pictures), "
         "or a .safetensors file. Without it, small, and photo for damaged pictures.",
     ),
@@ -120,7 +120,8 @@ Paths = Annotated[
     list[str],
     argument(
         "INPUT",
-        "Pictures and folders. With exactly two paths, the second is the output, as with cp, "
+        "Pictures and folders, quoted patterns such as '*.jpg', lists of paths such as @list.txt, "
+        "or - for standard input. With exactly two paths, the second is the output, as with cp, "
         "unless it is a file that exists.",
     ),
 ]
@@ -128,7 +129,9 @@ Output = Annotated[
     str | None,
     option(
         "--output -o FILE|FOLDER",
-        "Where to write; a file's suffix sets its format. Default: photo_x2.png next to photo.png.",
+        "Where to write; a file's suffix sets its format. Default: photo_x2.png next to photo.png. "
+        "- is standard output. A template names every output, as in "
+        '"large/{name}_{width}x{height}.webp"; it may also hold {folder} and {label}.',
     ),
 ]
 Paper = Annotated[
@@ -160,6 +163,24 @@ Suffix = Annotated[
         "Default: the input's.",
     ),
 ]
+
+Label = Annotated[
+    str | None,
+    option(
+        "--suffix TEXT",
+        "What names of outputs end in, as in --suffix -large for photo-large.png. "
+        "Default: the scale or size, as in _x2; nothing in another folder.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    option(
+        "--dry-run",
+        "Print what would be written, with sizes, memory and an estimate of the time, and exit.",
+    ),
+]
+Quiet = Annotated[bool, option("--quiet", "Print only errors, and the names of what is written.")]
+Verbose = Annotated[bool, option("--verbose", "Print the time and speed of every picture, too.")]
 
 # train
 Folders = Annotated[

@@ -37,7 +37,7 @@ Output = Annotated[
 MadeWith = Annotated[
     str | None,
     option(
-        "--checkpoint -c NAME|FILE",
+        "--checkpoint --model -c NAME|FILE",
         "A shipped checkpoint or a .safetensors file. Default: reconstruct; for a saved field, "
         "the one that made it.",
     ),

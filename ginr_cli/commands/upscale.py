@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from ginr_cli import console, options
 from ginr_cli.batch.destination import Destination, split_paths
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job, identity, plan
+from ginr_cli.batch.rehearsal import announce_all
 from ginr_cli.batch.sources import find_sources
+from ginr_cli.batch.streams import Streams, check_stdout, streams
 from ginr_cli.console import printable
 from ginr_cli.files import Writing, clear_left_over
 from ginr_cli.load_network import NetworkChoice, check_network
@@ -42,12 +45,16 @@ def upscale(
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
     picture_format: options.Suffix = None,
+    label: options.Label = None,
     quality: options.Quality = None,
     overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
     strict: options.Strict = False,
     allow_truncated: options.AllowTruncated = False,
     allow_large: options.AllowLarge = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Enlarge pictures and folders of pictures to any scale or size.
 
@@ -57,6 +64,7 @@ def upscale(
     """
     from ginr.pictures import ReadRules
 
+    console.configure(quiet=quiet, verbose=verbose)
     rules = ReadRules(strict, allow_truncated, allow_large)
     if paper is not None:
         dpi = dpi or 300.0
@@ -69,18 +77,48 @@ def upscale(
     ]
     for choice in choices:  # before torch is loaded
         check_network(choice)
-    writing = Writing(quality, overwrite, _suffix(picture_format), dpi, recipe=recipe(choices[0]))
-    inputs, destination = split_paths(paths, output, overwrite=overwrite)
-    with cleaned_up_by(destination.tidy):
-        jobs, report = _plan_all(inputs, destination, wanted, writing, rules, as_json)
-        if jobs:
-            if scale is None and size is None and paper is None:
-                console.say("no --scale or --size: enlarging x2")
-            clear_left_over(job.output.parent for job in jobs)
-            _run_all(jobs, choices, writing, report)
+    suffix = _suffix(picture_format)
+    writing = Writing(quality, overwrite, suffix, dpi, _label(label), recipe(choices[0]))
+    with streams(paths, output, suffix) as piped:
+        if piped.sent is not None and not dry_run:
+            check_stdout(as_json)
+        report = _upscale_all(
+            piped, wanted, writing, rules, choices, as_json,
+            is_default_scale=scale is None and size is None and paper is None, dry_run=dry_run,
+        )  # fmt: skip
+        piped.send()
     report.sum_up()
     if report.counts["failed"] or (strict and report.n_unread):
         raise typer.Exit(1)
+
+
+def _upscale_all(
+    piped: Streams,
+    wanted: "ViewRule",
+    writing: Writing,
+    rules: "ReadRules",
+    choices: Sequence[NetworkChoice],
+    as_json: bool,
+    *,
+    is_default_scale: bool,
+    dry_run: bool,
+) -> OutcomeReport:
+    """Plan and do the jobs, or only announce them; returns what became of the inputs."""
+    if piped.sent is not None:
+        writing = replace(writing, suffix=None)
+    inputs, destination = split_paths(piped.paths, piped.output, overwrite=writing.overwrite)
+    batch = len(inputs) > 1 or os.path.isdir(inputs[0])
+    report = OutcomeReport(as_json, batch, is_piped=piped.sent is not None)
+    with cleaned_up_by(destination.tidy):
+        jobs = _plan_all(inputs, destination, wanted, writing, rules, report)
+        if jobs and is_default_scale:
+            console.say("no --scale or --size: enlarging x2")
+        if jobs and dry_run:
+            announce_all(jobs, choices, report)
+        elif jobs:
+            clear_left_over(job.output.parent for job in jobs)
+            _run_all(jobs, choices, writing, report)
+    return report
 
 
 def _wanted(
@@ -111,14 +149,21 @@ def _suffix(picture_format: str | None) -> str | None:
     return suffix
 
 
+def _label(text: str | None) -> str | None:
+    """What names of outputs end in. Raises `UsageError` for what is a folder."""
+    if text is not None and (set(text) & {"/", os.sep, "\0"}):
+        raise console.UsageError(f"--suffix {text}: is a part of a name, not of a path")
+    return text
+
+
 def _plan_all(
     inputs: list[Path],
     destination: Destination,
     wanted: "ViewRule",
     writing: Writing,
     rules: "ReadRules",
-    as_json: bool,
-) -> tuple[list[Job], OutcomeReport]:
+    report: OutcomeReport,
+) -> list[Job]:
     """The jobs to do; reports those that cannot be done or are done already."""
     from ginr.errors import PictureError
 
@@ -126,7 +171,6 @@ def _plan_all(
         raise console.UsageError(
             f"--format cannot be combined with the file name {destination.path}: give only one"
         )
-    report = OutcomeReport(as_json, batch=len(inputs) > 1 or os.path.isdir(inputs[0]))
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
     sources = list(find_sources(inputs, destination.path, report.fail, report.skip))
@@ -149,7 +193,7 @@ def _plan_all(
             report.add(outcome_of(job))
         else:
             jobs.append(job)
-    return jobs, report
+    return jobs
 
 
 def _run_all(

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from ginr_cli.load_network import LoadedNetwork
 
 
+STATUSES = "done", "planned", "skipped", "failed"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of one input, as `--json` prints it; sizes in pixels."""
 
     input: str
-    status: str  # done, skipped (the output exists, or the input's kind cannot be read) or failed
+    status: str
+    """done, skipped (the output exists, or the input's kind cannot be read), failed, or planned."""
     output: str | None = None
     input_width: int | None = None
     input_height: int | None = None
@@ -41,7 +45,9 @@ class OutcomeReport:
 
     as_json: bool
     batch: bool = False
-    counts: dict[str, int] = field(default_factory=lambda: {"done": 0, "skipped": 0, "failed": 0})
+    is_piped: bool = False
+    """Whether the picture itself goes to stdout."""
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
     n_unread: int = 0
     """Pictures among those skipped whose kind cannot be read."""
 
@@ -50,9 +56,15 @@ class OutcomeReport:
         self.counts[outcome.status] += 1
         if outcome.error is not None:
             console.error(outcome.error)
+        if outcome.seconds:
+            px = (outcome.width or 0) * (outcome.height or 0)
+            console.detail(
+                f"{console.printable(Path(str(outcome.output)))}: {outcome.seconds:.2f} s with "
+                f"{outcome.checkpoint} on {outcome.device}, {px / 1e6 / outcome.seconds:.2f} MP/s"
+            )
         if self.as_json:
             console.result_json(asdict(outcome))
-        elif outcome.status == "done":
+        elif outcome.status == "done" and not self.is_piped:
             console.result_path(str(outcome.output))
 
     def fail(self, path: Path | str, problem: Exception) -> None:

@@ -55,7 +55,8 @@ class Core:
         samples = picture.samples[rows][:, columns]
         yield samples[: len(rows) // 2]
         self.fail(picture)
-        options["progress"](samples[..., 0].size, samples[..., 0].size)
+        progress = options.get("progress", lambda done, total: None)
+        progress(samples[..., 0].size, samples[..., 0].size)
         yield samples[len(rows) // 2 :]
 
 

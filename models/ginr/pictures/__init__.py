@@ -29,6 +29,7 @@ from ginr.pictures.writer import Page, write_bands, write_pages, write_picture
 from ginr.pictures.xmp import without_panorama
 
 __all__ = [
+    "FORMATS",
     "MAX_PIXELS",
     "READABLE",
     "UNREADABLE",

@@ -1,0 +1,117 @@
+"""Pictures through standard input and output: pytest tests/cli/test_pipes.py"""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from .support import Core, Run, files, picture
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the files of a pipe are meanwhile."""
+    place = tmp_path.parent / f"{tmp_path.name}-temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    return place
+
+
+def pipe(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    stream = SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False)
+    monkeypatch.setattr("sys.stdin", stream)
+
+
+@pytest.mark.parametrize("paths", [["-"], ["-", "-"], ["-", "-o", "-"]])
+@pytest.mark.parametrize(
+    ("options", "format"), [([], "JPEG"), (["--format", "webp"], "WEBP"), (["-q", "80"], "JPEG")]
+)
+def test_stdout_holds_the_picture_and_nothing_else(
+    core: Core,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    temporary: Path,
+    paths: list[str],
+    options: list[str],
+    format: str,
+) -> None:
+    from ginr_cli.main import main
+
+    pipe(monkeypatch, picture("a.jpg").read_bytes())
+    with pytest.raises(SystemExit) as end:
+        main(["upscale", *paths, *options])
+    out, err = capfdbinary.readouterr()
+    assert end.value.code == 0
+    with Image.open(io.BytesIO(out)) as image:
+        assert (image.format, image.size) == (format, (12, 8))
+    assert b"standard input 6x4 -> standard output 12x8\n" in err
+    assert str(temporary).encode() not in err and not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("RGB", "png"), ("P", "gif"), ("RGB", "tif")])
+def test_the_input_is_known_by_its_contents(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch, temporary: Path, mode: str, suffix: str
+) -> None:
+    pipe(monkeypatch, picture(f"a.{suffix}", mode=mode).read_bytes())
+    run("upscale", "-", "out/")
+    written = f"out/stdin.{suffix.replace('gif', 'png')}"
+    assert (run.code, run.out) == (0, f"{written}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["-", "-", "-o", "out.png"], 2, "- is given twice as input: standard input holds one"),
+        (["a.png", "-", "b.png", "-"], 2, "- is given twice as input"),
+        (["a.png", "b.png", "-o", "-"], 2, "- takes one picture as output, but the inputs are"),
+        (["folder", "-"], 2, "- takes one picture as output"),
+        (["a.png", "-", "--json"], 2, "--json cannot be combined with - as output"),
+        (["-", "x.png", "--strict"], 1, "standard input is empty (0 bytes): pipe a picture"),
+    ],
+)
+def test_refusals_are_one_line_and_leave_nothing(
+    run: Run,
+    core: Core,
+    monkeypatch: pytest.MonkeyPatch,
+    temporary: Path,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    for name in ("a.png", "b.png", "folder/c.png"):
+        picture(name)
+    pipe(monkeypatch, b"")
+    run("upscale", *arguments)
+    assert (run.code, run.out) == (code, "") and words in run.err
+    assert run.err.count("\n") == 1 and not list(temporary.iterdir())
+    assert files() == ["a.png", "b.png", "folder/c.png"]
+
+
+def test_what_is_no_picture_fails_by_its_public_name(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    pipe(monkeypatch, b"junk")
+    run("upscale", "-", "-")
+    assert (run.code, run.out) == (1, "") and not list(temporary.iterdir())
+    assert "ginr: standard input is not a supported picture" in run.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_gets_no_picture(tmp_path: Path) -> None:
+    import pty
+
+    picture("a.png")
+    master, slave = pty.openpty()
+    result = subprocess.run(
+        [sys.executable, "-m", "ginr_cli", "upscale", "a.png", "-"],
+        stdin=slave, stdout=slave, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(slave)
+    os.close(master)
+    assert result.returncode == 2
+    assert "- writes a picture to standard output: redirect it" in result.stderr
