@@ -17,22 +17,26 @@ from ginr_cli import console
 from ginr_cli.commands.doctor import doctor
 from ginr_cli.commands.evaluate import evaluate
 from ginr_cli.commands.inspect_lps import inspect_lps
+from ginr_cli.commands.models import models
 from ginr_cli.commands.reconstruct import reconstruct
 from ginr_cli.commands.train import train
 from ginr_cli.commands.upscale import upscale
 from ginr_cli.commands.warp import warp
 from ginr_cli.commands.zoom import zoom
+from ginr_cli.help import Command, Group, epilog
 from ginr_cli.options import option
 from ginr_cli.signals import listening
 
 app = typer.Typer(
     name="ginr",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (upscale, warp, zoom, reconstruct, train, evaluate, inspect_lps, doctor):
-    app.command()(_command)
+for _command in (upscale, warp, zoom, reconstruct, train, evaluate, inspect_lps, models, doctor):
+    _name = _command.__name__.replace("_", "-")
+    app.command(_name, cls=Command, epilog=epilog(_name))(_command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,17 +1,38 @@
 """Options and arguments that several commands share, and those of `upscale` and `train`."""
 
+import math
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ginr_cli.completion import complete_checkpoint
 
-def option(names: str, help: str, **settings: Any) -> Any:
-    """An option, its names as in "--scale -s SCALE": the placeholder of its value comes last."""
+
+def option(
+    names: str, help: str, *, between: tuple[float, float] | None = None, **settings: Any
+) -> Any:
+    """An option, its names as in "--scale -s SCALE": the placeholder of its value comes last.
+
+    `between` are the lowest and the highest value. (Typer's `min` and `max` show up in the help.)
+    """
     parts = names.split()
+    if between is not None:
+        settings["callback"] = _within(*between)
     metavar = None if parts[-1].startswith("-") else parts.pop()
     return typer.Option(*parts, metavar=metavar, help=help, **settings)
+
+
+def _within(low: float, high: float) -> Callable[[float | None], float | None]:
+    def check(value: float | None) -> float | None:
+        if value is not None and not low <= value <= high:
+            wanted = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+            raise typer.BadParameter(f"{value:g} is out of range: give a number {wanted}")
+        return value
+
+    return check
 
 
 def argument(metavar: str, help: str, **settings: Any) -> Any:
@@ -46,7 +67,9 @@ Checkpoint = Annotated[
     str,
     option(
         "--checkpoint --model -c NAME|FILE",
-        "small (fast), base (better, about four times slower), or a .safetensors file.",
+        "small (fast), base (better, about four times slower), a .safetensors file or the folder "
+        "of a run.",
+        autocompletion=complete_checkpoint,
     ),
 ]
 ChosenCheckpoint = Annotated[
@@ -54,7 +77,9 @@ ChosenCheckpoint = Annotated[
     option(
         "--checkpoint --model -c NAME|FILE",
         "small (fast), base (better, about four times slower), photo (restores damaged pictures), "
-        "or a .safetensors file. Without it, small, and photo for damaged pictures.",
+        "a .safetensors file or the folder of a run. Without it, small, and photo for damaged "
+        "pictures. ginr models lists what there is.",
+        autocompletion=complete_checkpoint,
     ),
 ]
 Restore = Annotated[
@@ -74,11 +99,18 @@ Devices = Annotated[
 ]
 Precision = Annotated[
     NumberFormat,
-    option("--precision", "Number format of the computation. auto picks the faster one."),
+    option(
+        "--precision auto|float32|bfloat16",
+        "Number format of the computation. auto picks the faster one.",
+    ),
 ]
 Tile = Annotated[
     int,
-    option("--tile PIXELS", "Side of a tile in input pixels; 0 fits it to the free memory.", min=0),
+    option(
+        "--tile PIXELS",
+        "Side of a tile in input pixels; 0 fits it to the free memory.",
+        between=(0, math.inf),
+    ),
 ]
 Ensemble = Annotated[
     bool, option("--ensemble", "Average over four mirrored copies: better, four times slower.")
@@ -88,8 +120,7 @@ Quality = Annotated[
     option(
         "--quality -q NUMBER",
         "Quality for JPEG (default 95), AVIF (default 90) and WebP (lossless by default).",
-        min=1,
-        max=100,
+        between=(1, 100),
     ),
 ]
 Overwrite = Annotated[
@@ -144,7 +175,9 @@ Paper = Annotated[
 ]
 Dpi = Annotated[
     float | None,
-    option("--dpi DPI", "Resolution to store in the file. Default: the input's.", min=1, max=65535),
+    option(
+        "--dpi DPI", "Resolution to store in the file. Default: the input's.", between=(1, 65535)
+    ),
 ]
 Box = Annotated[
     str | None,
@@ -163,24 +196,6 @@ Suffix = Annotated[
         "Default: the input's.",
     ),
 ]
-
-Label = Annotated[
-    str | None,
-    option(
-        "--suffix TEXT",
-        "What names of outputs end in, as in --suffix -large for photo-large.png. "
-        "Default: the scale or size, as in _x2; nothing in another folder.",
-    ),
-]
-DryRun = Annotated[
-    bool,
-    option(
-        "--dry-run",
-        "Print what would be written, with sizes, memory and an estimate of the time, and exit.",
-    ),
-]
-Quiet = Annotated[bool, option("--quiet", "Print only errors, and the names of what is written.")]
-Verbose = Annotated[bool, option("--verbose", "Print the time and speed of every picture, too.")]
 
 # train
 Folders = Annotated[

@@ -1,5 +1,6 @@
 """`ginr evaluate`: a checkpoint compared with bicubic interpolation on folders of pictures."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -56,7 +57,8 @@ CsvFile = Annotated[
     Path | None, option("--csv FILE", "Also write a row per picture and scale to this file.")
 ]
 Limit = Annotated[
-    int | None, option("--limit N", "Use only the first N pictures of each folder.", min=1)
+    int | None,
+    option("--limit N", "Use only the first N pictures of each folder.", between=(1, math.inf)),
 ]
 
 

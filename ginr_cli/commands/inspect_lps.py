@@ -74,8 +74,7 @@ def inspect_lps(
         option(
             "--min-diversity NUMBER",
             "Exit with code 3 if the diversity of a checkpoint is lower.",
-            min=0.0,
-            max=1.0,
+            between=(0, 1),
         ),
     ] = None,
     with_similarity: Similarity = False,

@@ -56,7 +56,7 @@ def reconstruct(
     ] = None,
     quantize: Annotated[
         int | None,
-        option("--quantize 8", "Keep 8 bits per number instead of 16.", min=8, max=8),
+        option("--quantize 8", "Keep 8 bits per number instead of 16.", between=(8, 8)),
     ] = None,
     scale: options.Scale = None,
     size: options.Size = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ginr_cli import console, options
+from ginr_cli import console, options, upscale_options
 from ginr_cli.batch.destination import Destination, split_paths
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job, identity, plan
@@ -45,16 +45,16 @@ def upscale(
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
     picture_format: options.Suffix = None,
-    label: options.Label = None,
+    label: upscale_options.Label = None,
     quality: options.Quality = None,
     overwrite: options.Overwrite = False,
-    dry_run: options.DryRun = False,
+    dry_run: upscale_options.DryRun = False,
     strict: options.Strict = False,
     allow_truncated: options.AllowTruncated = False,
     allow_large: options.AllowLarge = False,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    quiet: upscale_options.Quiet = False,
+    verbose: upscale_options.Verbose = False,
 ) -> None:
     """Enlarge pictures and folders of pictures to any scale or size.
 

@@ -1,0 +1,53 @@
+"""What `--help` shows of each command: examples, and no types of flags."""
+
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand, TyperGroup
+
+EXAMPLES = {
+    "upscale": (
+        "ginr upscale photo.jpg --scale 3.7",
+        "ginr upscale album/ -o large/ --size 3840x2160",
+        "cat photo.png | ginr upscale - - --scale 2 > large.png",
+    ),
+    "warp": ("ginr warp photo.jpg level.png --rotate -1.4 --scale 2",),
+    "zoom": ("ginr zoom photo.jpg -o zoom.mp4 --to 40%,40%,20%,20%",),
+    "reconstruct": ("ginr reconstruct photo.jpg copy.png",),
+    "train": (
+        "ginr train photos/ --run my_run --minutes 30",
+        "ginr upscale photo.jpg --checkpoint my_run",
+    ),
+    "evaluate": ("ginr evaluate small photos/ --scales 2,3.7",),
+    "inspect-lps": ("ginr inspect-lps small base --plot lps.png",),
+    "models": ("ginr models --json",),
+    "doctor": ("ginr doctor --json",),
+}
+
+
+def epilog(name: str) -> str | None:
+    """The examples of a command."""
+    lines = EXAMPLES.get(name, ())
+    return "\n\n".join(("Examples:", *lines)) if lines else None
+
+
+class _WithoutTypes:
+    """The type of a flag or an argument says nothing: `--json`, not `--json <bool>`."""
+
+    if not TYPE_CHECKING:
+
+        def get_params(self, context: Any) -> list[Any]:
+            params = super().get_params(context)
+            for param in params:
+                if getattr(param, "is_flag", False) and param.metavar is None:
+                    param.metavar = ""
+                elif param.param_type_name == "argument":  # INPUT, not INPUT <list[str]>
+                    param.display_type_rich = lambda ctx: None
+            return params
+
+
+class Command(_WithoutTypes, TyperCommand):
+    """A command."""
+
+
+class Group(_WithoutTypes, TyperGroup):
+    """The program."""

@@ -1,0 +1,23 @@
+"""Options of `ginr upscale` for everyday use."""
+
+from typing import Annotated
+
+from ginr_cli.options import option
+
+Label = Annotated[
+    str | None,
+    option(
+        "--suffix TEXT",
+        "What names of outputs end in, as in --suffix -large for photo-large.png. "
+        "Default: the scale or size, as in _x2; nothing in another folder.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    option(
+        "--dry-run",
+        "Print what would be written, with sizes, memory and an estimate of the time, and exit.",
+    ),
+]
+Quiet = Annotated[bool, option("--quiet", "Print only errors, and the names of what is written.")]
+Verbose = Annotated[bool, option("--verbose", "Print the time and speed of every picture, too.")]
