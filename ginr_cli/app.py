@@ -23,6 +23,7 @@ from ginr_cli.commands.train import train
 from ginr_cli.commands.upscale import upscale
 from ginr_cli.commands.warp import warp
 from ginr_cli.commands.zoom import zoom
+from ginr_cli.defaults import LazyDefaults
 from ginr_cli.help import Command, Group, epilog
 from ginr_cli.options import option
 from ginr_cli.signals import listening
@@ -32,7 +33,7 @@ app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "default_map": LazyDefaults()},
 )
 for _command in (upscale, warp, zoom, reconstruct, train, evaluate, inspect_lps, models, doctor):
     _name = _command.__name__.replace("_", "-")

@@ -169,8 +169,8 @@ Paper = Annotated[
     str | None,
     option(
         "--print PAPER",
-        "Fit the picture into this print size, as in 30x20cm, 300x200mm or 12x8in, at --dpi "
-        "(default 300).",
+        "Fit the picture into this print size at --dpi (default 300): A4 or 10x15 (cm), turned to "
+        "the picture, or 30x20cm, 300x200mm or 12x8in as it is.",
     ),
 ]
 Dpi = Annotated[

@@ -19,6 +19,7 @@ def doctor(as_json: options.Json = False) -> None:
         "scan backends": _backends,
         "to install": _to_install,
         "checkpoints": _checkpoints,
+        "settings": _settings,
         "formats": _formats,
         "numba cache": _numba_cache,
     }
@@ -111,6 +112,18 @@ def _checkpoints() -> Section:
         except CheckpointError as problem:
             rows[name] = console.describe(problem)
     return rows or {"none": "the shipped weights are missing: reinstall ginr"}
+
+
+def _settings() -> Section:
+    """The user's defaults, and where they are set."""
+    from ginr_cli.defaults import config_file, user_defaults
+
+    file = config_file()
+    found = "none" if file is None else f"{file}{'' if file.exists() else ' (not there)'}"
+    defaults = user_defaults()
+    return {"file": found} | {
+        name: f"{default.value} ({default.origin})" for name, default in defaults.items()
+    }
 
 
 def _formats() -> Section:

@@ -64,4 +64,5 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GINR_DEBUG", raising=False)
+    monkeypatch.setenv("GINR_CONFIG", "")  # not that of whoever runs the tests
     return tmp_path

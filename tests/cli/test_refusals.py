@@ -28,7 +28,7 @@ from .support import Core, Run, files, picture, png
         (["a.png", "--print", "9x9cm", "--size", "9x"], "--size and --print cannot be combined"),
         (["a.png", "--print", "9x9cm", "--scale", "2"], "--scale and --print cannot be combined"),
         (["a.png", "--print", "9cm"], "print '9cm' is not a size on paper: write 30x20cm"),
-        (["a.png", "--print", "9x9"], "print '9x9' is not a size on paper"),
+        (["a.png", "--print", "9by9"], "print '9by9' is not a size on paper"),
         (["a.png", "--print", "0x9cm"], "print '0x9cm' is not a size on paper"),
         (["a.png", "--dpi", "0"], "--dpi"),
         (["a.png", "--dpi", "nan"], "--dpi"),

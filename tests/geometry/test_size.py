@@ -6,7 +6,7 @@ Run: pytest tests/geometry/test_size.py
 import pytest
 
 from ginr.errors import SizeError
-from ginr.geometry.size import Scale, SizeRule, parse_scale, parse_size
+from ginr.geometry.size import Scale, SizeRule, parse_print, parse_scale, parse_size
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,35 @@ def test_labels_of_scales(text: str, label: str) -> None:
 def test_labels_of_sizes_say_the_output() -> None:
     assert parse_size("1920x1080").label(480, 640) == "1440x1080"
     assert parse_size("1920x1080!").label(480, 640) == "1920x1080"
+
+
+@pytest.mark.parametrize(
+    ("paper", "millimetres"),
+    [
+        ("A4", (210, 297)),
+        ("a0", (841, 1189)),
+        ("A8", (52, 74)),
+        ("B5", (176, 250)),
+        ("letter", (215.9, 279.4)),
+        ("10x15", (100, 150)),
+        ("15 x 10", (100, 150)),
+    ],
+)
+def test_paper_is_turned_to_the_picture(paper: str, millimetres: tuple[float, float]) -> None:
+    short, long = (round(side / 25.4 * 300) for side in millimetres)
+    rule = parse_print(paper, 300)
+    tall, wide = rule.resolve(3000, 100, may_shrink=True), rule.resolve(100, 3000, may_shrink=True)
+    assert (tall[0], wide[1]) == (long, long)
+    assert rule.resolve(999, 999, may_shrink=True) == (short, short)
+
+
+def test_paper_with_a_unit_is_not_turned() -> None:
+    rule = parse_print("30x20cm", 254)
+    assert rule.resolve(400, 200) == (2000, 1000)
+    assert parse_print("30x20", 254).resolve(400, 200) == (3000, 1500)
+
+
+@pytest.mark.parametrize("text", ["A9", "C4", "A", "A44", "10x", "x15", "10x15x20", "..x1", "0x15"])
+def test_what_is_no_paper_is_refused(text: str) -> None:
+    with pytest.raises(SizeError, match="is not a size on paper: write 30x20cm"):
+        parse_print(text, 300)

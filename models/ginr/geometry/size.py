@@ -16,7 +16,8 @@ MAX_PIXELS = 4_000_000_000  # 12 GB of 8-bit RGB before it reaches a file
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two exclusive
 
 _SCALES = "3.7, 3.7x, 370% or 2x3 (width x height)"
-_PAPERS = "30x20cm, 300x200mm or 12x8in (width x height)"
+_PAPERS = "30x20cm, 300x200mm, 12x8in (width x height), A4 or 10x15 (cm, turned to the picture)"
+_US_PAPERS = {"letter": "8.5x11in", "legal": "8.5x14in"}
 _INCH = {"in": 1.0, "cm": 2.54, "mm": 25.4}
 _SIZES = "1920x, x1080, 1920x1080 (fits inside) or 1920x1080! (exact)"
 
@@ -48,6 +49,8 @@ class SizeRule:
     width: int | None
     height: int | None
     exact: bool = False
+    turns: bool = False
+    """Whether the sides are exchanged for pictures of the other orientation, as paper is turned."""
 
     def resolve(self, height: int, width: int, *, may_shrink: bool = False) -> tuple[int, int]:
         """(height, width) of the output for an input.
@@ -55,11 +58,14 @@ class SizeRule:
         Raises SizeError beyond x30 on an axis or 4 gigapixels, and if an axis shrinks unless
         `may_shrink`.
         """
-        x = self.width / width if self.width else math.inf
-        y = self.height / height if self.height else math.inf
+        sides = self.width, self.height
+        if self.turns and ((self.width or 0) - (self.height or 0)) * (width - height) < 0:
+            sides = self.height, self.width
+        x = sides[0] / width if sides[0] else math.inf
+        y = sides[1] / height if sides[1] else math.inf
         if not self.exact:
             x = y = min(x, y)
-        asked = f"{self.width or ''}x{self.height or ''}{'!' if self.exact else ''}"
+        asked = f"{sides[0] or ''}x{sides[1] or ''}{'!' if self.exact else ''}"
         if min(x, y) < 1.0 and not may_shrink:
             raise SizeError(
                 f"size {asked} would shrink {width}x{height} pixels, and ginr only "
@@ -120,15 +126,34 @@ def parse_size(text: str) -> SizeRule:
 
 
 def parse_print(text: str, dpi: float) -> SizeRule:
-    """Parses `30x20cm`, to be fitted inside, at `dpi` dots per inch. Raises SizeError."""
-    found = re.fullmatch(r"([0-9.]+) *[xX×] *([0-9.]+) *(cm|mm|in)", text.strip())  # noqa: RUF001
+    """Parses `30x20cm`, to be fitted inside, at `dpi` dots per inch. Raises SizeError.
+
+    Paper of a name (`A0` to `A8`, `B0` to `B8`, `letter`, `legal`) and of a size without a unit,
+    which is in cm, is turned to the picture.
+    """
+    sides_of = r"([0-9.]+) *[xX×] *([0-9.]+)"  # noqa: RUF001
+    text = text.strip()
+    sheet = _sheet(text) or (f"{text}cm" if re.fullmatch(sides_of, text) else None)
+    found = re.fullmatch(f"{sides_of} *(cm|mm|in)", sheet or text)
     try:
         sides = [float(found[k]) / _INCH[found[3]] * dpi for k in (1, 2)] if found else []
     except ValueError:
         sides = []
     if not sides or not all(0 < side < 1e9 for side in sides):
         raise SizeError(f"print {text!r} is not a size on paper: write {_PAPERS}")
-    return SizeRule(round_half_up(sides[0]), round_half_up(sides[1]))
+    return SizeRule(round_half_up(sides[0]), round_half_up(sides[1]), turns=sheet is not None)
+
+
+def _sheet(name: str) -> str | None:
+    """The size of paper of a name; None for anything else."""
+    if name.lower() in _US_PAPERS:
+        return _US_PAPERS[name.lower()]
+    if not (found := re.fullmatch("([AB])([0-8])", name.upper())):
+        return None
+    width, height = {"A": (841, 1189), "B": (1000, 1414)}[found[1]]  # mm, ISO 216
+    for _ in range(int(found[2])):
+        width, height = height // 2, width
+    return f"{width}x{height}mm"
 
 
 def round_half_up(value: float) -> int:
