@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from ginr_cli import console
+from ginr_cli.commands.compare import compare
 from ginr_cli.commands.doctor import doctor
 from ginr_cli.commands.evaluate import evaluate
 from ginr_cli.commands.inspect_lps import inspect_lps
@@ -35,7 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "default_map": LazyDefaults()},
 )
-for _command in (upscale, warp, zoom, reconstruct, train, evaluate, inspect_lps, models, doctor):
+for _command in (
+    upscale, compare, warp, zoom, reconstruct, train, evaluate, inspect_lps, models, doctor,
+):  # fmt: skip
     _name = _command.__name__.replace("_", "-")
     app.command(_name, cls=Command, epilog=epilog(_name))(_command)
 

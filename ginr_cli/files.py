@@ -22,6 +22,7 @@ class Writing:
     suffix: str | None = None  # of outputs without a given name; None keeps the input's
     dpi: float | None = None  # resolution to store; None keeps the input's
     label: str | None = None  # what such names end in; None is the scale or size
+    preview: bool = False  # whether a page with a slider is written beside each output
     recipe: Mapping[str, str] = field(default_factory=dict)
     """What outputs say of the options that they were made with."""
 

@@ -10,6 +10,10 @@ EXAMPLES = {
         "ginr upscale album/ -o large/ --size 3840x2160",
         "cat photo.png | ginr upscale - - --scale 2 > large.png",
     ),
+    "compare": (
+        "ginr compare photo.jpg photo_x2.png",
+        "ginr compare photo.jpg photo_x2.png -o sheet.png",
+    ),
     "warp": ("ginr warp photo.jpg level.png --rotate -1.4 --scale 2",),
     "zoom": ("ginr zoom photo.jpg -o zoom.mp4 --to 40%,40%,20%,20%",),
     "reconstruct": ("ginr reconstruct photo.jpg copy.png",),

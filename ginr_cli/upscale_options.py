@@ -19,5 +19,13 @@ DryRun = Annotated[
         "Print what would be written, with sizes, memory and an estimate of the time, and exit.",
     ),
 ]
+Preview = Annotated[
+    bool,
+    option(
+        "--preview",
+        "Write a page with a slider between input and output beside each output, as ginr compare "
+        "does: photo_x2_compare.html.",
+    ),
+]
 Quiet = Annotated[bool, option("--quiet", "Print only errors, and the names of what is written.")]
 Verbose = Annotated[bool, option("--verbose", "Print the time and speed of every picture, too.")]

@@ -49,6 +49,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("photos", "Set5", "Set14", "album"):
         (tmp_path / folder).mkdir()
         noise.save(tmp_path / folder / "noise.png")
+    Image.new("RGB", (320, 200), "red").save(tmp_path / "large.png")
     for name in ("photo.jpg", "scan.tif"):
         Image.new("RGB", (160, 100), "red").save(tmp_path / name)
     Image.new("RGB", (480, 640), "white").save(tmp_path / "page.jpg")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
+from ginr_cli.batch.preview import write_preview
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
@@ -47,6 +48,7 @@ def enlarge(
     progress: Callable[[int, int], None],
 ) -> Outcome:
     """Read, enlarge and write a picture; after its last row, signals wait for `until_reported`."""
+    from ginr.errors import PictureError
     from ginr.pictures import Page, write_bands, write_pages
 
     start = time.perf_counter()
@@ -87,6 +89,11 @@ def enlarge(
         )  # fmt: skip
     network, first = made[0]
     outcome = done(outcome_of(job), network, start, notes)
+    if writing.preview:
+        try:
+            say(f"{console.printable(write_preview(job, writing))}: before and after")
+        except (PictureError, OSError) as problem:  # no reason to call the picture failed
+            say(f"no preview: {console.describe(problem)}")
     return outcome if first is None else replace(outcome, restoration=first.record())
 
 

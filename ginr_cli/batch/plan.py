@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ginr_cli.batch.destination import Destination
 from ginr_cli.batch.sources import Source
+from ginr_cli.comparing.page import page_of
 from ginr_cli.console import printable, visible
 from ginr_cli.files import Writing, refuse_own_input
 
@@ -83,7 +84,7 @@ def plan(
     """
     from ginr.errors import PictureError
     from ginr.pictures import check_target, probe_picture
-    from ginr.pictures.formats import output_format
+    from ginr.pictures.formats import check_place, output_format
 
     header = probe_picture(source.path, rules)
     size = header.height, header.width
@@ -115,6 +116,8 @@ def plan(
         channels=header.channels,
         depth=header.depth,
     )
+    if writing.preview:
+        check_place(page_of(output), writing.overwrite)
     pages: tuple[View, ...] = ()
     if len(header.pages) > 1 and output_format(output).name == "TIFF":
         pages = tuple(wanted.resolve(*page) for page in header.pages)

@@ -107,8 +107,10 @@ def _suffix_of(paths: list[str]) -> str:
     return suffix if suffix in WRITABLE else ".png"
 
 
-def check_stdout(as_json: bool) -> None:
-    """Raises `UsageError` if standard output cannot take a picture."""
+def check_stdout(as_json: bool, preview: bool) -> None:
+    """Raises `UsageError` if standard output cannot take a picture, or the options need its name."""
+    if preview:
+        raise UsageError("--preview cannot be combined with - as output: name a file")
     if as_json:
         raise UsageError("--json cannot be combined with - as output: give only one")
     if sys.stdout.isatty():

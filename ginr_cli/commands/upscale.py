@@ -48,6 +48,7 @@ def upscale(
     label: upscale_options.Label = None,
     quality: options.Quality = None,
     overwrite: options.Overwrite = False,
+    preview: upscale_options.Preview = False,
     dry_run: upscale_options.DryRun = False,
     strict: options.Strict = False,
     allow_truncated: options.AllowTruncated = False,
@@ -78,10 +79,10 @@ def upscale(
     for choice in choices:  # before torch is loaded
         check_network(choice)
     suffix = _suffix(picture_format)
-    writing = Writing(quality, overwrite, suffix, dpi, _label(label), recipe(choices[0]))
+    writing = Writing(quality, overwrite, suffix, dpi, _label(label), preview, recipe(choices[0]))
     with streams(paths, output, suffix) as piped:
         if piped.sent is not None and not dry_run:
-            check_stdout(as_json)
+            check_stdout(as_json, preview)
         report = _upscale_all(
             piped, wanted, writing, rules, choices, as_json,
             is_default_scale=scale is None and size is None and paper is None, dry_run=dry_run,
