@@ -200,6 +200,7 @@ class Meter(Bar):
         left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))
         pace = f"{rate / 1e6:.2f} MP/s, {left} left"
         self.show(done_px, self._name, pace)
-        if not sys.stderr.isatty() and time.monotonic() >= self._printed + _PERIOD_S:
+        is_due = done_px > 0 and time.monotonic() >= self._printed + _PERIOD_S
+        if is_due and not sys.stderr.isatty():
             self._printed = time.monotonic()
             say(f"{self._name}: {100 * done_px / self._total_px:.0f}%, {pace}")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ginr_cli.batch.sources import Source, expanded, is_pattern
+from ginr_cli.batch.sources import Source, expanded, names_inputs
 from ginr_cli.console import UsageError, printable, say
 from ginr_cli.files import Writing
 
@@ -97,7 +97,7 @@ def split_paths(
             say(f"{name} exists, so it is an input too: to replace it, name it with -o")
         elif overwrite and os.path.isdir(second):
             raise UsageError(f"--overwrite replaces files in a folder only with -o: -o {second}")
-        elif not second.startswith("@") and not is_pattern(second):
+        elif not names_inputs(second):
             paths, output = [first], second
     if "" in (*paths, output):
         raise UsageError("empty path: write . for the current folder")

@@ -48,6 +48,13 @@ def is_pattern(path: str) -> bool:
     return any(mark in path for mark in "*?[") and not os.path.lexists(path)
 
 
+def names_inputs(path: str) -> bool:
+    """Whether a path that may be an output is a list or a pattern; one without * or ? must match."""
+    if path.startswith("@"):
+        return True
+    return is_pattern(path) and ("*" in path or "?" in path or bool(glob(path)))
+
+
 def _listed(name: str) -> list[Path]:
     """The paths in a text file, one a line; empty lines are left out."""
     try:

@@ -35,6 +35,11 @@ def album() -> Path:
     return Path("in")
 
 
+def messages(text: str) -> set[str]:
+    """The lines without those of progress, which slow machines print."""
+    return {line for line in text.splitlines() if not line.endswith(" left")}
+
+
 def in_two(run: Run, checkpoint: Path, *more: str | Path) -> Run:
     return run("upscale", "in", "out", "--checkpoint", checkpoint, *TWO, *more)
 
@@ -46,7 +51,7 @@ def test_two_devices_give_the_results_of_one(run: Run, tiny_checkpoint: Path, al
     two = in_two(run, tiny_checkpoint, "--json").records
     assert run.code == code == 1 and run.err.splitlines()[-1] == "4 done, 1 failed"
     assert run.err.count("tiny on cpu (asked for)") == 2
-    assert set(run.err.replace("out/", "one/").splitlines()) == set(words.splitlines())
+    assert messages(run.err.replace("out/", "one/")) == messages(words)
     assert [json.dumps(row).replace("out/", "one/") for row in map(untimed, two)] == [
         json.dumps(row) for row in map(untimed, one)
     ]

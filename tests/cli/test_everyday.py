@@ -28,6 +28,15 @@ def test_a_file_of_that_very_name_is_no_pattern(run: Run, core: Core) -> None:
     assert run("upscale", "@b.png", "[a].png", "-o", "out").out == "out/@b.png\nout/[a].png\n"
 
 
+def test_the_second_path_is_an_output_unless_it_is_a_pattern(run: Run, core: Core) -> None:
+    for name in ("a.png", "b.jpg"):
+        picture(name)
+    assert run("upscale", "a.png", "large [new].png").out == "large [new].png\n"
+    assert run("upscale", "a.png", "[b].jpg").out == "a_x2.png\nb_x2.jpg\n"
+    run("upscale", "a.png", "*.tif")
+    assert run.code == 2 and "*.tif: no file has such a name" in run.err
+
+
 def test_lists_name_pictures_and_folders(run: Run, core: Core) -> None:
     for name in ("a b.png", "in/c.png"):
         picture(name)
@@ -143,6 +152,8 @@ def test_progress_is_lines_where_stderr_is_no_terminal(
     monkeypatch.setattr("time.monotonic", lambda: now)
     with Meter(1_000_000) as meter:
         meter.begin("a.png", 0)
+        now = 107.0
+        meter.advance(0, 1_000_000)  # no speed is known yet
         for now in (102.0, 105.0, 106.0, 110.5):
             meter.advance(int((now - 100) * 50_000), 1_000_000)
     assert capfd.readouterr().err == (
