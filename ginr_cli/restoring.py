@@ -67,7 +67,7 @@ def recipe(choice: NetworkChoice) -> dict[str, str]:
         "version": version("ginr"),
         "checkpoint": " and ".join(f"{header.name} {header.sha256[:8]}" for header in headers),
         "restore": "off" if choice.restorer is None else strength,
-        "ensemble": "yes" if choice.ensemble else "",
+        "ensemble": "on" if choice.ensemble else "off",
     }
 
 

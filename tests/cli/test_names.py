@@ -46,7 +46,7 @@ def test_the_output_of_another_picture_is_not_done(run: Run, core: Core) -> None
     [
         (["--restore", "off"], "made with checkpoint small smallsma and photo photopho, not small"),
         (["--restore", "0.5"], "made with --restore auto, not 0.5"),
-        (["--ensemble"], "made with --ensemble none, not yes"),
+        (["--ensemble"], "made with --ensemble off, not on"),
     ],
 )
 def test_an_output_made_otherwise_is_not_done(
@@ -92,4 +92,4 @@ def test_an_output_says_how_it_was_made(run: Run, core: Core) -> None:
     run("upscale", "b.png", "--box", "1,0,4,2")
     facts = provenance(probe_picture(Path("b_x2_box1,0,4,2.png")).xmp)
     assert facts["source"] == "b.png" and facts["box"] == "1,0,4,2"
-    assert (facts["network"], facts["restore"], facts["ensemble"]) == ("small", "auto", "")
+    assert (facts["network"], facts["restore"], facts["ensemble"]) == ("small", "auto", "off")
