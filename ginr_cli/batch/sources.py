@@ -33,7 +33,7 @@ def expanded(paths: list[str]) -> list[Path]:
             found.append(Path(path))
         elif path.startswith("@"):
             found += _listed(path[1:])
-        elif is_pattern(path):
+        elif names_inputs(path):
             matches = sorted(glob(path, recursive=True))
             if not matches:
                 raise UsageError(f"{path}: no file has such a name: check the pattern")

@@ -35,6 +35,8 @@ def test_the_second_path_is_an_output_unless_it_is_a_pattern(run: Run, core: Cor
     assert run("upscale", "a.png", "[b].jpg").out == "a_x2.png\nb_x2.jpg\n"
     run("upscale", "a.png", "*.tif")
     assert run.code == 2 and "*.tif: no file has such a name" in run.err
+    run("upscale", "missing [1].png")
+    assert run.code == 1 and "missing [1].png does not exist: check the name" in run.err
 
 
 def test_lists_name_pictures_and_folders(run: Run, core: Core) -> None:
