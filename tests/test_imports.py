@@ -6,10 +6,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-GROUND = {"errors", "array_api", "array_types", "device", "part_files"}
+GROUND = {"errors", "array_api", "array_types", "device", "part_files", "user_cache"}
 MAY_IMPORT = {
     "architecture": GROUND,
-    "kernels": {"architecture", "array_api", "array_types"},
+    "kernels": {"architecture", "array_api", "array_types", "user_cache"},
     "geometry": GROUND,
     "pictures": {"errors", "array_types", "part_files"},
 }
@@ -31,6 +31,7 @@ TORCHLESS = (
     "array_types",
     "errors",
     "part_files",
+    "user_cache",
 )
 
 

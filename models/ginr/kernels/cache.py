@@ -27,6 +27,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 from ginr.kernels.target import CHECKED, CPU, FEATURES
+from ginr.user_cache import user_cache
 
 _CHECKSUM = sha256().digest_size
 _PROBE = 2 << 20  # bytes, more than all kernels take: a full disk holds an empty file
@@ -61,7 +62,7 @@ def cache_place() -> Place:
     target = repr((CPU, FEATURES, CHECKED)).encode()
     name = sha256(target + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     try:
-        parent = Path(config.CACHE_DIR) if config.CACHE_DIR else _user_cache()
+        parent = Path(config.CACHE_DIR) if config.CACHE_DIR else user_cache()
         return Place(_private(parent / "ginr" / "numba" / name), True)
     except OSError as error:
         trouble = f"compiled kernels cannot be kept: {error.strerror}"
@@ -143,19 +144,6 @@ def _write(path: Path, content: bytes) -> None:
 
 def _holds_kernels(folder: Path) -> bool:
     return any(folder.glob("mixer.mix-*"))
-
-
-def _user_cache() -> Path:
-    """Raises OSError if the user has no home folder."""
-    try:
-        if sys.platform == "win32":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
-        if sys.platform == "darwin":
-            return Path.home() / "Library/Caches"
-        named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        return named if named.is_absolute() else Path.home() / ".cache"
-    except RuntimeError:
-        raise OSError(errno.ENOENT, "there is no home folder: set NUMBA_CACHE_DIR") from None
 
 
 def _private(folder: Path) -> Path:
