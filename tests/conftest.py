@@ -11,6 +11,7 @@ import torch
 
 from ginr.architecture.config import GinrConfig
 from ginr.checkpoints.checkpoint import save_checkpoint
+from ginr.measuring.perceptual_weights import save_weights, weight_shapes
 from ginr.network.model import Ginr
 
 
@@ -90,3 +91,19 @@ def tiny_checkpoint(tiny_model: Ginr, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def sample_images() -> Path:
     return Path(__file__).parent.parent / "sample_images"
+
+
+@pytest.fixture(scope="session")
+def perceptual_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of random weights of LPIPS and DISTS whose maps keep their size from layer to layer."""
+    random = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, shape in weight_shapes().items():
+        values = torch.randn(shape, generator=random)
+        if name.endswith("weight"):
+            weights[name] = values * (2 / values[0].numel()) ** 0.5
+        else:
+            weights[name] = 0.1 * values if name.endswith("bias") else values.abs()
+    path: Path = tmp_path_factory.mktemp("perceptual") / "weights.safetensors"
+    save_weights(path, weights)
+    return path

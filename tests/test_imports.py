@@ -17,7 +17,7 @@ MAY_IMPORT["network"] = MAY_IMPORT["engine"] = GROUND | {*MAY_IMPORT, "pictures.
     "pictures"
 }
 MAY_IMPORT["checkpoints"] = GROUND | {"architecture", "network", "engine"}
-MAY_IMPORT["measuring"] = GROUND | {"network", "engine", "geometry", "pictures"}
+MAY_IMPORT["measuring"] = GROUND | {"network", "engine", "geometry", "pictures", "checkpoints"}
 MAY_IMPORT["assessing"] = {"array_types", "pictures.samples"}
 MAY_IMPORT["rendering"] = GROUND | set(MAY_IMPORT) - {"measuring", "assessing"}
 MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering"}

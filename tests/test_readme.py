@@ -43,8 +43,9 @@ def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, perceptual_file: Path) -> Path:
     """The current folder, with the pictures and runs that the commands name."""
+    monkeypatch.setenv("GINR_PERCEPTUAL", str(perceptual_file))
     noise = Image.effect_noise((160, 100), 60).convert("RGB")
     for folder in ("photos", "Set5", "Set14", "album"):
         (tmp_path / folder).mkdir()

@@ -21,7 +21,7 @@ from ginr_cli.restoring import Networks, choose
 
 if TYPE_CHECKING:
     from ginr.array_types import Image
-    from ginr.measuring.benchmark import Upscaler
+    from ginr.measuring.benchmark import Perceptual, Upscaler
     from ginr.pictures import ReadRules
 
 
@@ -53,6 +53,14 @@ DegradationName = Annotated[
         "or any of these (photo).",
     ),
 ]
+WithPerceptual = Annotated[
+    bool,
+    option(
+        "--perceptual",
+        "Also report LPIPS and DISTS: how different the pictures look. Needs a file of weights, see "
+        "docs/quality.md.",
+    ),
+]
 CsvFile = Annotated[
     Path | None, option("--csv FILE", "Also write a row per picture and scale to this file.")
 ]
@@ -67,6 +75,7 @@ def evaluate(
     folders: Folders,
     scales: Scales = "2,3,3.7,4,6,8",
     degradation: DegradationName = "clean",
+    perceptual: WithPerceptual = False,
     csv_file: CsvFile = None,
     device: options.Device = "auto",
     tile: options.Tile = 0,
@@ -80,11 +89,11 @@ def evaluate(
 ) -> None:
     """Shrink pictures, enlarge them again, and compare the result with bicubic interpolation.
 
-    Reports PSNR on Y and RGB and SSIM on Y, per picture and as means. Pictures
-    that cannot be read are skipped; the exit code is then 1.
+    Reports PSNR on Y and RGB and SSIM on Y, per picture and as means, and LPIPS
+    and DISTS on request. Pictures that cannot be read are skipped; the exit code
+    is then 1.
     """
     from ginr.checkpoints.checkpoint import peek
-    from ginr.measuring.benchmark import PROTOCOL
     from ginr.pictures import ReadRules
 
     factors, rules = _factors(scales), ReadRules(strict, allow_truncated, allow_large)
@@ -96,10 +105,11 @@ def evaluate(
     if csv_file is not None:
         check_csv(csv_file, overwrite)
         clear_left_over([csv_file.parent])
+    measures = _perceptual_measures(device) if perceptual else None
     report = ScoreReport(as_json)
     tasks = [task for folder in folders for task in _find(folder, factors, limit, rules, report)]
     facts: Row = {
-        "protocol": PROTOCOL,
+        "protocol": _protocol(perceptual),
         "degradation": degradation,
         "checkpoint": name,
         "device": None,
@@ -109,7 +119,8 @@ def evaluate(
     if tasks:
         networks = Networks(choice)
         facts["device"] = networks.plain.device
-        _measure_all(tasks, factors, degradation, networks, report)
+        console.say(_protocol(perceptual))
+        _measure_all(tasks, factors, degradation, networks, measures, report)
     report.conclude(facts)
     if csv_file is not None:
         report.write_csv(csv_file, overwrite)
@@ -136,6 +147,23 @@ def _check_degradation(name: str) -> None:
 
     if name not in PRESETS:
         raise console.UsageError(f"--degradation is {name}: use one of {', '.join(PRESETS)}")
+
+
+def _protocol(perceptual: bool) -> str:
+    from ginr.measuring.benchmark import PERCEPTUAL_PROTOCOL, PROTOCOL
+
+    return f"{PROTOCOL} {PERCEPTUAL_PROTOCOL}" if perceptual else PROTOCOL
+
+
+def _perceptual_measures(device: str) -> "Perceptual":
+    """LPIPS and DISTS on a device. Raises `GinrError` without their weights."""
+    from ginr.measuring.perceptual_weights import check_weights, load_weights, weights_path
+
+    check_weights(path := weights_path())  # before torch is loaded
+    from ginr.device import choose_device
+    from ginr.measuring.perceptual import PerceptualMeasures
+
+    return PerceptualMeasures(load_weights(path), choose_device(device)[0])
 
 
 def _find(
@@ -195,12 +223,10 @@ def _measure_all(
     factors: Sequence[float],
     degradation: str,
     networks: Networks,
+    perceptual: "Perceptual | None",
     report: ScoreReport,
 ) -> None:
     """Every picture at every scale."""
-    from ginr.measuring.benchmark import PROTOCOL
-
-    console.say(PROTOCOL)
     if degradation != "clean":
         console.say(f"LR is damaged, not bicubic alone: degradation {degradation}, by file name.")
     done_px = 0
@@ -211,7 +237,7 @@ def _measure_all(
             render = _renderer(networks, meter, task.path.name, done_px)
             done_px += task.out_px
             try:
-                _measure(task, factors, degradation, render, report)
+                _measure(task, factors, degradation, render, perceptual, report)
             except Exception as problem:
                 report.fail(task.path, problem)
 
@@ -221,6 +247,7 @@ def _measure(
     factors: Sequence[float],
     degradation: str,
     render: "Upscaler",
+    perceptual: "Perceptual | None",
     report: ScoreReport,
 ) -> None:
     from ginr.errors import SizeError
@@ -228,15 +255,14 @@ def _measure(
     from ginr.pictures import read_picture
     from ginr.training.degradation import damaged
 
-    shrink = partial(damaged, preset=degradation, name=task.path.stem)
+    damage = partial(damaged, preset=degradation, name=task.path.stem)
+    shrink = None if degradation == "clean" else damage
     picture = read_picture(task.path, task.rules)
     hr, dropped = reference(picture)
     report.note(task.path, (*picture.notes, *dropped))
     for scale in factors:
         try:
-            found = score(
-                str(task.path), hr, scale, render, None if degradation == "clean" else shrink
-            )
+            found = score(str(task.path), hr, scale, render, shrink, perceptual)
         except SizeError as problem:
             report.leave_out(task.folder, task.path, scale, problem)
         else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Row = dict[str, object]
 
 _HEADER = " scale  PSNR-Y bicubic   gain x4+Lanczos  PSNR-RGB bicubic  SSIM-Y bicubic  "
+_PERCEPTUAL_HEADER = "  LPIPS bicubic   DISTS bicubic  "
 _FIRST = ("folder", "picture", "scale", "width", "height")
 """The columns that come before the numbers."""
 
@@ -34,7 +35,7 @@ class ScoreReport:
         """Add a picture's score at a scale."""
         if not self.as_json:
             if not self.scores:
-                console.result(_HEADER + "picture")
+                console.result(_header(score) + "picture")
             console.result(_line(score.scale, score) + console.printable(Path(score.picture)))
         self.scores.append((folder, score))
 
@@ -71,7 +72,7 @@ class ScoreReport:
                 }
             )
         elif means:
-            console.result(f"\n{_HEADER}mean of")
+            console.result(f"\n{_header(means[0][1])}mean of")
             for name, mean in means:
                 console.result(_line(mean.scale, mean) + _extent(name, mean))
         console.say(self._count())
@@ -136,15 +137,22 @@ def check_csv(path: Path, overwrite: bool) -> None:
     check_place(path, overwrite)
 
 
+def _header(quality: "Quality") -> str:
+    return _HEADER + _PERCEPTUAL_HEADER * (quality.lpips is not None)
+
+
 def _line(scale: float, quality: "Quality") -> str:
-    """A line of the table, for the columns of `_HEADER`."""
+    """A line of the table, for the columns of `_header`."""
     by_lanczos = quality.psnr_y_x4_lanczos
-    return (
+    looks = quality.lpips, quality.lpips_bicubic, quality.dists, quality.dists_bicubic
+    line = (
         f"{f'x{scale:g}':>6} {quality.psnr_y:7.2f} {quality.psnr_y_bicubic:7.2f} "
         f"{quality.gain_y:+6.2f} {'-' if by_lanczos is None else f'{by_lanczos:.2f}':>10} "
         f"{quality.psnr_rgb:9.2f} {quality.psnr_rgb_bicubic:7.2f} "
         f"{quality.ssim_y:7.4f} {quality.ssim_y_bicubic:7.4f}  "
     )
+    numbers = [f"{value:7.4f} " for value in looks if value is not None]
+    return line + "".join([*numbers, " "] if numbers else [])
 
 
 def _extent(folder: str, mean: "Mean") -> str:

@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from ginr.measuring.benchmark import PROTOCOL, score
+from ginr.measuring.benchmark import PERCEPTUAL_PROTOCOL, PROTOCOL, score
+from ginr.measuring.perceptual import PerceptualMeasures
+from ginr.measuring.perceptual_weights import load_weights
 from ginr.pictures import Picture, read_picture
 from ginr.rendering.upscale import upscale
 from ginr_cli.load_network import NetworkChoice, load_upscaler
@@ -103,6 +106,76 @@ def test_the_table_has_a_line_per_picture_and_scale(run: Run, core: Core, album:
     assert float(lines[9][1]) == pytest.approx(
         (float(lines[1][1]) + float(lines[3][1])) / 2, abs=0.01
     )
+
+
+@pytest.mark.parametrize("degradation", ["clean", "web"])
+def test_perceptual_measures_are_in_the_table_and_in_json(
+    run: Run,
+    core: Core,
+    album: Path,
+    perceptual_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    degradation: str,
+) -> None:
+    monkeypatch.setenv("GINR_PERCEPTUAL", str(perceptual_file))
+    words = ["evaluate", "small", album, "--scales", "2", "--degradation", degradation]
+    (plain,) = run(*words, "--json").records
+    keys = ("lpips", "lpips_bicubic", "dists", "dists_bicubic")
+    assert all(row[key] is None for row in plain["pictures"] + plain["means"] for key in keys)
+    (record,) = run(*words, "--perceptual", "--json", "--csv", "out.csv").records
+    assert run.code == 0 and record["protocol"] == f"{PROTOCOL} {PERCEPTUAL_PROTOCOL}"
+    assert all(0 < row[key] < 1 for row in record["pictures"] for key in keys)
+    (mean,) = record["means"]
+    for key in keys:
+        values = [row[key] for row in record["pictures"]]
+        assert mean[key] == pytest.approx(sum(values) / 2)
+    for found, expected in zip(record["pictures"], plain["pictures"], strict=True):
+        assert found == {**expected, "seconds": found["seconds"], **{k: found[k] for k in keys}}
+    run(*words, "--perceptual")
+    assert PERCEPTUAL_PROTOCOL in run.err
+    lines = [line.split() for line in run.out.splitlines()]
+    assert lines[0][-5:] == ["LPIPS", "bicubic", "DISTS", "bicubic", "picture"]
+    row = record["pictures"][0]
+    assert lines[1][-5:-1] == [f"{row[key]:.4f}" for key in keys]
+    assert lines[5][9:13] == [f"{mean[key]:.4f}" for key in keys]
+
+
+def test_perceptual_measures_leave_the_border_out(
+    sample_images: Path, perceptual_file: Path
+) -> None:
+    measures = PerceptualMeasures(load_weights(perceptual_file), torch.device("cpu"))
+    hr = read_picture(sample_images / "photo_osprey.png").samples[:50, :60]
+    framed = hr.copy()
+    framed[:2] = framed[-2:] = framed[:, :2] = framed[:, -2:] = 0
+    found = score("a.png", hr, 2, lambda lr, height, width: framed, perceptual=measures)
+    assert (found.lpips, found.dists) == pytest.approx((0, 0), abs=1e-6)
+    assert found.lpips_bicubic and found.lpips_bicubic > 1e-3
+
+
+def test_pictures_too_small_for_lpips_are_named(
+    run: Run, core: Core, album: Path, perceptual_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GINR_PERCEPTUAL", str(perceptual_file))
+    run("evaluate", "small", album, "--scales", "2,8.5", "--perceptual")
+    assert run.code == 0 and "2 measured, 2 too small for some scale\n" in run.err
+    assert "pixels are too few to measure x8.5: 31 must be left inside a border of 9" in run.err
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\x80\x04K\x01."], ids=["no file", "empty", "pickle"]
+)
+def test_perceptual_measures_need_their_weights(
+    run: Run, core: Core, album: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    if content is not None:
+        Path("weights").write_bytes(content)
+    monkeypatch.setenv("GINR_PERCEPTUAL", "weights")
+    monkeypatch.setattr("ginr.pictures.probe_picture", None)  # no picture is looked at
+    run("evaluate", "small", album, "--perceptual")
+    assert (run.code, run.out, core.calls) == (1, "", [])
+    assert run.err.startswith("ginr: weights: ") and run.err.count("\n") == 1
+    if content is None:
+        assert "make it by benchmarks/fetch_perceptual.py" in run.err
 
 
 def test_csv_holds_what_json_says(run: Run, core: Core, album: Path) -> None:
@@ -213,6 +286,8 @@ def test_refusals_do_not_load_torch(album: Path, tiny_checkpoint: Path) -> None:
         "leave(2, 'tiny.safetensors', 'album', '--scales', '0')\n"
         "leave(1, 'nothing.safetensors', 'album')\n"
         "leave(1, 'tiny.safetensors', 'missing')\n"
+        "import os; os.environ['GINR_PERCEPTUAL'] = 'nothing'\n"
+        "leave(1, 'tiny.safetensors', 'album', '--perceptual')\n"
         "leave(0, '--help')\n"
         "assert 'torch' not in sys.modules and 'numba' not in sys.modules"
     )

@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 
 from ginr.array_types import Image
 from ginr.errors import SizeError
-from ginr.measuring.metrics import SSIM_SIDE, psnr_rgb, psnr_y, ssim_y
+from ginr.measuring.metrics import LPIPS_SIDE, SSIM_SIDE, psnr_rgb, psnr_y, ssim_y
 from ginr.pictures import Picture
 from ginr.pictures.resize import benchmark_pair, bicubic_8bit
 
@@ -29,11 +29,19 @@ LANCZOS_FROM = 4
 Shrinker = Callable[[Image, int, int], Image]
 """From HR samples (H, W, C), a height and a width to LR samples (height, width, C), all 8 bit."""
 
+Perceptual = Callable[[Image, Sequence[Image]], list[tuple[float, float]]]
+"""From HR samples and results to the LPIPS and DISTS of each, all 8 bit and without their border."""
+
 PROTOCOL = (
     "HR is cut to round(s * floor(n / s)) pixels and shrunk by MATLAB's bicubic to 8 bits; results "
     "have 8 bits; ceil(s) pixels are left out on every side; means are over pictures. Y is studio "
     "range (BT.601) with a peak of 255; grey samples count as Y; SSIM is Wang et al. 2004 on Y. "
     f"x4+Lanczos: the network's x4, then Pillow's Lanczos, for scales above {LANCZOS_FROM}."
+)
+
+
+PERCEPTUAL_PROTOCOL = (
+    "LPIPS (version 0.1, AlexNet) and DISTS (VGG16) are of RGB, inside the border: less is closer."
 )
 
 
@@ -49,6 +57,10 @@ class Quality:
     psnr_rgb_bicubic: float
     ssim_y: float
     ssim_y_bicubic: float
+    lpips: float | None = None  # this and the following three: None unless measured
+    lpips_bicubic: float | None = None
+    dists: float | None = None
+    dists_bicubic: float | None = None
     seconds: float  # the network's, for the result itself
 
 
@@ -93,29 +105,36 @@ def reference(picture: Picture) -> tuple[Image, tuple[str, ...]]:
     return np.ascontiguousarray(samples, np.uint8), tuple(notes)
 
 
-def trial(hr: Image, scale: float) -> tuple[Image, Image, int]:
+def trial(hr: Image, scale: float, least: int = SSIM_SIDE) -> tuple[Image, Image, int]:
     """What a scale is measured with: HR crop, LR and the border to leave out.
 
-    Raises `SizeError` for a picture with too few pixels to be shrunk or for SSIM's window.
+    Raises `SizeError` for a picture with too few pixels to be shrunk, or with fewer than `least` a
+    side inside the border.
     """
     border = math.ceil(scale)
     crop, lr = benchmark_pair(hr, scale)
-    if min(crop.shape[:2]) < SSIM_SIDE + 2 * border:
+    if min(crop.shape[:2]) < least + 2 * border:
         raise SizeError(
             f"{hr.shape[1]}x{hr.shape[0]} pixels are too few to measure x{scale:g}: "
-            f"{SSIM_SIDE} must be left inside a border of {border}"
+            f"{least} must be left inside a border of {border}"
         )
     return crop, lr, border
 
 
 def score(
-    picture: str, hr: Image, scale: float, upscaler: Upscaler, shrink: Shrinker | None = None
+    picture: str,
+    hr: Image,
+    scale: float,
+    upscaler: Upscaler,
+    shrink: Shrinker | None = None,
+    perceptual: Perceptual | None = None,
 ) -> Score:
     """Measures `upscaler` on HR samples as they come from `reference`.
 
-    `shrink` makes LR in place of MATLAB's bicubic. Raises `SizeError` as `trial` does.
+    `shrink` makes LR in place of MATLAB's bicubic. Raises `SizeError` as `trial` does; `perceptual`
+    needs more pixels.
     """
-    crop, lr, border = trial(hr, scale)
+    crop, lr, border = trial(hr, scale, LPIPS_SIDE if perceptual else SSIM_SIDE)
     height, width = crop.shape[:2]
     if shrink is not None:
         lr = shrink(crop, *lr.shape[:2])
@@ -127,6 +146,11 @@ def score(
     if scale > LANCZOS_FROM:
         by_lanczos = psnr_y(crop, _through_lanczos(lr, height, width, upscaler), border)
     mine, other = psnr_y(crop, ours, border), psnr_y(crop, bicubic, border)
+    looks: dict[str, float] = {}
+    if perceptual:
+        inner = slice(border, height - border), slice(border, width - border)
+        found = perceptual(crop[inner], [ours[inner], bicubic[inner]])
+        (looks["lpips"], looks["dists"]), (looks["lpips_bicubic"], looks["dists_bicubic"]) = found
     return Score(
         picture=picture,
         scale=scale,
@@ -141,6 +165,7 @@ def score(
         ssim_y=ssim_y(crop, ours, border),
         ssim_y_bicubic=ssim_y(crop, bicubic, border),
         seconds=seconds,
+        **looks,
     )
 
 

@@ -12,6 +12,7 @@ from ginr.array_types import Image
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255.0
 
 SSIM_SIDE = 11  # side of the window of SSIM in pixels: a picture needs as many inside its border
+LPIPS_SIDE = 31  # the same of LPIPS: one window of each pooling of AlexNet
 _SSIM_SIGMA = 1.5
 _SSIM_K = 0.01, 0.03
 
