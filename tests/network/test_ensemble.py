@@ -96,3 +96,12 @@ def test_the_shipped_network_gains_by_it(sample_images: Path) -> None:
 def test_a_network_without_a_lattice_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--ensemble, ginr-reconstruct: .*lattice decoder"):
         load_network(NetworkChoice("reconstruct", "cpu", ensemble=True))
+
+
+def test_all_of_it_is_on_the_device_of_its_network(
+    make_model: Callable[[GinrConfig], Ginr], tiny_config: GinrConfig
+) -> None:
+    bare = replace(tiny_config, mixer="transformer", positions="sinusoidal", n_lp=0, content="none")
+    ensemble = Ensemble(make_model(bare).to("meta"))
+    assert ensemble.device.type == "meta"
+    assert all(buffer.is_meta for buffer in ensemble.buffers())

@@ -35,7 +35,7 @@ class Ensemble(Ginr):
         self.load_state_dict(model.state_dict(), assign=True)
         self.decoder = _MirroredDecoder(model.decoder)
         self.consistent = model.consistent
-        self.train(model.training)
+        self.to(model.device).train(model.training)  # what is no weight too
 
     def _features(self, pixels: Tensor, bank: Tensor) -> Tensor:
         encode = super()._features
