@@ -13,7 +13,6 @@ from ginr_cli import console, options, upscale_options
 from ginr_cli.batch.destination import Destination, split_paths
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job, identity, plan
-from ginr_cli.batch.rehearsal import announce_all
 from ginr_cli.batch.sources import find_sources
 from ginr_cli.batch.streams import Streams, check_stdout, streams
 from ginr_cli.console import printable
@@ -115,6 +114,8 @@ def _upscale_all(
         if jobs and is_default_scale:
             console.say("no --scale or --size: enlarging x2")
         if jobs and dry_run:
+            from ginr_cli.batch.rehearsal import announce_all
+
             announce_all(jobs, choices, report)
         elif jobs:
             clear_left_over(job.output.parent for job in jobs)

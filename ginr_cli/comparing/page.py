@@ -3,8 +3,6 @@
 The slider is a range input, so the arrow keys, Home and End move it.
 """
 
-import base64
-import html
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -70,6 +68,9 @@ def write_page(path: Path, before: Side, after: Side, *, overwrite: bool = False
 
 
 def _pieces(before: Side, after: Side) -> Iterator[bytes]:
+    import base64
+    import html
+
     facts = {"height": str(after.size[0]).encode(), "width": str(after.size[1]).encode()}
     for key, side in {"before": before, "after": after}.items():
         facts[key] = html.escape(visible(side.name)).encode()
