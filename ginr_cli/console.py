@@ -178,18 +178,24 @@ class Bar(ExitStack):
 
 
 class Meter(Bar):
-    """A bar over output pixels, with their rate and the time left; lines where no bar is shown."""
+    """A bar over output pixels, with their rate or that of frames, and the time left.
+
+    Lines where no bar is shown.
+    """
 
     def __init__(self, total_px: int) -> None:
         """`total_px` is the sum over all pictures."""
         super().__init__(total_px)
         self._total_px = total_px
-        self._before_px, self._name = 0, ""
+        self._before_px, self._name, self._frame_px = 0, "", 0
         self._printed = self._start
 
-    def begin(self, name: str, before_px: int) -> None:
-        """Start a picture, after `before_px` output pixels of the whole run."""
-        self._before_px, self._name = before_px, name
+    def begin(self, name: str, before_px: int, frame_px: int = 0) -> None:
+        """Start a picture, after `before_px` output pixels of the whole run.
+
+        If it has frames of `frame_px` each, their number per second is shown.
+        """
+        self._before_px, self._name, self._frame_px = before_px, name, frame_px
         self.show(before_px, name)
 
     def advance(self, done_px: int, total_px: int) -> None:
@@ -198,7 +204,10 @@ class Meter(Bar):
         done_px += self._before_px
         rate = done_px / self._seconds
         left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))
-        pace = f"{rate / 1e6:.2f} MP/s, {left} left"
+        pace = f"{rate / 1e6:.2f} MP/s"
+        if self._frame_px:
+            pace = f"{rate / self._frame_px:.2f} frames/s"
+        pace = f"{pace}, {left} left"
         self.show(done_px, self._name, pace)
         is_due = done_px > 0 and time.monotonic() >= self._printed + _PERIOD_S
         if is_due and not sys.stderr.isatty():

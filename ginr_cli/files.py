@@ -25,6 +25,8 @@ class Writing:
     preview: bool = False  # whether a page with a slider is written beside each output
     recipe: Mapping[str, str] = field(default_factory=dict)
     """What outputs say of the options that they were made with."""
+    codec: str | None = None  # of videos
+    encoder_options: tuple[tuple[str, str], ...] = ()
 
 
 def output_of(source: Path, place: Path | None, named: Path | None) -> Path | None:

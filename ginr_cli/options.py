@@ -119,7 +119,8 @@ Quality = Annotated[
     int | None,
     option(
         "--quality -q NUMBER",
-        "Quality for JPEG (default 95), AVIF (default 90) and WebP (lossless by default).",
+        "Quality for JPEG (default 95), AVIF (default 90), WebP (lossless by default) and videos "
+        "(default 70).",
         between=(1, 100),
     ),
 ]

@@ -42,6 +42,15 @@ def parse_target(scale: str | None, size: str | None, default: str = "1") -> "Ta
         )
 
 
+def parse_pairs(texts: list[str]) -> tuple[tuple[str, str], ...]:
+    """Keys and values of `--encoder-option KEY=VALUE`."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, equals, value) in zip(texts, pairs, strict=True):
+        if not (key and equals and value):
+            raise UsageError(f"--encoder-option {text!r}: write KEY=VALUE, as in preset=slow")
+    return tuple((key, value) for key, _, value in pairs)
+
+
 def parse_numbers(option: str, text: str, count: int, example: str) -> list[float]:
     """`count` finite numbers, separated by commas or spaces."""
     try:

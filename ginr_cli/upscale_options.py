@@ -29,3 +29,14 @@ Preview = Annotated[
 ]
 Quiet = Annotated[bool, option("--quiet", "Print only errors, and the names of what is written.")]
 Verbose = Annotated[bool, option("--verbose", "Print the time and speed of every picture, too.")]
+Codec = Annotated[
+    str | None,
+    option(
+        "--codec NAME",
+        "Encoder of a video: h264 (default), h265 (default above 8 bits), av1, vp9, prores, ffv1.",
+    ),
+]
+EncoderOptions = Annotated[
+    list[str] | None,
+    option("--encoder-option KEY=VALUE", "Option of the encoder of a video. May be repeated."),
+]

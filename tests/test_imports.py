@@ -17,17 +17,22 @@ MAY_IMPORT["network"] = MAY_IMPORT["engine"] = GROUND | {*MAY_IMPORT, "pictures.
     "pictures"
 }
 MAY_IMPORT["checkpoints"] = GROUND | {"architecture", "network", "engine"}
+MAY_IMPORT["animations"] = {"errors", "array_types", "part_files", "pictures"}
+MAY_IMPORT["videos"] = MAY_IMPORT["animations"]
 MAY_IMPORT["measuring"] = GROUND | {"network", "engine", "geometry", "pictures", "checkpoints"}
 MAY_IMPORT["assessing"] = {"array_types", "pictures.samples"}
 MAY_IMPORT["rendering"] = GROUND | set(MAY_IMPORT) - {"measuring", "assessing"}
-MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering"}
-MAY_IMPORT["training"] = GROUND | set(MAY_IMPORT) - {"rendering"}
+MAY_IMPORT["interface"] = GROUND | set(MAY_IMPORT) - {"measuring", "assessing"}
+MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering", "interface"}
+MAY_IMPORT["training"] = GROUND | set(MAY_IMPORT) - {"rendering", "interface"}
 TORCHLESS = (
     "architecture",
     "assessing",
     "kernels",
     "engine",
     "pictures",
+    "animations",
+    "videos",
     "array_types",
     "errors",
     "part_files",

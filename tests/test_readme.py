@@ -1,5 +1,6 @@
 """The commands and the code of README.md and docs/ run as they stand: pytest tests/test_readme.py"""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -32,7 +33,12 @@ def commands(page: Path) -> list[str]:
 
 COMMANDS = list(dict.fromkeys(line for page in PAGES for line in commands(page)))
 # Not here: devices that are lacking, and the sample, which has a test of its own.
-CHEAP = [line for line in COMMANDS if not re.search("cuda|sample_images", line)]
+HAS_PYAV = importlib.util.find_spec("av") is not None
+CHEAP = [
+    line
+    for line in COMMANDS
+    if not re.search("cuda|sample_images" + "|clip.mp4" * (not HAS_PYAV), line)
+]
 
 
 def run(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -53,6 +59,15 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, perceptual_file: 
     Image.new("RGB", (320, 200), "red").save(tmp_path / "large.png")
     for name in ("photo.jpg", "scan.tif"):
         Image.new("RGB", (160, 100), "red").save(tmp_path / name)
+    frames = [Image.new("RGB", (16, 10), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "clip.gif", save_all=True, append_images=frames[1:])
+    if HAS_PYAV:
+        import av
+
+        with av.open(str(tmp_path / "clip.mp4"), "w") as out:
+            video = out.add_stream("libx264", rate=25, width=32, height=32, pix_fmt="yuv420p")
+            frame = av.VideoFrame.from_image(frames[0].resize((32, 32)))
+            out.mux([*video.encode(frame), *video.encode(None)])
     Image.new("RGB", (480, 640), "white").save(tmp_path / "page.jpg")
     for name in ("my_run", "my_photo", "base"):
         (tmp_path / name).mkdir()

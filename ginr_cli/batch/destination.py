@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ginr_cli.batch.animated import outputs
 from ginr_cli.batch.sources import Source, expanded, names_inputs
 from ginr_cli.console import UsageError, printable, say
 from ginr_cli.files import Writing
@@ -69,7 +70,7 @@ class Destination:
                     name=stem, folder=str(inside.parent), label=label, width=size[1], height=size[0]
                 )
             )
-            return path if path.suffix.lower() in WRITABLE else Path(f"{path}{suffix}")
+            return path if path.suffix.lower() in outputs() else Path(f"{path}{suffix}")
         if self.path is None:
             label = f"_{label}" if writing.label is None else writing.label
             return source.path.with_name(f"{stem}{label}{suffix}")
@@ -88,8 +89,6 @@ def split_paths(
     two pictures. Raises `UsageError` if the output could be a file or a folder, if several
     pictures would go into one file, or if only -o may say that files in a folder are replaced.
     """
-    from ginr.pictures import WRITABLE
-
     if output is None and len(paths) == 2:
         first, second = paths
         if os.path.isfile(second):
@@ -110,7 +109,7 @@ def split_paths(
         return inputs, Destination(path, is_folder=True)
     if "{" in output:
         return inputs, _by_template(output)
-    if several and (os.path.exists(path) or path.suffix.lower() in WRITABLE):
+    if several and (os.path.exists(path) or path.suffix.lower() in outputs()):
         raise UsageError(f"{path} is a single file, but there are several inputs: give a folder")
     if not several and not path.suffix:
         raise UsageError(

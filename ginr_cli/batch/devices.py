@@ -141,7 +141,7 @@ class _Share:
         assert worker.job is not None
         self._done_px[worker.job] = 0
         job = self._jobs[worker.job]
-        self._meter.begin(job.source.name, sum(self._done_px.values()))
+        self._meter.begin(job.source.name, sum(self._done_px.values()), job.frame_px)
         self._meter.advance(done_px, job.out_px)
         self._done_px[worker.job] = done_px
 

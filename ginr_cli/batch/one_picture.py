@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ginr_cli import console
+from ginr_cli.batch.frames import enlarge_frames
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.preview import write_preview
+from ginr_cli.batch.video import enlarge_video
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
@@ -29,7 +31,10 @@ def announce(job: Job) -> None:
 
     (height, width), (out_height, out_width) = job.size, job.out_size
     source, output = console.printable(job.source), console.printable(job.output)
-    console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}")
+    frames = f", {job.n_frames} frames" if job.n_frames else ""
+    console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}{frames}")
+    if frames:  # only some of them are in memory
+        return
     needed, free = memory_needed(job.output, *job.out_size), psutil.virtual_memory().available
     if needed > free / 2:
         console.say(
@@ -51,6 +56,11 @@ def enlarge(
     from ginr.errors import PictureError
     from ginr.pictures import Page, write_bands, write_pages
 
+    if job.n_frames:
+        if writing.preview:
+            say("no preview: only of pictures")
+        moving = enlarge_frames if job.video_size is None else enlarge_video
+        return moving(job, networks, writing, until_reported, say=say, progress=progress)
     start = time.perf_counter()
     notes: list[str] = []
     made: list[tuple[LoadedNetwork, Restoration | None]] = []

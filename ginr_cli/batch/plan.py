@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr_cli.batch.animated import frames_to_enlarge, own_suffix, probe, video_size
 from ginr_cli.batch.destination import Destination
 from ginr_cli.batch.sources import Source
 from ginr_cli.comparing.page import page_of
@@ -41,6 +42,10 @@ class Job:
     done: bool = False
     pages: tuple["View", ...] = ()
     """One for each page, if there are several and the output can hold them."""
+    n_frames: int = 0
+    """Frames of an animation, if the output can hold them, or of a video; 0 for a picture."""
+    video_size: tuple[int, int] | None = None
+    """Size of the frames of a video as they are written; None for anything else."""
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -50,7 +55,13 @@ class Job:
     @property
     def out_px(self) -> int:
         """Output pixels, the unit of progress."""
-        return sum(view.size[0] * view.size[1] for view in self.pages or (self.view,))
+        size_px = sum(view.size[0] * view.size[1] for view in self.pages or (self.view,))
+        return max(1, self.n_frames) * size_px
+
+    @property
+    def frame_px(self) -> int:
+        """Output pixels of a frame of an animation or a video; 0 for a picture."""
+        return self.out_px // self.n_frames if self.n_frames else 0
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
@@ -83,13 +94,14 @@ def plan(
     written.
     """
     from ginr.errors import PictureError
-    from ginr.pictures import check_target, probe_picture
+    from ginr.pictures import check_target
     from ginr.pictures.formats import check_place, output_format
 
-    header = probe_picture(source.path, rules)
+    header = probe(source.path, rules)
     size = header.height, header.width
     view = wanted.resolve(*size)
-    output = destination.output(source, writing, wanted.label(*size), view.size)
+    named = replace(writing, suffix=writing.suffix or own_suffix(source.path, header))
+    output = destination.output(source, named, wanted.label(*size), view.size)
     refuse_own_input(source.path, output)
     job = Job(source.path, output, size, view, rules)
     if batch and os.path.isfile(output) and not writing.overwrite:
@@ -108,6 +120,9 @@ def plan(
                 f"{printable(output.parent)} cannot be created ({error.strerror}): "
                 "choose another output folder"
             ) from None
+    if n := frames_to_enlarge(source.path, header, rules, output, view.size, writing):
+        shape = video_size(view.size) if header.is_video else None
+        return replace(job, n_frames=n, video_size=shape)
     check_target(
         output,
         *view.size,
@@ -139,10 +154,10 @@ def _check_done(job: Job, writing: Writing) -> None:
     An output that does not say how it was made is taken to be so if its size fits.
     """
     from ginr.errors import PictureError
-    from ginr.pictures import check_whole, probe_picture
+    from ginr.pictures import check_whole
     from ginr.pictures.provenance import provenance
 
-    name, there = printable(job.output), probe_picture(job.output)
+    name, there = printable(job.output), probe(job.output)
     made, now = provenance(there.xmp), job.facts(writing)
     if made.get("source", visible(now["source"])) != visible(now["source"]):
         raise PictureError(
@@ -161,4 +176,5 @@ def _check_done(job: Job, writing: Writing) -> None:
                 f"{name} already exists, made with {called} {made[fact] or 'none'}, not "
                 f"{now[fact] or 'none'}: {_ADVICE}"
             )
-    check_whole(job.output)
+    if not there.is_video:
+        check_whole(job.output)

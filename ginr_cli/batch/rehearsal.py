@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
 from ginr_cli import console
+from ginr_cli.batch.frames import KEPT
 from ginr_cli.batch.plan import Job
 from ginr_cli.console import printable
 from ginr_cli.load_network import NetworkChoice
@@ -29,7 +30,10 @@ class Rate:
     def seconds(self, job: Job) -> float:
         """Time for enlarging a picture, without reading and writing it."""
         top, left, bottom, right = job.view.source or (0, 0, *job.size)
-        return self.encoding * (bottom - top) * (right - left) + self.rendering * job.out_px
+        return (
+            self.encoding * (bottom - top) * (right - left) * max(1, job.n_frames)
+            + self.rendering * job.out_px
+        )
 
 
 def announce_all(
@@ -63,10 +67,15 @@ def measured_rate(job: Job, networks: Networks) -> Rate:
     """The speed on the middle of a picture, at two scales."""
     import numpy as np
 
-    from ginr.pictures import read_picture
+    from ginr.pictures import Picture, read_picture
     from ginr.rendering.upscale import upscale
 
-    picture = read_picture(job.source, job.rules)
+    if job.video_size:
+        from ginr.videos import sample_frame
+
+        picture = Picture(sample_frame(job.source))
+    else:
+        picture = read_picture(job.source, job.rules)
     network, _ = networks.suited(picture)
     top, left = (max(0, (side - _SIDE) // 2) for side in (picture.height, picture.width))
     part = picture.samples[top : top + _SIDE, left : left + _SIDE]
@@ -92,9 +101,9 @@ def memory(job: Job) -> int:
 
     n_in, n_out = job.size[0] * job.size[1], job.out_size[0] * job.out_size[1]
     tile = min(ON_CPU, ON_CPU * n_in // 2**20)  # that much for 1024x1024 pixels
-    return (
-        _PROGRAM + 4 * n_in + tile + min(BAND, 4 * n_out) + memory_needed(job.output, *job.out_size)
-    )
+    # Of an animation or a video, some frames are in memory, and those kept in case they come again.
+    held = KEPT + 16 * n_out if job.n_frames else memory_needed(job.output, *job.out_size)
+    return _PROGRAM + 4 * n_in + tile + min(BAND, 4 * n_out) + held
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console, options, upscale_options
+from ginr_cli.batch.animated import outputs
 from ginr_cli.batch.destination import Destination, split_paths
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job, identity, plan
@@ -18,7 +19,7 @@ from ginr_cli.batch.streams import Streams, check_stdout, streams
 from ginr_cli.console import printable
 from ginr_cli.files import Writing, clear_left_over
 from ginr_cli.load_network import NetworkChoice, check_network
-from ginr_cli.parsing import only_one, parse_target, usage
+from ginr_cli.parsing import only_one, parse_pairs, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
 from ginr_cli.restoring import Networks, choose, parse_restore, recipe
 from ginr_cli.signals import cleaned_up_by, end_if_asked
@@ -46,6 +47,8 @@ def upscale(
     picture_format: options.Suffix = None,
     label: upscale_options.Label = None,
     quality: options.Quality = None,
+    codec: upscale_options.Codec = None,
+    encoder_option: upscale_options.EncoderOptions = None,
     overwrite: options.Overwrite = False,
     preview: upscale_options.Preview = False,
     dry_run: upscale_options.DryRun = False,
@@ -78,7 +81,10 @@ def upscale(
     for choice in choices:  # before torch is loaded
         check_network(choice)
     suffix = _suffix(picture_format)
-    writing = Writing(quality, overwrite, suffix, dpi, _label(label), preview, recipe(choices[0]))
+    writing = Writing(
+        quality, overwrite, suffix, dpi, _label(label), preview, recipe(choices[0]),
+        codec, parse_pairs(encoder_option or []),
+    )  # fmt: skip
     with streams(paths, output, suffix) as piped:
         if piped.sent is not None and not dry_run:
             check_stdout(as_json, preview)
@@ -111,6 +117,9 @@ def _upscale_all(
     report = OutcomeReport(as_json, batch, is_piped=piped.sent is not None)
     with cleaned_up_by(destination.tidy):
         jobs = _plan_all(inputs, destination, wanted, writing, rules, report)
+        is_encoded = bool(writing.codec or writing.encoder_options)
+        if is_encoded and jobs and not any(job.video_size for job in jobs):
+            raise console.UsageError("--codec and --encoder-option are for videos: leave them out")
         if jobs and is_default_scale:
             console.say("no --scale or --size: enlarging x2")
         if jobs and dry_run:
@@ -140,13 +149,11 @@ def _wanted(
 
 
 def _suffix(picture_format: str | None) -> str | None:
-    from ginr.pictures import WRITABLE
-
     if picture_format is None:
         return None
     suffix = "." + picture_format.lower().removeprefix(".")
-    if suffix not in WRITABLE:
-        known = ", ".join(sorted(name.removeprefix(".") for name in WRITABLE))
+    if suffix not in outputs():
+        known = ", ".join(sorted(name.removeprefix(".") for name in outputs()))
         raise console.UsageError(f"--format {picture_format} cannot be written: use one of {known}")
     return suffix
 
@@ -224,7 +231,7 @@ def _run_in_turn(
     with console.Meter(sum(job.out_px for job in jobs)) as meter:
         for job in jobs:
             announce(job)
-            meter.begin(job.source.name, before_px)
+            meter.begin(job.source.name, before_px, job.frame_px)
             before_px += job.out_px
             with ExitStack() as until_reported:
                 try:

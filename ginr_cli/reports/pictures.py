@@ -28,6 +28,8 @@ class Outcome:
     input_height: int | None = None
     width: int | None = None
     height: int | None = None
+    frames: int | None = None
+    """Frames of an animation that were written."""
     box: tuple[int, int, int, int] | None = None
     """x, y, width, height of the requested part of the input."""
     seconds: float | None = None  # for reading, enlarging and writing

@@ -111,6 +111,7 @@ def test_json_is_one_object_per_picture(run: Run, core: Core) -> None:
         "input_height": 4,
         "width": 12,
         "height": 8,
+        "frames": None,
         "box": None,
         "device": "cpu",
         "checkpoint": "small",

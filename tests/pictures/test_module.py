@@ -20,6 +20,6 @@ def test_codecs_name_every_format():
     names = {"PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "GIF", "HEIC", "JPEG2000", "JXL"}
     assert set(table) == names
     assert "8 and 16 bit" in table["PNG"] and "libvips" in table["TIFF"]
-    only_read = {".gif", ".heic", ".heif", ".hif", ".j2k", ".jpf", ".jpx"}
+    only_read = {".apng", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jpf", ".jpx"}
     assert WRITABLE < READABLE <= WRITABLE | only_read
     assert not READABLE & UNREADABLE and {".heic", ".jxl", ".dng"} <= READABLE | UNREADABLE

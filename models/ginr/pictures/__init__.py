@@ -25,7 +25,7 @@ from ginr.pictures.formats import (
 from ginr.pictures.reader import check_whole, probe_picture, read_picture
 from ginr.pictures.rules import MAX_PIXELS, ReadRules
 from ginr.pictures.samples import Picture, PictureHeader, quantize
-from ginr.pictures.writer import Page, write_bands, write_pages, write_picture
+from ginr.pictures.writer import Page, encoded, write_bands, write_pages, write_picture
 from ginr.pictures.xmp import without_panorama
 
 __all__ = [
@@ -54,6 +54,9 @@ __all__ = [
     "write_pages",
     "write_picture",
 ]
+
+
+Picture._write, Picture._encode = write_picture, staticmethod(encoded)
 
 
 def at_dpi(picture: Picture, dpi: float) -> Picture:
@@ -108,6 +111,6 @@ def codecs() -> dict[str, str]:
         abilities = "read, write, 8 and 16 bit" if format.has_depth_16 else "read, write, 8 bit"
         by = [pillow + (f" with {library} {version}" if version else "")]
         table[format.name] = f"{abilities} ({', '.join(by + [vips] * (format.name in by_vips))})"
-    table["GIF"] = f"read (first frame), 8 bit ({pillow})"
+    table["GIF"] = f"read, write animations, 8 bit ({pillow})"
     table["HEIC"] = "read, 8 bit" if ".heic" in READABLE else why_unreadable(Path("a.heic"))
     return table

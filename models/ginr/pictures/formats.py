@@ -65,7 +65,9 @@ _BY_SUFFIX = {
 WRITABLE = frozenset(_BY_SUFFIX)
 _HEIC = frozenset((".heic", ".heif", ".hif"))
 _HAS_HEIC = any(map(importlib.util.find_spec, ("pi_heif", "pillow_heif")))
-READABLE = WRITABLE | {".gif", ".j2k", ".jpx", ".jpf"} | (_HEIC if _HAS_HEIC else frozenset())
+READABLE = (
+    WRITABLE | {".gif", ".apng", ".j2k", ".jpx", ".jpf"} | (_HEIC if _HAS_HEIC else frozenset())
+)
 _RAW = ".arw .cr2 .cr3 .crw .dng .erf .iiq .kdc .nef .nrw .orf .pef .raf .raw .rw2 .sr2 .srw .x3f"
 _OTHER = ".exr .hdr .ico .pbm .pcx .pgm .ppm .psb .psd .qoi .svg .tga .xcf"
 UNREADABLE = _HEIC.union((".jxl", ".avif"), _RAW.split(), _OTHER.split()) - READABLE
@@ -176,7 +178,11 @@ def check_place(path: Path, overwrite: bool) -> None:
 
 def losses(picture: Picture, path: Path) -> list[str]:
     """What the format of the path's suffix cannot hold of this picture, each as a phrase."""
-    format = output_format(path)
+    return unheld(picture, output_format(path))
+
+
+def unheld(picture: Picture, format: Format) -> list[str]:
+    """What a format cannot hold of a picture, each as a phrase."""
     lost = []
     if not format.has_alpha and not picture.is_opaque:
         lost.append(f"{format.name} has no transparency: placed on white")

@@ -36,6 +36,7 @@ class OpenedFile:
     """What is damaged or missing, but does not concern the samples."""
     slowness: int = 1
     """How many times slower the decoder is than others."""
+    n_frames: int = 1
     pages: tuple[tuple[int, int], ...] = ()
     """Upright sizes (H, W) of the pages of a TIFF."""
 
@@ -120,5 +121,6 @@ class OpenedFile:
             self.notes.append(words)
 
     def note_frames(self, n_frames: int) -> None:
+        self.n_frames = n_frames
         if n_frames > 1:
             self.notes.append(f"only the first of {n_frames} frames is read")

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from ginr.pictures.opened import GAIN_MAP, OpenedFile
 from ginr.pictures.rules import (
+    DAMAGE,
     Deadline,
     ReadRules,
     UnsupportedError,
@@ -101,7 +102,11 @@ def open_with_pillow(file: BinaryIO, data: mmap, rules: ReadRules) -> OpenedFile
     comment = info.get("comment")
     if comment:
         opened.add_comment(comment if isinstance(comment, bytes) else str(comment).encode())
-    opened.note_frames(getattr(image, "n_frames", 1))
+    try:
+        opened.note_frames(getattr(image, "n_frames", 1))
+    except DAMAGE:  # of a GIF whose later frames are cut
+        opened.faults.append("its frames end early")
+        opened.note_frames(image.tell() + 1)
     if kind in _ADD:
         _ADD[kind](opened, data)
     if kind == "JXL":

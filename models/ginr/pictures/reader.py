@@ -26,7 +26,14 @@ def probe_picture(path: Path, rules: ReadRules = _USUAL) -> PictureHeader:
         height, width = width, height
     pages = opened.pages or ((height, width),)
     return PictureHeader(
-        height, width, opened.channels, opened.depth, opened.format, pages, opened.xmp
+        height,
+        width,
+        opened.channels,
+        opened.depth,
+        opened.format,
+        pages,
+        opened.xmp,
+        opened.n_frames,
     )
 
 
@@ -47,7 +54,7 @@ def read_picture(path: Path, rules: ReadRules = _USUAL, *, page: int | None = No
             opened.notes.append("implausible resolution (dpi) dropped")
             opened.dpi = None
         return Picture(
-            _turned(samples, opened.turn),
+            turned(samples, opened.turn),
             icc=opened.icc,
             exif=exif,
             xmp=xmp,
@@ -84,7 +91,7 @@ def _upright(opened: OpenedFile) -> tuple[bytes | None, bytes | None]:
     return exif, xmp
 
 
-def _turned(samples: Samples, turn: int) -> Samples:
+def turned(samples: Samples, turn: int) -> Samples:
     """Applies an EXIF orientation, 1 to 8, to (H, W, C) samples."""
     if turn > 4:
         samples = samples.transpose(1, 0, 2)

@@ -6,7 +6,8 @@ alpha, 3 RGB, 4 RGBA).
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,17 @@ import numpy.typing as npt
 from ginr.array_types import Planes
 from ginr.errors import PictureError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 Samples = npt.NDArray[np.unsignedinteger[Any]]
 
 
-@dataclass(frozen=True, eq=False)
+SHOWN = 2048
+"""Largest side of a picture in a notebook."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """A picture, upright. Raises PictureError for samples of another type or shape."""
 
@@ -39,6 +47,10 @@ class Picture:
     """Quality, 1 to 100, of the JPEG it was read from; None if it was not."""
     notes: tuple[str, ...] = ()
     """What was converted or dropped when reading, each as a phrase."""
+
+    _write: ClassVar[Any]
+    """`write_picture`, and `encoded`: set by the package, since they need this class."""
+    _encode: ClassVar[Any]
 
     def __post_init__(self) -> None:
         samples = self.samples
@@ -81,6 +93,48 @@ class Picture:
         """Whether there is no alpha, or all of it is at its peak."""
         return not self.has_alpha or bool((self.samples[..., -1] == 2**self.depth - 1).all())
 
+    @property
+    def array(self) -> Samples:
+        """The samples as most libraries hold them: (H, W) if grey, else (H, W, 2 to 4). Not a copy."""
+        return self.samples[..., 0] if self.channels == 1 else self.samples
+
+    def pil(self) -> "Image.Image":
+        """A PIL image: L, LA, RGB, RGBA, or I;16 for 16-bit grey, with profile, EXIF and dpi.
+
+        PIL has no other 16-bit samples: they are rounded to 8 bits.
+        """
+        from PIL import Image
+
+        samples = self.samples
+        if self.depth == 16 and self.channels > 1:
+            samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        image = Image.fromarray(samples[..., 0] if self.channels == 1 else samples)
+        exif = self.exif and b"Exif\0\0" + self.exif
+        info = {"icc_profile": self.icc, "exif": exif, "xmp": self.xmp, "dpi": self.dpi}
+        image.info.update({name: value for name, value in info.items() if value is not None})
+        return image
+
+    def save(
+        self, path: str | Path, *, overwrite: bool = False, quality: int | None = None
+    ) -> None:
+        """Write a file in the format of the path's suffix, all or nothing; raises PictureError.
+
+        What the format cannot hold is left out, see `ginr.pictures.losses`. `quality` (1 to 100) is for
+        JPEG (default 95), AVIF (90), WebP and JPEG XL (lossless by default).
+        """
+        self._write(Path(path), overwrite=overwrite, quality=quality)
+
+    def _repr_png_(self) -> bytes:
+        """A PNG for notebooks, at most `SHOWN` pixels on a side."""
+        n = -(-max(self.height, self.width) // SHOWN)
+        part = np.ascontiguousarray(self.samples[::n, ::n])
+        data: bytes = self._encode(Picture(part, icc=self.icc, cicp=self.cicp), ".png")
+        return data
+
+    def __repr__(self) -> str:
+        kind = ("grey", "grey and alpha", "RGB", "RGBA")[self.channels - 1]
+        return f"<Picture {self.width}x{self.height}, {kind}, {self.depth} bit>"
+
     def pixels(self, top: int, left: int, bottom: int, right: int) -> Planes:
         """The box [top, bottom) x [left, right) for the network: (C, h, w) float32 in [0, 1].
 
@@ -111,6 +165,9 @@ class PictureHeader:
     pages: tuple[tuple[int, int], ...]
     """Sizes (H, W) of the pages of a TIFF; one for other formats."""
     xmp: bytes | None = None
+    n_frames: int = 1
+    """Frames of an animation or a video, or pictures in the file."""
+    is_video: bool = False
 
 
 def quantize(planes: Planes, depth: int, has_alpha: bool) -> Samples:

@@ -94,12 +94,20 @@ def write_pages(
     with whole_file(path, overwrite) as file:
         writer = TiffWriter(file, n_bytes)
         for page in pages:
-            like = _sized(page.like, page.height, page.width)
+            like = sized(page.like, page.height, page.width)
 
             def add(bands: Iterable[Samples], page: Page = page, like: Picture = like) -> None:
                 writer.add(bands, like, page.height, page.width)
 
             while_made(page.bands, add)
+
+
+def encoded(picture: Picture, suffix: str, quality: int | None = None) -> bytes:
+    """A file of the picture, in the format of a suffix that `write_picture` knows."""
+    file = io.BytesIO()
+    format, size = output_format(Path("a" + suffix)), (picture.height, picture.width)
+    _encoder(file, picture, format, *size, quality)(iter([picture.samples]))
+    return file.getvalue()
 
 
 @contextmanager
@@ -117,19 +125,25 @@ def _checked_file(
         channels=like.channels,
         depth=like.depth,
     )
-    like = _sized(like, height, width)
+    like = sized(like, height, width)
     with whole_file(path, overwrite) as file:
-        if format.name == "PNG":
-            if like.icc and unfit_reason(format, "ICC profile", like.icc, like.is_grey):
-                like = replace(like, icc=None)
-            yield lambda bands: write_png(file, bands, like, height, width)
-        elif format.name == "TIFF":
-            n_bytes = height * width * like.channels * like.depth // 8
-            yield lambda bands: TiffWriter(file, n_bytes).add(bands, like, height, width)
-        else:
-            yield lambda bands: _write_with_pillow(
-                file, replace(like, samples=_whole(bands, height)), format, quality
-            )
+        yield _encoder(file, like, format, height, width, quality)
+
+
+def _encoder(
+    file: BinaryIO, like: Picture, format: Format, height: int, width: int, quality: int | None
+) -> Callable[[Iterator[Samples]], None]:
+    """A function that encodes the rows of a picture into an open file."""
+    if format.name == "PNG":
+        if like.icc and unfit_reason(format, "ICC profile", like.icc, like.is_grey):
+            like = replace(like, icc=None)
+        return lambda bands: write_png(file, bands, like, height, width)
+    if format.name == "TIFF":
+        n_bytes = height * width * like.channels * like.depth // 8
+        return lambda bands: TiffWriter(file, n_bytes).add(bands, like, height, width)
+    return lambda bands: _write_with_pillow(
+        file, replace(like, samples=_whole(bands, height)), format, quality
+    )
 
 
 @contextmanager
@@ -156,7 +170,7 @@ def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
         raise PictureError(f"{name} needs more memory than is free: use a smaller size") from error
 
 
-def _sized(like: Picture, height: int, width: int) -> Picture:
+def sized(like: Picture, height: int, width: int) -> Picture:
     """The picture with what its EXIF and XMP state about its size."""
     size, former = (height, width), (like.height, like.width)
     exif, xmp = like.exif, like.xmp

@@ -4,8 +4,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from ginr.pictures.samples import Samples
+
+T = TypeVar("T")
 
 _PIECE = 1 << 20  # bytes written at a time, after which the writer checks for an early end
 
@@ -14,26 +17,36 @@ class _EndedError(Exception):
     """The bands ended early; it stays in the writer's thread."""
 
 
-def while_made(bands: Iterable[Samples], write: Callable[[Iterator[Samples]], None]) -> None:
+def cut_band(band: Samples) -> Iterator[Samples]:
+    """Some rows of a band at a time."""
+    n_rows = max(1, _PIECE // band[0].nbytes)
+    for top in range(0, len(band), n_rows):
+        yield band[top : top + n_rows]
+
+
+def while_made(
+    bands: Iterable[T],
+    write: Callable[[Iterator[T]], None],
+    cut: Callable[[Any], Iterable[Any]] = cut_band,
+) -> None:
     """Runs `write` on the bands in a second thread while they are made in this one.
 
-    An exception in either thread ends the other one and is raised here.
+    It gets each in the parts that `cut` makes of it. An exception in either thread ends the other one and is raised here.
     """
     # Not a Queue: Ctrl+C inside its Python code would leave a lock locked.
-    waiting: SimpleQueue[Samples | None] = SimpleQueue()
+    waiting: SimpleQueue[T | None] = SimpleQueue()
     room: SimpleQueue[None] = SimpleQueue()
     room.put(None)
     ended, written = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
-    def arriving() -> Iterator[Samples]:
+    def arriving() -> Iterator[T]:
         while (band := waiting.get()) is not None:
             room.put(None)
-            n_rows = max(1, _PIECE // band[0].nbytes)
-            for top in range(0, len(band), n_rows):
+            for part in cut(band):
                 if ended.is_set():
                     raise _EndedError
-                yield band[top : top + n_rows]
+                yield part
             del band  # frees it while the next one is made
         if ended.is_set():
             raise _EndedError
@@ -46,7 +59,7 @@ def while_made(bands: Iterable[Samples], write: Callable[[Iterator[Samples]], No
         finally:
             written.set()
 
-    def hand_over(band: Samples) -> None:
+    def hand_over(band: T) -> None:
         while not written.is_set():  # a failed writer makes no room
             with suppress(Empty):
                 room.get(timeout=0.1)

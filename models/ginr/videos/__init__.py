@@ -1,0 +1,20 @@
+"""Videos: decoded to frames, and encoded from them beside the streams that are copied.
+
+PyAV does all of it, since its wheels bundle FFmpeg's libraries: packets are copied and time stamps kept
+as they are, which a pipe to the program FFmpeg does not allow.
+"""
+
+from ginr.videos.reader import VIDEOS, Video, open_video, sample_frame
+from ginr.videos.transcoding import write_video
+from ginr.videos.writer import WRITABLE_VIDEOS, Encoding, check_video
+
+__all__ = [
+    "VIDEOS",
+    "WRITABLE_VIDEOS",
+    "Encoding",
+    "Video",
+    "check_video",
+    "open_video",
+    "sample_frame",
+    "write_video",
+]

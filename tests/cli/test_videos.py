@@ -1,0 +1,194 @@
+"""`ginr upscale` of videos: pytest tests/cli/test_videos.py"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .clips import clip, contents
+from .support import Core, Run, files, picture
+
+pytest.importorskip("av", reason="videos need PyAV: pip install 'ginr[video]'")
+
+UNEVEN = [0, 20, 90, 130, 140, 300, 310, 400]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+@pytest.mark.parametrize("times", [None, UNEVEN])
+def test_times_tags_and_sound_stay(
+    run: Run, core: Core, name: str, times: list[int] | None
+) -> None:
+    clip(name, times)
+    run("upscale", name, f"b{name[1:]}", "--json")
+    before, after = contents(name), contents(f"b{name[1:]}")
+    assert run.code == 0 and run.records[0]["frames"] == len(before["times"])
+    assert after["size"] == (128, 96) and len(core.calls) == len(before["times"])
+    for same in ("times", "tags", "ratio", "title", "others", "packets", "codec"):
+        assert after[same] == before[same], same
+    assert before["tags"] == [1, 1, 1, 1] and before["packets"]
+    for small, large in zip(before["rgb"], after["rgb"], strict=True):
+        assert np.abs(small.mean((0, 1)) - large.mean((0, 1))).max() < 0.6
+        assert np.abs(small - large[::2, ::2]).mean() < 6
+
+
+def test_the_rotation_of_a_phone_stays(run: Run, core: Core) -> None:
+    clip("a.mp4", rotation=90)
+    run("upscale", "a.mp4")
+    assert run.out == "a_x2.mp4\n" and contents("a_x2.mp4")["rotation"] == 90
+
+
+def test_ten_bits_stay(run: Run, core: Core) -> None:
+    clip("a.mp4", codec="libx265", pixels="yuv420p10le")
+    run("upscale", "a.mp4", "b.mp4")
+    assert run.code == 0 and contents("b.mp4")["codec"] == ("hevc", "yuv420p10le")
+
+
+def test_equal_frames_are_enlarged_once(run: Run, core: Core) -> None:
+    clip("a.mkv", still=True, codec="ffv1", crf="0")
+    run("upscale", "a.mkv", "b.mkv")
+    assert run.code == 0 and len(core.calls) == 1 and len(contents("b.mkv")["times"]) == 12
+    assert "a.mkv: 11 frames as before, enlarged once" in run.err
+
+
+@pytest.mark.parametrize(
+    ("options", "output", "codec"),
+    [
+        ([], "b.webm", ("vp9", "yuv420p")),
+        (["--codec", "vp9"], "b.mkv", ("vp9", "yuv420p")),
+        (["--codec", "av1"], "b.mp4", ("libdav1d", "yuv420p")),
+        (["--codec", "ffv1"], "b.mkv", ("ffv1", "yuv420p")),
+        (["--codec", "h265", "-q", "50"], "b.mp4", ("hevc", "yuv420p")),
+        (["--encoder-option", "preset=ultrafast", "--encoder-option", "crf=40"], "b.mp4", ("h264", "yuv420p")),
+    ],
+)  # fmt: skip
+def test_codecs(
+    run: Run, core: Core, options: list[str], output: str, codec: tuple[str, str]
+) -> None:
+    clip("a.mp4", audio=None)
+    run("upscale", "a.mp4", output, *options)
+    assert run.code == 0, run.err
+    assert contents(output)["codec"] == codec
+
+
+def test_quality_decides_about_the_size(run: Run, core: Core) -> None:
+    clip("a.mp4", audio=None)
+    for quality in ("20", "90"):
+        run("upscale", "a.mp4", f"q{quality}.mp4", "-q", quality)
+    assert 2 * Path("q20.mp4").stat().st_size < Path("q90.mp4").stat().st_size
+
+
+def test_subtitles(run: Run, core: Core) -> None:
+    Path("a.srt").write_text("1\n00:00:00,000 --> 00:00:00,300\nHello\n\n")
+    clip("a.mkv", subtitles="a.srt")
+    run("upscale", "a.mkv", "b.mkv")
+    after = contents("b.mkv")
+    assert run.code == 0 and ("subtitle", "srt") in after["others"]
+    assert after["packets"] == contents("a.mkv")["packets"]
+    run("upscale", "a.mkv", "b.mp4")
+    assert run.code == 0 and contents("b.mp4")["others"] == [("audio", "aac")]
+    assert "subtitles (subrip) left out: .mkv holds more kinds" in run.err
+
+
+def test_odd_sides_are_cut_and_said(run: Run, core: Core) -> None:
+    clip("a.mp4", audio=None)
+    run("upscale", "a.mp4", "b.mp4", "--size", "97x")
+    assert run.code == 0 and contents("b.mp4")["size"] == (96, 72)
+    assert "b.mp4: videos need even sides: 97x73 is cut to 96x72" in run.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a.mp4", "b.avi"], "b.avi: '.avi' is not a video: use one of .m4v"),
+        (["a.mp4", "b.png"], "b.png: '.png' is not a video"),
+        (["a.mp4", "b.mp4", "--codec", "nope"], "b.mp4: nope is no video encoder of this PyAV"),
+        (["a.mp4", "b.mp4", "--codec", "aac"], "b.mp4: aac is no video encoder"),
+        (["a.mp4", "b.webm", "--codec", "h264"], "b.webm: .webm cannot hold h264: use .mkv"),
+        (["a.mp4", "b.mkv", "--codec", "ffv1", "-q", "50"], "quality 50 does not apply to ffv1"),
+        (["a.mp4", "-o", "a.mp4"], "a.mp4 is both input and output"),
+        (["a.mp4", "c.webm"], "c.webm cannot hold aac audio: use .mkv"),
+        (["missing.mp4", "b.mp4"], "missing.mp4 does not exist"),
+        (["text.mp4", "b.mp4"], "text.mp4 is no video, is damaged or incomplete"),
+        (["sound.mp4", "b.mp4"], "sound.mp4 contains no video"),
+        (["locked.mp4", "b.mp4"], "locked.mp4 is protected (DRM)"),
+        (["a.mp4", "b.mp4", "--encoder-option", "preset=nope"], "the encoder libx264 failed"),
+        (["a.mp4", "b.mp4", "--encoder-option", "nope=1"], "failed (it has no option nope)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done(run: Run, core: Core, arguments: list[str], words: str) -> None:
+    import av
+
+    data = clip("a.mp4").read_bytes()
+    Path("locked.mp4").write_bytes(data.replace(b"avc1\0\0\0\0\0\0\0\1", b"encv\0\0\0\0\0\0\0\1"))
+    Path("text.mp4").write_text("no video\n" * 99)
+    with av.open("a.mp4") as source, av.open("sound.mp4", "w") as out:
+        copy = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = copy
+                out.mux(packet)
+    before = files()
+    run("upscale", *arguments, "--json")
+    (record,) = run.records
+    assert (run.code, record["status"]) == (1, "failed") and words in record["error"]
+    assert files() == before and core.calls == []
+
+
+def test_options_of_videos_are_not_for_pictures(run: Run, core: Core) -> None:
+    picture("a.png")
+    run("upscale", "a.png", "b.png", "--codec", "h264")
+    assert run.code == 2 and "--codec and --encoder-option are for videos" in run.err
+    run("upscale", "a.png", "b.png", "--encoder-option", "crf")
+    assert run.code == 2 and "--encoder-option 'crf': write KEY=VALUE" in run.err
+
+
+def test_a_broken_tail_is_said_and_the_rest_kept(run: Run, core: Core) -> None:
+    data = clip("a.mkv", codec="ffv1", audio=None, crf="0").read_bytes()
+    Path("a.mkv").write_bytes(data[: len(data) * 2 // 3])
+    run("upscale", "a.mkv", "b.mkv", "--json")
+    times = contents("b.mkv")["times"]
+    assert run.code == 0 and 4 < len(times) < 12 and run.records[0]["frames"] == len(times)
+    assert f"its {len(times)} frames are kept" in run.records[0]["notes"][0]
+    run("upscale", "a.mkv", "c.mkv", "--strict")
+    assert run.code == 1 and "ends early, at 0." in run.err and not Path("c.mkv").exists()
+
+
+def test_a_size_that_changes_is_refused(run: Run, core: Core) -> None:
+    parts = [clip(f"{n}.ts", audio=None, size=size) for n, size in ((1, (48, 64)), (2, (96, 80)))]
+    Path("a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    run("upscale", "a.ts", "b.mp4")
+    assert run.code == 1 and not Path("b.mp4").exists()
+    assert (
+        "a.ts changes its size from 64x48 to 80x96 at " in run.err
+        and "cut it there first" in run.err
+    )
+
+
+def test_interrupted_it_leaves_nothing(run: Run, core: Core) -> None:
+    clip("a.mp4")
+
+    def interrupt(picture: Any) -> None:
+        if len(core.calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    core.fail = interrupt
+    run("upscale", "a.mp4", "b.mp4")
+    assert run.code == 130 and files() == ["a.mp4"] and len(core.calls) == 3
+
+
+def test_folders_keep_finished_videos(run: Run, core: Core) -> None:
+    clip("a.mp4", audio=None), picture("p.png")
+    run("upscale", "a.mp4", "p.png", "-o", "out/")
+    assert run.code == 0 and files("out") == ["a.mp4", "p.png"]
+    run("upscale", "a.mp4", "p.png", "-o", "out/")
+    assert run.code == 0 and "2 skipped" in run.err
+
+
+def test_pyav_may_be_missing(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip("a.mp4", audio=None)
+    monkeypatch.setitem(sys.modules, "av", None)
+    run("upscale", "a.mp4", "b.mp4")
+    assert run.code == 1 and 'videos need PyAV: pip install "ginr[video]"' in run.err
