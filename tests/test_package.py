@@ -34,6 +34,13 @@ def test_no_name_is_hidden_by_a_module() -> None:
     assert not modules.intersection(ginr.__all__)
 
 
+def test_the_version_and_all_names_are_listed() -> None:
+    from importlib.metadata import version
+
+    assert ginr.__version__ == version("ginr")
+    assert {*ginr.__all__, "__version__", "__doc__"} <= set(dir(ginr))
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(AttributeError, match="'ginr' has no attribute 'Pictures'"):
         ginr.Pictures  # noqa: B018

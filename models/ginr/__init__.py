@@ -1,5 +1,10 @@
 """ginr: arbitrary-scale super-resolution from learnable position tokens.
 
+    import ginr
+
+    ginr.upscale("photo.jpg", scale=3.7).save("large.png")
+
+`upscale` also takes PIL images, NumPy arrays and torch tensors, and returns the same kind.
 Public names are loaded on first use, so that reading a picture's header does not load torch.
 """
 
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
     from ginr.errors import GinrError as GinrError
     from ginr.errors import PictureError as PictureError
     from ginr.errors import SizeError as SizeError
+    from ginr.interface.module import as_module as as_module
+    from ginr.interface.upscaling import upscale as upscale
+    from ginr.interface.upscaling import upscale_many as upscale_many
     from ginr.lps.report import LpReport as LpReport
     from ginr.network.field import Field as Field
     from ginr.network.model import Ginr as Ginr
@@ -29,7 +37,6 @@ if TYPE_CHECKING:
     from ginr.rendering.field_file import save_field as save_field
     from ginr.rendering.picture_field import PictureField as PictureField
     from ginr.rendering.picture_field import encode_picture as encode_picture
-    from ginr.rendering.upscale import upscale as upscale
     from ginr.rendering.warp import warp as warp
     from ginr.training.config import TrainConfig as TrainConfig
 
@@ -39,13 +46,14 @@ _NAMES = {
     "checkpoints.checkpoint": "Checkpoint load_checkpoint load_cpu_network save_checkpoint",
     "engine.model": "CpuGinr",
     "errors": "CheckpointError GinrError PictureError SizeError",
+    "interface.module": "as_module",
+    "interface.upscaling": "upscale upscale_many",
     "lps.report": "LpReport",
     "network.field": "Field",
     "network.model": "Ginr",
     "pictures": "Picture read_picture write_picture",
     "rendering.field_file": "load_field save_field",
     "rendering.picture_field": "PictureField encode_picture",
-    "rendering.upscale": "upscale",
     "rendering.warp": "warp",
     "training.config": "TrainConfig",
 }
@@ -55,6 +63,12 @@ __all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("ginr")
     if name not in _HOME:
         raise AttributeError(f"module 'ginr' has no attribute {name!r}")
     return getattr(import_module(f"ginr.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])

@@ -17,3 +17,10 @@ def attach(network: nn.Module) -> None:
     """Change a network's modules to their compiled subclasses, keeping their parameters."""
     for module in network.modules():
         module.__class__ = _COMPILED.get(type(module), type(module))
+
+
+def detach(network: nn.Module) -> None:
+    """The inverse of `attach`: plain torch, which can be exported."""
+    plain = {compiled: base for base, compiled in _COMPILED.items()}
+    for module in network.modules():
+        module.__class__ = plain.get(type(module), type(module))

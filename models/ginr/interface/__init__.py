@@ -1,0 +1,1 @@
+"""What `import ginr` offers to programs: pictures of any kind in, the same kind out."""
