@@ -90,7 +90,7 @@ class Result:
     ms: float
     """Median time to encode a crop and to render it at 128x128."""
     mb: float
-    """Peak memory of the same for 64 crops at once, quick for four."""
+    """Memory of the same for 64 crops at once, quick for four, beyond what loading took."""
 
 
 def tables(ours: GinrConfig) -> dict[str, list[Arm]]:
@@ -293,7 +293,7 @@ def main() -> None:
             with file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(results[-1])) + "\n")
     for title, arms in found.items():
-        Console().print(table(title, arms, results))
+        Console(width=140).print(table(title, arms, results))
 
 
 if __name__ == "__main__":
