@@ -108,9 +108,10 @@ def test_only_needed_modules_are_loaded_and_exempt_from_garbage_collection(
 def test_exit_handlers_and_threads_still_run(command: str, code: int) -> None:
     # Only Python itself and the modules are not destroyed.
     script = (
-        "import atexit, sys, threading, time\nfrom ginr_cli.main import process\n"
+        "import atexit, sys, threading\nfrom ginr_cli.main import process\n"
         "atexit.register(print, 'registered', end='')\n"
-        "threading.Thread(target=lambda: (time.sleep(0.5), print('joined'))).start()\n"
+        "def end():\n    threading.main_thread().join()\n    print('joined')\n"
+        "threading.Thread(target=end).start()\n"
         f"sys.argv = ['ginr', '{command}']\nprocess()"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
