@@ -17,7 +17,15 @@ from ginr.array_types import Doubles, Floats
 from ginr.device import fetched, sent
 from ginr.geometry.coords import Cell, render_grid, to_lattice
 from ginr.geometry.size import Box
-from ginr.kernels.consistency import SIDE, Finer, by_pixel, corrected, finer, measure_shrinking
+from ginr.kernels.consistency import (
+    SIDE,
+    Finer,
+    Shrinking,
+    by_pixel,
+    corrected,
+    finer,
+    measure_shrinking,
+)
 from ginr.kernels.grid_tables import bicubic_taps
 from ginr.network.limits import limit_at, limit_grid
 from ginr.pictures.samples import Samples
@@ -56,6 +64,8 @@ class Field:
     decoder: Decoder
     consistent: bool = False
     """Whether renders shrink back to the picture (`ginr.kernels.consistency`)."""
+    shrinkings: dict[Finer, Shrinking] = field(default_factory=dict, repr=False)
+    """What has been measured of the decoder for it."""
     _grounds: dict[Finer | None, "Ground"] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -81,21 +91,32 @@ class Field:
     def _corrected(self, base: Tensor, limits: Tensor, n: Finer) -> Tensor:
         """The base (B, 3, h, w) with which renders shrink to it."""
 
-        def render(features: Floats, size: tuple[int, int]) -> Floats:
-            some = torch.from_numpy(features).to(self.features)
-            planes: Floats = (
-                Field(some, None, (SIDE, SIDE), (0, 0), self.decoder).render(size).cpu().numpy()
-            )
-            return planes
-
-        per_side = self.features.shape[1] // base.shape[2]
-        with torch.no_grad():
-            shrinking = measure_shrinking(render, self.features.shape[-1], per_side, n)
-        kernel, level = (torch.from_numpy(v).to(base) for v in (shrinking.kernel, shrinking.level))
-        shrinking = shrinking._replace(kernel=kernel, level=level)
+        per_side, known = self.features.shape[1] // base.shape[2], self.shrinkings
+        if n not in known:
+            known[n] = self._measured(per_side, n)
+        shrinking = known[n]._replace(
+            kernel=known[n].kernel.to(base), level=known[n].level.to(base)
+        )
         features = by_pixel(self.features, per_side).to(base)
         right: Tensor = corrected(base, limits, features, shrinking)
         return right
+
+    @torch.no_grad()
+    def _measured(self, per_side: int, n: Finer) -> Shrinking:
+        def render(features: Floats, size: tuple[int, int]) -> Floats:
+            alone = Field(
+                torch.from_numpy(features).to(self.features),
+                None,
+                (SIDE, SIDE),
+                (0, 0),
+                self.decoder,
+            )
+            planes: Floats = alone.render(size).cpu().numpy()
+            return planes
+
+        found = measure_shrinking(render, self.features.shape[-1], per_side, n)
+        kernel, level = (torch.from_numpy(v) for v in (found.kernel, found.level))
+        return found._replace(kernel=kernel, level=level)
 
     def query(self, coords: Tensor, cells: Tensor, *, limited: bool = True) -> Tensor:
         """Colours at coords (B, Q, 2) in [-1, 1] for pixels with footprints cells, y first.

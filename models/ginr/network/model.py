@@ -16,6 +16,7 @@ from ginr.architecture.tokens import bank_size, window_plan
 from ginr.array_api import mirrored
 from ginr.device import Precision, sent
 from ginr.errors import SizeError
+from ginr.kernels.consistency import Finer, Shrinking
 from ginr.network.attention_decoder import AttentionDecoder
 from ginr.network.blocks import Block, ContentPath
 from ginr.network.compiled import attach
@@ -46,6 +47,7 @@ class Ginr(nn.Module):
         if config.n_trait:
             self.traits = nn.Parameter(torch.zeros(config.n_trait, *self.lps.shape))
             """How each trait of a picture moves the LPs, (K, C, D)."""
+        self._shrinkings: dict[Finer, Shrinking] = {}  # measured by its consistent fields
         self._moved: Tensor | None = None  # the LPs moved once for all pictures, by `adapted`
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
         self.positions = (
@@ -65,6 +67,11 @@ class Ginr(nn.Module):
         ):
             start_as_transform(self.stem, start, self.decoder, config.patch)
         attach(self)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of `nn.Module`; forgets what was measured of weights that may change."""
+        self._shrinkings.clear()
+        return super().train(mode)
 
     @property
     def device(self) -> torch.device:
@@ -128,7 +135,7 @@ class Ginr(nn.Module):
         base = pixels if self.config.base == "bicubic" else None
         return Field(
             self._crop(lps, height, width), base, size or (height, width), origin, self.decoder,
-            self.consistent,
+            self.consistent, self._shrinkings,
         )  # fmt: skip
 
     @torch.inference_mode()
