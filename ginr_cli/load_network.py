@@ -30,6 +30,8 @@ class NetworkChoice:
     """The checkpoint for damaged pictures; None if pictures are not looked at."""
     restore: float | None = None
     """The strength of restoration, from 0 to 1; None for as much as each picture needs."""
+    bank: str | None = None
+    """The bank of LPs, see `ginr.checkpoints.banks`; None for the network's own."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class LoadedNetwork:
     device: str
     tile: int | None
     precision: "PrecisionName"
+    bank: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,18 @@ class LoadedTorchNetwork(LoadedNetwork):
 
 
 def check_network(choice: NetworkChoice) -> None:
-    """Raises an error for an unavailable device or checkpoint, before any output is created."""
+    """Raises an error for an unavailable device, checkpoint or bank, before any output is created."""
+    from ginr.checkpoints.banks import check_bank
     from ginr.checkpoints.checkpoint import peek
     from ginr.device import choose_device
 
     if choice.device not in ("auto", "cpu"):  # always available: no need to load torch
         with usage("--device"):
             choose_device(choice.device)
-    peek(choice.checkpoint)
+    header = peek(choice.checkpoint)
+    if choice.bank is not None:
+        with usage("--bank"):
+            check_bank(choice.bank, header)
 
 
 def in_plain_torch(place: "Device", mixer: str) -> str:
@@ -106,9 +113,12 @@ def load_network(
     from ginr.device import choose_device
 
     loaded = load_checkpoint(choice.checkpoint)
+    if choice.bank is not None:
+        loaded = loaded.with_bank(choice.bank)
     place, reason = choose_device(choice.device)
     plain = in_plain_torch(place, loaded.config.mixer)
-    say(f"{loaded.name} on {place} ({reason})" + (f", {plain}" if plain else ""))
+    named = _named(loaded.name, choice)
+    say(f"{named} on {place} ({reason})" + (f", {plain}" if plain else ""))
     announce_compilation(place, say)
     if loaded.config.n_trait and choice.restorer is None:
         say(f"{loaded.name} restores nothing here: only ginr upscale and evaluate do")
@@ -119,8 +129,17 @@ def load_network(
         with usage(f"--ensemble, {loaded.name}"):
             model = Ensemble(model)
     return LoadedTorchNetwork(
-        model, loaded.name, str(place), choice.tile or None, choice.precision.value
+        model,
+        loaded.name,
+        str(place),
+        choice.tile or None,
+        choice.precision.value,
+        choice.bank,
     )
+
+
+def _named(name: str, choice: NetworkChoice) -> str:
+    return name if choice.bank is None else f"{name}, bank {console.visible(choice.bank)},"
 
 
 @_loading()
@@ -133,7 +152,9 @@ def load_upscaler(choice: NetworkChoice, say: Callable[[str], None] = console.sa
     is_plain = not choice.ensemble and choice.precision is not NumberFormat.BFLOAT16
     if not (reason and is_plain) or needs_torch(header):
         return load_network(choice, say)
-    say(f"{header.name} on {HOST} ({reason})")
+    say(f"{_named(header.name, choice)} on {HOST} ({reason})")
     announce_compilation(HOST, say)
-    model = load_cpu_network(choice.checkpoint)
-    return LoadedNetwork(model, header.name, str(HOST), choice.tile or None, choice.precision.value)
+    model = load_cpu_network(choice.checkpoint, choice.bank)
+    return LoadedNetwork(
+        model, header.name, str(HOST), choice.tile or None, choice.precision.value, choice.bank
+    )

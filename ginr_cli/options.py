@@ -83,10 +83,19 @@ ChosenCheckpoint = Annotated[
     ),
 ]
 Restore = Annotated[
-    str,
+    str | None,
     option(
         "--restore STRENGTH",
-        "How much noise, compression and blur are undone: off, or from 0 to 1. auto looks at the picture.",
+        "How much noise, compression and blur are undone: off, or from 0 to 1. auto looks at the picture. "
+        "With --bank, the default is off.",
+        show_default="auto",
+    ),
+]
+Bank = Annotated[
+    str | None,
+    option(
+        "--bank NAME|FILE",
+        "The LPs of another bank: one of the checkpoint's, or a file of ginr train --bank.",
     ),
 ]
 Device = Annotated[str, option("--device DEVICE", _DEVICES)]
@@ -256,6 +265,14 @@ Init = Annotated[
         "--init NAME|FILE",
         "Start from the weights of a checkpoint with the same configuration. The default rate "
         "adapts fastest to another kind of picture; a tenth of it forgets least.",
+    ),
+]
+NewBank = Annotated[
+    str | None,
+    option(
+        "--bank NAME",
+        "Train a bank of this name: LPs alone, for the network of --init, which stays as it is. "
+        "Default: 3 minutes at rate 1e-2.",
     ),
 ]
 Config = Annotated[

@@ -17,8 +17,13 @@ PLAIN, RESTORER = "small", "photo"
 """The networks that enlarge undamaged and damaged pictures, unless `--checkpoint` names one."""
 
 
-def parse_restore(text: str) -> float | None:
-    """The strength of `--restore`: 0 to 1, or None for as much as each picture needs."""
+def parse_restore(text: str | None, bank: str | None) -> float | None:
+    """The strength of `--restore`: 0 to 1, or None for as much as each picture needs.
+
+    The default depends on `--bank`: LPs chosen by hand are not moved.
+    """
+    if text is None:
+        text = "auto" if bank is None else "off"
     words = {"auto": None, "off": 0.0}
     if text.lower() in words:
         return words[text.lower()]
@@ -31,11 +36,18 @@ def parse_restore(text: str) -> float | None:
     return strength
 
 
-def choose(checkpoint: str | None, restore: float | None) -> tuple[str, str | None]:
+def choose(
+    checkpoint: str | None, restore: float | None, bank: str | None
+) -> tuple[str, str | None]:
     """The checkpoints for undamaged and for damaged pictures; None if nothing is restored."""
     from ginr.checkpoints.checkpoint import peek
 
     if checkpoint is None:
+        if bank is not None and restore != 0:
+            raise console.UsageError(
+                "--restore chooses between two networks, and --bank is for one: "
+                "name it with --checkpoint, or leave --restore out"
+            )
         return PLAIN, None if restore == 0 else RESTORER
     if n_trait := peek(checkpoint).config.n_trait:
         from ginr.assessing.assessment import TRAITS

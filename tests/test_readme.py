@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
-from ginr.checkpoints.checkpoint import find_checkpoint
+from ginr.checkpoints.banks import save_bank
+from ginr.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from ginr_cli.app import app
 from ginr_cli.main import main
 
@@ -72,6 +73,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, perceptual_file: 
     for name in ("my_run", "my_photo", "base"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").symlink_to(find_checkpoint("small"))
+    small = load_checkpoint("small")
+    (tmp_path / "my_bank").mkdir()
+    bank = tmp_path / "my_bank" / "web.safetensors"
+    save_bank(bank, "web", small.weights["lps"], small.header, {})
     (tmp_path / "my_run" / "config.toml").write_text("rate = 1e-3")
     (tmp_path / "sample_images").mkdir()
     for sample in (ROOT / "sample_images").glob("photo_*.png"):

@@ -17,7 +17,7 @@ from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.options import argument, option
 from ginr_cli.parsing import usage
 from ginr_cli.reports.scores import Row, ScoreReport, check_csv
-from ginr_cli.restoring import Networks, choose
+from ginr_cli.restoring import Networks, choose, parse_restore
 
 if TYPE_CHECKING:
     from ginr.array_types import Image
@@ -76,6 +76,7 @@ def evaluate(
     scales: Scales = "2,3,3.7,4,6,8",
     degradation: DegradationName = "clean",
     perceptual: WithPerceptual = False,
+    bank: options.Bank = None,
     csv_file: CsvFile = None,
     device: options.Device = "auto",
     tile: options.Tile = 0,
@@ -98,8 +99,12 @@ def evaluate(
 
     factors, rules = _factors(scales), ReadRules(strict, allow_truncated, allow_large)
     _check_degradation(degradation)
-    _, restorer = choose(checkpoint, None)
-    choice = NetworkChoice(checkpoint, device, tile=tile, ensemble=ensemble, restorer=restorer)
+    strength = parse_restore(None, bank)
+    _, restorer = choose(checkpoint, strength, bank)
+    choice = NetworkChoice(
+        checkpoint, device, tile=tile, ensemble=ensemble, restorer=restorer, restore=strength,
+        bank=bank,
+    )  # fmt: skip
     check_network(choice)  # before torch is loaded
     name = peek(checkpoint).name
     if csv_file is not None:
@@ -112,6 +117,7 @@ def evaluate(
         "protocol": _protocol(perceptual),
         "degradation": degradation,
         "checkpoint": name,
+        "bank": bank,
         "device": None,
         "scales": factors,
         "ensemble": ensemble,

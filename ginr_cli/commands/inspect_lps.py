@@ -10,7 +10,9 @@ import typer
 from ginr_cli import console, options
 from ginr_cli.files import clear_left_over
 from ginr_cli.options import argument, option
+from ginr_cli.parsing import usage
 from ginr_cli.reports.lp_table import (
+    bank_lines,
     history_lines,
     lp_rows,
     picture_rows,
@@ -21,6 +23,7 @@ from ginr_cli.reports.lp_table import (
 
 if TYPE_CHECKING:
     from ginr.checkpoints.checkpoint import Checkpoint
+    from ginr.lps.banks import BankReport
     from ginr.lps.history import LpMoment
     from ginr.lps.report import LpReport
     from ginr.lps.response import PictureReport
@@ -38,6 +41,7 @@ class Subject:
     """As given."""
     checkpoint: "Checkpoint"
     report: "LpReport"
+    banks: "Sequence[BankReport]"
     history: "Sequence[LpMoment]" = ()
     picture: "PictureReport | None" = None
 
@@ -58,6 +62,7 @@ Similarity = Annotated[bool, option("--similarity", "With --json: include the si
 
 def inspect_lps(
     checkpoints: Checkpoints = None,
+    bank: options.Bank = None,
     image: Annotated[
         Path | None,
         option(
@@ -96,10 +101,10 @@ def inspect_lps(
     if plot is not None:
         check_target(plot, 1, 1, overwrite=overwrite)
         clear_left_over([plot.parent])
+    subjects = [_subject(name, bank) for name in checkpoints or ["small"]]
     picture = None
     if image is not None:
         picture = read_picture(image, ReadRules(strict, allow_truncated, allow_large))
-    subjects = [_subject(name) for name in checkpoints or ["small"]]
     if picture is not None and image is not None:
         _measure(subjects, picture, image.name)
     if as_json:
@@ -114,10 +119,11 @@ def inspect_lps(
         raise typer.Exit(UNMET)
 
 
-def _subject(name: str) -> Subject:
-    """Load a checkpoint by its name, its file or the folder of its run."""
+def _subject(name: str, bank: str | None) -> Subject:
+    """Load a checkpoint by its name, its file or the folder of its run, and the bank of --bank."""
     from ginr.checkpoints.checkpoint import load_checkpoint
     from ginr.errors import CheckpointError
+    from ginr.lps.banks import bank_reports
     from ginr.lps.history import lp_history
     from ginr.lps.report import lp_report
 
@@ -130,8 +136,15 @@ def _subject(name: str) -> Subject:
             folder = console.printable(Path(name))
             raise CheckpointError(f"{folder}: no checkpoint yet: wait for the run's first save")
     checkpoint = load_checkpoint(file)
+    banks = dict(checkpoint.banks)
+    for own in banks:
+        checkpoint.with_bank(own)  # raises for one that is not finite
+    if bank is not None:
+        with usage("--bank"):
+            checkpoint = checkpoint.with_bank(bank)
+        banks[bank] = checkpoint.weights["lps"]
     checkpoint.build()  # checks the shapes, which the reports rely on
-    return Subject(name, checkpoint, lp_report(checkpoint), history)
+    return Subject(name, checkpoint, lp_report(checkpoint), bank_reports(banks), history)
 
 
 def _measure(subjects: Sequence[Subject], picture: "Picture", name: str) -> None:
@@ -152,6 +165,7 @@ def _record(subject: Subject, with_similarity: bool) -> dict[str, object]:
     from ginr.lps.measures import similarity
 
     values = {"source": subject.name, **record(subject.report)}
+    values["banks"] = [record(report) for report in subject.banks]
     if with_similarity:
         values["similarity"] = similarity(subject.checkpoint.weights["lps"]).tolist()
     if subject.history:
@@ -170,6 +184,8 @@ def _print(subjects: Sequence[Subject]) -> None:
     lines = table(names, columns)
     for name, subject in zip(names, subjects, strict=True):
         lines += ["", *window_map(name, subject.report)]
+        if len(subject.banks) > 1:
+            lines += ["", *map(console.visible, bank_lines(name, subject.banks))]
         if subject.history:
             lines += ["", *history_lines(name, subject.history)]
     for line in lines:

@@ -61,6 +61,7 @@ def reconstruct(
     scale: options.Scale = None,
     size: options.Size = None,
     checkpoint: MadeWith = None,
+    bank: options.Bank = None,
     device: options.Device = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
     quality: options.Quality = None,
@@ -84,13 +85,13 @@ def reconstruct(
     target, writing = parse_target(scale, size), Writing(quality, overwrite)
     output = output_of(source, output, named)
     if not is_field(source):
-        choice = NetworkChoice(checkpoint or "reconstruct", device, precision)
+        choice = NetworkChoice(checkpoint or "reconstruct", device, precision, bank=bank)
         record = _from_picture(
             source, output, save_field, quantize is not None, choice, target, writing, rules
         )
-    elif save_field is not None or quantize is not None:
+    elif save_field is not None or quantize is not None or bank is not None:
         raise console.UsageError(
-            f"{source} is already a saved field: leave out --save-field and --quantize"
+            f"{source} is already a saved field: leave out --save-field, --quantize and --bank"
         )
     elif output is None:
         raise console.UsageError(

@@ -35,6 +35,7 @@ def train(
     rate: options.Rate = None,
     seed: options.Seed = None,
     init: options.Init = None,
+    bank: options.NewBank = None,
     config: options.Config = None,
     pairs: options.Set = None,
     show_config: options.ShowConfig = False,
@@ -52,7 +53,7 @@ def train(
         raise console.UsageError(f"--stop-after is {stop_after}: give a number above 0")
     flags = {
         "folders": folders, "run": run, "preset": preset, "minutes": minutes, "steps": steps,
-        "batch": batch, "crop": crop, "rate": rate, "seed": seed, "init": init,
+        "batch": batch, "crop": crop, "rate": rate, "seed": seed, "init": init, "bank": bank,
     }  # fmt: skip
     given = {key: value for key, value in flags.items() if value not in (None, [])}
     network, settings = _resolved(config, pairs or [], given)

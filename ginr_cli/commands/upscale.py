@@ -39,7 +39,8 @@ def upscale(
     dpi: options.Dpi = None,
     box: options.Box = None,
     checkpoint: options.ChosenCheckpoint = None,
-    restore: options.Restore = "auto",
+    bank: options.Bank = None,
+    restore: options.Restore = None,
     device: options.Devices = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
@@ -72,10 +73,10 @@ def upscale(
     if paper is not None:
         dpi = dpi or 300.0
     wanted = _wanted(scale, size, paper, dpi, box)
-    strength = parse_restore(restore)
-    plain, restorer = choose(checkpoint, strength)
+    strength = parse_restore(restore, bank)
+    plain, restorer = choose(checkpoint, strength, bank)
     choices = [
-        NetworkChoice(plain, name, precision, tile, ensemble, restorer, strength)
+        NetworkChoice(plain, name, precision, tile, ensemble, restorer, strength, bank)
         for name in device.split(",")
     ]
     for choice in choices:  # before torch is loaded

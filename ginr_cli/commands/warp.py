@@ -62,6 +62,7 @@ def warp(
     scale: options.Scale = None,
     size: options.Size = None,
     checkpoint: options.Checkpoint = "small",
+    bank: options.Bank = None,
     device: options.Device = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
@@ -102,7 +103,7 @@ def warp(
         check_output(image, path, canvas, writing)
         return _Warped(output=path, size=canvas, mapping=mapping, writing=writing)
 
-    choice = NetworkChoice(checkpoint, device, precision, tile, ensemble)
+    choice = NetworkChoice(checkpoint, device, precision, tile, ensemble, bank=bank)
     render_one(image, choice, as_json, ReadRules(strict, allow_truncated, allow_large), plan)
 
 

@@ -57,6 +57,7 @@ def zoom(
     fps: Annotated[float, option("--fps NUMBER", "Frames per second, up to 240.")] = 30.0,
     size: VideoSize = None,
     checkpoint: options.Checkpoint = "small",
+    bank: options.Bank = None,
     device: options.Device = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
@@ -92,7 +93,7 @@ def zoom(
             words=f", {n_frames} frames, x{low:.3g} to x{high:.3g}",
         )  # fmt: skip
 
-    choice = NetworkChoice(checkpoint, device, precision, tile, ensemble)
+    choice = NetworkChoice(checkpoint, device, precision, tile, ensemble, bank=bank)
     render_one(image, choice, as_json, ReadRules(strict, allow_truncated, allow_large), plan)
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ginr.lps.banks import BankReport
     from ginr.lps.history import LpMoment
     from ginr.lps.reach import Reach
     from ginr.lps.report import LpReport
@@ -87,6 +88,28 @@ def picture_rows(report: "PictureReport") -> list[Row]:
             if name in report.changed_db
         ),
     ]
+
+
+def bank_lines(name: str, reports: Sequence["BankReport"]) -> list[str]:
+    """The banks of a checkpoint, each with its distance from those before it."""
+    rows = [
+        ("bank", "norm", "diversity", "effective rank", *(f"to {r.name}" for r in reports[:-1]))
+    ]
+    for k, report in enumerate(reports):
+        numbers = (
+            f"{report.norm_mean:.3f}",
+            f"{report.diversity:.4f}",
+            f"{report.effective_rank:.1f}",
+        )
+        before = [other.name for other in reports[:k]]
+        apart = [f"{report.cosine[n]:.3f} ({report.distance[n]:.2f})" for n in before]
+        rows.append((report.name, *numbers, *apart, *[""] * (len(reports) - 1 - k)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"{name}: banks, with the cosine similarity (and relative distance) to each other"]
+    for row in rows:
+        cells = (f"{text:<{width}}" for text, width in zip(row, widths, strict=True))
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def window_map(name: str, report: "LpReport") -> list[str]:

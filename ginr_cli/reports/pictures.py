@@ -35,6 +35,8 @@ class Outcome:
     seconds: float | None = None  # for reading, enlarging and writing
     device: str | None = None
     checkpoint: str | None = None
+    bank: str | None = None
+    """The bank of LPs, if not the network's own."""
     restoration: Mapping[str, object] | None = None
     """What was seen of the picture's damage, and the strength with which it was undone."""
     notes: tuple[str, ...] = ()  # what was converted or dropped
@@ -114,5 +116,6 @@ def done(outcome: Outcome, network: "LoadedNetwork", start: float, notes: Sequen
         seconds=round(time.perf_counter() - start, 3),
         device=network.device,
         checkpoint=network.checkpoint,
+        bank=network.bank,
         notes=tuple(notes),
     )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ginr.architecture.config import GinrConfig
+from ginr.checkpoints.banks import save_bank
 from ginr.checkpoints.checkpoint import load_checkpoint, load_cpu_network, peek
 from ginr.errors import MAX_TEXT, CheckpointError, GinrError
 from ginr.rendering.field_file import load_field
@@ -117,6 +118,27 @@ def test_hostile_headers(
     action(tiny_checkpoint)  # it is sound, and the modules that are loaded now do not count
     text = refused_cheaply(action, changed(tiny_checkpoint, edit))
     assert text.startswith(str(tiny_checkpoint))
+
+
+@pytest.mark.parametrize("edit", HEADERS.values(), ids=HEADERS)
+def test_hostile_banks(tiny_checkpoint: Path, tmp_path: Path, edit: Edit) -> None:
+    network = load_checkpoint(tiny_checkpoint)
+    path = tmp_path / "bank.safetensors"
+    save_bank(path, "bank", network.weights["lps"], network.header, {})
+    network.with_bank(path)
+    assert refused_cheaply(network.with_bank, changed(path, edit)).startswith(str(path))
+
+
+@pytest.mark.parametrize("network", ["x" * 400_000, "\x1b[31m\n", ["a", {"b": None}], None])
+def test_a_bank_with_a_hostile_name_of_its_network(
+    tiny_checkpoint: Path, tmp_path: Path, network: Any
+) -> None:
+    own = load_checkpoint(tiny_checkpoint)
+    path = tmp_path / "bank.safetensors"
+    save_bank(path, "bank", own.weights["lps"], own.header, {})
+    facts = json.dumps({"network": network, "network_sha256": network})
+    text = refused_cheaply(own.with_bank, changed(path, meta(facts=facts)))
+    assert text.startswith(f"{path}: a bank of another network")
 
 
 def test_a_header_of_unlikely_length(tiny_checkpoint: Path) -> None:

@@ -115,6 +115,7 @@ def test_json_is_one_object_per_picture(run: Run, core: Core) -> None:
         "box": None,
         "device": "cpu",
         "checkpoint": "small",
+        "bank": None,
         "notes": [],
         "error": None,
     }

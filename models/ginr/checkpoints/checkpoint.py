@@ -1,6 +1,7 @@
 """Checkpoints: weights, configuration and training facts in one safetensors file.
 
-Its metadata has the keys `ginr.format`, `ginr.config` and `ginr.facts`.
+Its metadata has the keys `ginr.format`, `ginr.config` and `ginr.facts`. It may hold more than one bank
+of LPs, see `ginr.checkpoints.banks`.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ginr.architecture.config import FORMAT_1, GinrConfig
+from ginr.checkpoints.banks import (
+    MAIN,
+    PREFIX,
+    bank_shapes,
+    check_name,
+    chosen_bank,
+    own_banks,
+    without_banks,
+)
 from ginr.checkpoints.layout import damaged
 from ginr.checkpoints.tensors_file import (
     CHECKPOINT,
@@ -35,10 +45,12 @@ DEFAULT = "small"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A header and its weights, on the CPU, in float32."""
+    """A header, the weights and the banks of LPs, on the CPU, in float32."""
 
     header: Header
     weights: Mapping[str, "Tensor"] = field(repr=False)
+    banks: Mapping[str, "Tensor"] = field(repr=False)
+    """The banks (C, D) by name; `main` is the one that the network was trained with."""
 
     @property
     def config(self) -> GinrConfig:
@@ -51,6 +63,15 @@ class Checkpoint:
     @property
     def name(self) -> str:
         return self.header.name
+
+    def with_bank(self, bank: str | Path) -> "Checkpoint":
+        """The same network with the LPs of another bank.
+
+        `bank` is the name of one of `banks`, or a file of `ginr train --bank`. Raises GinrError for one
+        that does not exist, is not finite or belongs to another network.
+        """
+        lps = chosen_bank(str(bank), self.header, self.banks)
+        return replace(self, weights={**self.weights, "lps": lps})
 
     def build(self, device: "torch.device | str" = "cpu") -> "Ginr":
         """The network with these weights, in evaluation mode on `device`.
@@ -90,14 +111,18 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
     """Read a checkpoint: the name of a shipped one, or a path. Raises CheckpointError."""
     header = peek(name_or_path)
     _check_shapes(header)  # before torch is loaded, and weights of other sizes are made
-    weights = read_tensors(header.path, "torch")
-    return Checkpoint(header, {name: w.float() for name, w in _today(header, weights).items()})
+    tensors = {name: w.float() for name, w in read_tensors(header.path, "torch").items()}
+    weights = _today(header, without_banks(tensors))
+    return Checkpoint(header, weights, own_banks(weights, tensors))
 
 
-def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
+def load_cpu_network(
+    name_or_path: str | Path = DEFAULT, bank: str | Path | None = None
+) -> "CpuGinr":
     """The network of a checkpoint for the CPU, without loading torch.
 
-    Raises CheckpointError as `load_checkpoint` and `build` do, and if the network `needs_torch`.
+    `bank` is as in `Checkpoint.with_bank`. Raises CheckpointError as `load_checkpoint` and `build` do,
+    and if the network `needs_torch`.
     """
     from ginr.engine.model import CpuGinr
 
@@ -105,7 +130,11 @@ def load_cpu_network(name_or_path: str | Path = DEFAULT) -> "CpuGinr":
     if reason := needs_torch(header):
         raise CheckpointError(f"{header.path}: needs torch: {reason}")
     _check_shapes(header)
-    weights = _today(header, read_tensors(header.path, "numpy"))
+    tensors = read_tensors(header.path, "numpy")
+    weights = _today(header, without_banks(tensors))
+    if bank is not None:
+        banks = own_banks(weights, tensors)
+        weights = {**weights, "lps": chosen_bank(str(bank), header, banks)}
     _check(header, weights)
     network = CpuGinr(header.config, weights)
     network.consistent = header.consistent
@@ -128,12 +157,19 @@ def save_checkpoint(
     facts: Mapping[str, Any],
     *,
     dtype: "torch.dtype | None" = None,
+    banks: "Mapping[str, Tensor] | None" = None,
 ) -> None:
     """Write a checkpoint; `dtype` float16 or bfloat16 halves the file.
 
-    Raises CheckpointError if it cannot be written; a file at `path` is then left as it was.
+    `banks` are more LPs by name, each (C, D); `main` is left out, since it is among the weights.
+    Raises GinrError for a bad name, or CheckpointError if it cannot be written; a file at `path` is
+    then left as it was.
     """
-    tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in weights.items()}
+    named = {name: lps for name, lps in (banks or {}).items() if name != MAIN}
+    for name in named:
+        check_name(name)
+    every = {**weights, **{PREFIX + name: lps for name, lps in named.items()}}
+    tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in every.items()}
     write_tensors(path, tensors, {"format": "pt", **CHECKPOINT.metadata(config, facts)})
 
 
@@ -190,6 +226,8 @@ def _check_shapes(header: Header) -> None:
         wanted = shapes(header.config)
     except ValueError as error:
         raise CheckpointError(f"{header.path}: {error}") from None
+    if header.version != "1":
+        wanted |= bank_shapes(header)
     found = {name: entry.shape for name, entry in header.tensors.items()}
     check_entries(header.path, found, wanted)
 

@@ -1,4 +1,4 @@
-"""Safetensors files that describe themselves: checkpoints and saved fields.
+"""Safetensors files that describe themselves: checkpoints, banks of LPs and saved fields.
 
 The metadata of the header holds `ginr.config` (JSON of GinrConfig), `ginr.facts` (JSON) and the
 version of the file's format, under a key that tells what kind of file it is. Nothing is unpickled.
@@ -42,8 +42,8 @@ class Kind(NamedTuple):
     def metadata(self, config: GinrConfig, facts: Mapping[str, Any]) -> dict[str, str]:
         """What a file of this kind says of itself."""
         described = {"ginr.config": config.to_json(), "ginr.facts": json.dumps(dict(facts))}
-        # The second can be read by an older ginr, which knows plain configurations only.
-        return {self.key: self.versions[1 if config.is_plain else 0], **described}
+        # The second, if any, can be read by an older ginr, which knows plain configurations only.
+        return {self.key: self.versions[:2][-1 if config.is_plain else 0], **described}
 
 
 CHECKPOINT = Kind(
@@ -53,6 +53,9 @@ CHECKPOINT = Kind(
 FIELD = Kind(
     "saved field", "ginr.field", ("2", "1"), frozenset({"F16", "F32", "U8", "U16"}),
     "render it with ginr reconstruct",
+)  # fmt: skip
+BANK = Kind(
+    "bank", "ginr.bank", ("1",), frozenset({"F16", "F32"}), "name it with --bank",
 )  # fmt: skip
 
 
@@ -112,7 +115,7 @@ def read_header(path: Path, kind: Kind) -> Header:
     metadata, tensors = read_layout(path)
     version = metadata.get(kind.key)
     if version not in kind.versions:
-        for other in (CHECKPOINT, FIELD):
+        for other in (CHECKPOINT, FIELD, BANK):
             if other is not kind and other.key in metadata:
                 raise CheckpointError(
                     f"{path}: is a {other.name}, not a {kind.name}: {other.advice}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from ginr.checkpoints.banks import check_name
 from ginr.errors import GinrError
 
 MAX_PIXELS = 2**28
@@ -78,9 +79,11 @@ class TrainConfig:
     """Also write numbers and pictures for TensorBoard into the run folder."""
     init: str | None = None
     """Checkpoint, by name or path, whose weights a new run starts from."""
+    bank: str | None = None
+    """Name of a bank: its LPs alone are trained, for the network of `init`, which stays as it is."""
 
     FREE: ClassVar = {"folders", "run", "minutes", "steps", "save_minutes", "scales", "log_steps",
-                      "data_threads", "compiled", "device", "init", "memory_gb", "tensorboard"}  # fmt: skip
+                      "data_threads", "compiled", "device", "init", "bank", "memory_gb", "tensorboard"}  # fmt: skip
     """Fields that may change when a run is resumed; a change of any other is refused."""
 
     def __post_init__(self) -> None:
@@ -105,6 +108,10 @@ class TrainConfig:
         check("scales", "numbers from 1 to 30", lambda s: s and all(1 <= x <= 30 for x in s))
         check("ema", "a number from 0 to less than 1", lambda x: 0 <= x < 1)
         check("seed", f"a number from 0 to {2**63 - 1}", lambda n: 0 <= n < 2**63)
+        if self.bank is not None:
+            check_name(self.bank)
+            if self.init is None:
+                raise GinrError("bank: name the network that it is for as init")
         if self.batch % self.accumulate:
             raise GinrError(
                 f"batch is {self.batch}: not a multiple of accumulate, {self.accumulate}"
@@ -117,3 +124,5 @@ TRAINING: Mapping[str, Mapping[str, Any]] = {
     "reconstruct": {"crop": 64, "n_query": 1024, "rate": 2e-3, "scales": (1.0, 1.5, 2.0)},
 }
 """Defaults that differ for a preset of `ginr.architecture.config.PRESETS`."""
+BANK_TRAINING: Mapping[str, Any] = {"minutes": 3.0, "batch": 4, "crop": 48, "rate": 1e-2}
+"""Defaults that differ for a bank."""

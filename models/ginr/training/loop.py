@@ -23,7 +23,7 @@ from ginr.training.collect import Collection, collect
 from ginr.training.config import TrainConfig
 from ginr.training.cuda_graph import GraphedStep
 from ginr.training.device_samples import DeviceSampler, fits
-from ginr.training.muon import Muon
+from ginr.training.optimizers import freeze_all_but_lps, optimizer_of
 from ginr.training.processes import ProcessGroup
 from ginr.training.progress import Progress, Watcher
 from ginr.training.run_folder import RunFolder, Weights, fingerprint
@@ -32,8 +32,6 @@ from ginr.training.samples import Batch, Feed, Sampler
 from ginr.training.store import PictureStore
 
 N_SHOWN = 4  # held-out pictures written for TensorBoard
-
-OPTIMIZERS = {"muon": Muon, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 LONGEST_WARM_UP = 0.1  # as a fraction of the run
 
@@ -120,12 +118,15 @@ class _Run:
         self.computed = 0.0  # seconds of forward and backward passes
         torch.manual_seed(settings.seed)
         self.model = Ginr(config).to(processes.device)
-        self.optimizer = _optimizer(self.model, settings)
+        if settings.bank is not None:
+            freeze_all_but_lps(self.model, settings)
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = optimizer_of(self.model, settings)
         self.weights = Weights(self.model, self.optimizer)
         self.backward: Callable[[Batch], Tensor] = self.plain_backward
         self._numbers = deque[Callable[[], Tensor]]()  # of steps that a GPU may still compute
         if processes.device.type == "cuda":
-            self.backward = GraphedStep(self.plain_backward, list(self.model.parameters()))
+            self.backward = GraphedStep(self.plain_backward, self.trained)
         if settings.compiled:
             if processes.device.type != "cuda":
                 raise GinrError("compiled is for a GPU: leave it out")
@@ -137,7 +138,7 @@ class _Run:
         Returns the progress and the saved fingerprint of the pictures, None without a save.
         """
         saved = self.folder.restore(self.weights)
-        if saved is None and self.settings.init is not None:
+        if saved is None and self.settings.init is not None and self.settings.bank is None:
             self.weights.start_from(self.settings.init)
         step, seconds, pictures = saved or (0, 0.0, None)
         if self.processes.of_main(step) != step:
@@ -165,9 +166,8 @@ class _Run:
         start = time.monotonic()
         errors = self.backward(batch)
         self.computed += time.monotonic() - start
-        parameters = list(self.model.parameters())
-        self.processes.average_gradients(parameters)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        self.processes.average_gradients(self.trained)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.settings.clip)
         self.optimizer.step()
         decay = min(self.settings.ema, (1 + progress.step) / (10 + progress.step))
         self.weights.update_average(decay)
@@ -232,7 +232,7 @@ class _Run:
         state = {"step": progress.step, "seconds": progress.seconds, "pictures": self.fingerprint}
         self.folder.save_state(self.weights.tensors(), state)
         model = Ginr(self.config).to(self.processes.device)
-        model.load_state_dict(self.weights.average)
+        model.load_state_dict({**self.model.state_dict(), **self.weights.average})
         scores = validate(model, pictures.held_out, self.settings.scales)
         facts = {
             "steps": progress.step,
@@ -276,25 +276,3 @@ def loss_of(error: Tensor, kind: str) -> Tensor:
     if kind == "charbonnier":
         return (error.square() + 1e-6).sqrt().mean()
     return error.abs().mean()
-
-
-def _optimizer(model: Ginr, settings: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of `settings`, with a group for each part of the network.
-
-    The encoder's linear maps and convolutions are a group too: the matrices of Muon.
-    """
-    parts: dict[str, list[torch.nn.Parameter]]
-    parts = {"matrices": [], "encoder": [], "lps": [], "decoder": []}
-    for name, parameter in model.named_parameters():
-        part = name.partition(".")[0]
-        if part not in parts:  # the stem, the start or a block
-            part = "matrices" if parameter.ndim == 4 else "encoder"
-        parts[part].append(parameter)
-    groups = []
-    for part, parameters in parts.items():
-        rate = getattr(settings, f"rate_{part.replace('matrices', 'encoder')}") or settings.rate
-        groups.append({"params": parameters, "peak": rate, "matrices": part == "matrices"})
-    optimizer: torch.optim.Optimizer = OPTIMIZERS[settings.optimizer](
-        groups, 0.0, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
-    )
-    return optimizer

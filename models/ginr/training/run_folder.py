@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ginr.architecture.config import PLAIN, GinrConfig
 from ginr.array_types import Image
-from ginr.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from ginr.checkpoints.banks import network_hash, save_bank
+from ginr.checkpoints.checkpoint import load_checkpoint, peek, save_checkpoint
 from ginr.checkpoints.tensors_file import write_tensors
 from ginr.errors import CheckpointError, GinrError, printable
 from ginr.network.model import Ginr
@@ -38,7 +39,10 @@ class RunFolder:
         """Raises GinrError if the folder cannot be written to."""
         self.config, self.settings = config, settings
         self.state = settings.run / "state.safetensors"
-        self.checkpoint = settings.run / "model.safetensors"
+        self.checkpoint = settings.run / f"{settings.bank or 'model'}.safetensors"
+        self._fixed = fixed_settings(config, settings)
+        if settings.bank is not None and settings.init is not None:
+            self._fixed |= {"bank": settings.bank, "init": network_hash(peek(settings.init))}
         _check_writable(settings.run)
 
     @contextmanager
@@ -98,8 +102,8 @@ class RunFolder:
 
     def _compare_settings(self, before: dict[str, Any]) -> None:
         before = {f"network.{name}": value for name, value in PLAIN.items()} | before
-        now = json.loads(json.dumps(fixed_settings(self.config, self.settings)))
-        if now.keys() - before.keys():
+        now = json.loads(json.dumps(self._fixed))
+        if now.keys() - before.keys() - {"bank", "init"}:  # those of a bank alone
             raise CheckpointError(
                 f"{self.settings.run}: was trained by an older ginr: choose another run folder "
                 f"and --init {printable(self.checkpoint)}"
@@ -121,12 +125,16 @@ class RunFolder:
 
     def save_state(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Writes what the run resumes from. Raises CheckpointError and keeps the last save."""
-        every = {"settings": fixed_settings(self.config, self.settings), **facts}
+        every = {"settings": self._fixed, **facts}
         write_tensors(self.state, tensors, {"ginr.state": json.dumps(every)})
 
     def save_checkpoint(self, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Writes the averaged weights. Raises CheckpointError and keeps the last save."""
+        """Writes the averaged weights, or a bank. Raises CheckpointError and keeps the last save."""
         every = {**facts, "settings": training_facts(self.settings)}
+        if self.settings.bank is not None and self.settings.init is not None:
+            header = peek(self.settings.init)
+            save_bank(self.checkpoint, self.settings.bank, weights["lps"], header, every)
+            return
         save_checkpoint(self.checkpoint, self.config, weights, every)
 
 
@@ -140,9 +148,9 @@ class Weights:
     """The weights of a run, their average and the optimizer's moments."""
 
     def __init__(self, model: Ginr, optimizer: torch.optim.Optimizer) -> None:
-        """`average` starts as the weights of `model`."""
+        """`average` starts as the weights of `model`; those that are frozen are left out."""
         self.model, self.optimizer = model, optimizer
-        self.names = dict(model.named_parameters())
+        self.names = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self.names.items()}
 
     @torch.no_grad()  # else the average would keep every step's graph

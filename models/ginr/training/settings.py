@@ -19,8 +19,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ginr.architecture.config import PRESETS, GinrConfig
 from ginr.architecture.weights import shapes
+from ginr.checkpoints.checkpoint import peek
 from ginr.errors import GinrError
-from ginr.training.config import TRAINING, TrainConfig
+from ginr.training.config import BANK_TRAINING, TRAINING, TrainConfig
 
 _NETWORK = "network."
 MAX_TOML = 100_000
@@ -96,6 +97,8 @@ def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
             if layer.values.get("steps") is not None:
                 raise GinrError(f"{layer.source}: minutes and steps together: give one of them")
             chosen.pop("steps", None)
+    if chosen.get("bank") is not None:
+        return _for_bank(chosen)
     preset = chosen.pop("preset", "small")
     if preset not in PRESETS:
         raise GinrError(f"preset {preset} is not known: use one of {', '.join(PRESETS)}")
@@ -107,9 +110,31 @@ def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
         shapes(config)  # raises for LPs that the decoder cannot read
     except ValueError as error:
         raise GinrError(f"network: {error}") from None
+    return config, _complete(chosen)
+
+
+def _for_bank(chosen: Mapping[str, Any]) -> tuple[GinrConfig, TrainConfig]:
+    """The network of `init`, and the settings of a run that trains a bank for it."""
+    own = {key: value for key, value in chosen.items() if not key.startswith(_NETWORK)}
+    preset = own.pop("preset", None)
+    settings = _complete({**BANK_TRAINING, **own})
+    assert settings.init is not None  # TrainConfig requires it
+    config = peek(settings.init).config
+    if not config.n_lp:
+        raise GinrError(f"bank: {settings.init} has no LPs to train: use another checkpoint")
+    # The config.toml of a run names all fields of its network.
+    wanted = {key: chosen[key] for key in chosen.keys() - own.keys() - {"preset"}}
+    other = [k for k, v in wanted.items() if getattr(config, k.removeprefix(_NETWORK)) != v]
+    if preset is not None or other:
+        what = "preset" if preset is not None else min(other)
+        raise GinrError(f"{what}: a bank is for the network of init: leave it out")
+    return config, settings
+
+
+def _complete(chosen: Mapping[str, Any]) -> TrainConfig:
     if missing := {"folders", "run"} - chosen.keys():
         raise GinrError(f"{min(missing)} is not set: name a folder")
-    return config, TrainConfig(**chosen)
+    return TrainConfig(**chosen)
 
 
 def to_toml(config: GinrConfig, settings: TrainConfig, *, documented: bool = False) -> str:
