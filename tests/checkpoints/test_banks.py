@@ -83,6 +83,18 @@ def test_a_bank_is_the_network_with_other_lps(
     assert np.abs(encoded(model) - encoded(checkpoint.build())).max() > 0.01
 
 
+def test_only_results_of_the_main_bank_are_held_to_the_picture(
+    tiny_model: Ginr, lps: torch.Tensor, tmp_path: Path
+) -> None:
+    path, facts = tmp_path / "clean.safetensors", {"settings": {"degradation": "clean"}}
+    save_checkpoint(path, tiny_model.config, tiny_model.state_dict(), facts, banks={"photo": lps})
+    found = load_checkpoint(path)
+    held = [found.build(), found.with_bank("main").build(), found.with_bank("photo").build()]
+    assert [network.consistent for network in held] == [True, True, False]
+    ours = [load_cpu_network(path, bank) for bank in (None, "main", "photo")]
+    assert [network.consistent for network in ours] == [True, True, False]
+
+
 def test_the_bank_can_be_changed_again(banked: Path, lps: torch.Tensor) -> None:
     checkpoint = load_checkpoint(banked)
     clean = checkpoint.with_bank("clean")

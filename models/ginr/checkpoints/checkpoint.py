@@ -51,6 +51,8 @@ class Checkpoint:
     weights: Mapping[str, "Tensor"] = field(repr=False)
     banks: Mapping[str, "Tensor"] = field(repr=False)
     """The banks (C, D) by name; `main` is the one that the network was trained with."""
+    bank: str = MAIN
+    """The bank that is among the weights."""
 
     @property
     def config(self) -> GinrConfig:
@@ -67,11 +69,12 @@ class Checkpoint:
     def with_bank(self, bank: str | Path) -> "Checkpoint":
         """The same network with the LPs of another bank.
 
-        `bank` is the name of one of `banks`, or a file of `ginr train --bank`. Raises GinrError for one
-        that does not exist, is not finite or belongs to another network.
+        `bank` is the name of one of `banks`, or a file of `ginr train --bank`. Only with `main` are
+        results held to the picture, since others may be for damaged ones. Raises GinrError for one that
+        does not exist, is not finite or belongs to another network.
         """
         lps = chosen_bank(str(bank), self.header, self.banks)
-        return replace(self, weights={**self.weights, "lps": lps})
+        return replace(self, weights={**self.weights, "lps": lps}, bank=str(bank))
 
     def build(self, device: "torch.device | str" = "cpu") -> "Ginr":
         """The network with these weights, in evaluation mode on `device`.
@@ -91,7 +94,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.header.path}: {error}") from None
         own = {name: tensor.clone() for name, tensor in self.weights.items()}
         model.load_state_dict(own, strict=True, assign=True)
-        model.consistent = self.header.consistent
+        model.consistent = self.header.consistent and self.bank == MAIN
         return model.to(device).eval().requires_grad_(False)
 
 
@@ -137,7 +140,7 @@ def load_cpu_network(
         weights = {**weights, "lps": chosen_bank(str(bank), header, banks)}
     _check(header, weights)
     network = CpuGinr(header.config, weights)
-    network.consistent = header.consistent
+    network.consistent = header.consistent and bank in (None, MAIN)
     return network
 
 
