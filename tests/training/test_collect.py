@@ -75,7 +75,7 @@ def test_what_is_left_out_is_named(tmp_path: Path, store: PictureStore) -> None:
     [
         (lambda folder: None, "photos does not exist: name a folder"),
         (lambda folder: folder.touch(), "photos is not a folder: name a folder"),
-        (lambda folder: folder.mkdir(), "photos: no picture to train on: add some (.avif, .bmp"),
+        (lambda folder: folder.mkdir(), "photos: no picture to train on: add some (.apng, .avif"),
         (lambda folder: put(folder, 15, 9), "photos: no picture has 16 pixels on its shorter side"),
     ],
 )

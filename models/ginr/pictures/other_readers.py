@@ -19,6 +19,7 @@ from ginr.pictures.rules import (
 
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "YCbCr": 3, "CMYK": 3}
 _CHANNELS |= {"La": 2, "PA": 4, "RGBA": 4, "RGBa": 4, "I;16": 1}
+MAX_BOXES = 4096  # of a JPEG XL file
 _EXTRA = 'pip install "ginr[formats]" to read it'
 
 
@@ -240,9 +241,26 @@ def _header_of_jxl(data: mmap) -> tuple[int, int, int]:
     return height, width, depth
 
 
+def _add_xmp_of_jxl(opened: OpenedFile, data: mmap) -> None:
+    """Takes the XMP packet of a JPEG XL file with boxes, which the plug-in leaves out."""
+    at = 0 if data[:2] != b"\xff\x0a" else len(data)
+    for _ in range(MAX_BOXES):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        start = at + 8
+        if length == 1:
+            length, start = int.from_bytes(data[start : start + 8], "big"), at + 16
+        end = at + length if length else len(data)
+        if not start <= end <= len(data):
+            return
+        if kind == b"xml " and opened.xmp is None:
+            opened.add_xmp(data[start:end])
+        at = end
+
+
 _ADD: dict[str, Callable[[OpenedFile, mmap], None]] = {
     "BMP": _add_bmp,
     "AVIF": _add_nclx,
     "HEIF": _add_nclx,
     "JPEG2000": _note_bits_of_jp2,
+    "JXL": _add_xmp_of_jxl,
 }
