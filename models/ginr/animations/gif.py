@@ -7,6 +7,7 @@ from mmap import mmap
 from typing import BinaryIO
 
 from ginr.animations.pieces import Disposal, Piece, Scan
+from ginr.pictures.other_readers import AFTER_XMP, XMP_IN_GIF
 from ginr.pictures.rules import UnsupportedError
 
 _DISPOSALS: dict[int, Disposal] = {2: "background", 3: "previous"}
@@ -91,12 +92,16 @@ def _add_frame(
     return end
 
 
-def write_head(file: BinaryIO, height: int, width: int, plays: int) -> None:
+def write_head(
+    file: BinaryIO, height: int, width: int, plays: int, xmp: bytes | None = None
+) -> None:
     """The start of a GIF that is played so often, 0 for ever."""
     file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
     if plays != 1:
         loops = min(plays - 1, 65_535) if plays else 0
         file.write(b"\x21\xff\x0bNETSCAPE2.0" + struct.pack("<BBHB", 3, 1, loops, 0))
+    if xmp:
+        file.write(XMP_IN_GIF + xmp + AFTER_XMP)
 
 
 def write_frame(

@@ -41,14 +41,16 @@ class _Pending:
 class GifFile:
     """Writes a GIF frame by frame, and counts what it cannot hold."""
 
-    def __init__(self, file: BinaryIO, height: int, width: int, plays: int) -> None:
+    def __init__(
+        self, file: BinaryIO, height: int, width: int, plays: int, xmp: bytes | None = None
+    ) -> None:
         self._file, self._whole = file, (0, 0, height, width)
         self._below: Samples = np.zeros((height, width, 4), np.uint8)  # what is shown, or asked for
         self._time = Fraction(0)
         self._pending: _Pending | None = None
         self.n_left_out = self.n_shortened = 0
         self.has_partial_alpha = self.is_dithered = False
-        write_head(file, height, width, plays)
+        write_head(file, height, width, plays, xmp)
 
     def add(self, samples: Samples, delay: Fraction) -> None:
         """A frame (H, W, 4) of 8 bits, shown for `delay` seconds.

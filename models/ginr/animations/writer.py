@@ -27,7 +27,7 @@ from ginr.pictures.writer import as_stored, encoded, sized, whole_file
 from ginr.pictures.writer_thread import while_made
 
 _GIF = Format(
-    "GIF", (".gif",), 65_535, has_grey=False, has_metadata=False, has_icc=False, has_dpi=False
+    "GIF", (".gif",), 65_535, has_grey=False, has_exif=False, has_icc=False, has_dpi=False
 )
 ANIMATED = frozenset((".gif", ".png", ".apng", ".webp"))
 """Suffixes of outputs that hold all frames."""
@@ -84,10 +84,12 @@ def write_animation(
     like = sized(like, height, width)
     if like.icc and unfit_reason(format, "ICC profile", like.icc, False):
         like = replace(like, icc=None)
+    if like.xmp and unfit_reason(format, "XMP", like.xmp, False):
+        like = replace(like, xmp=None)
     with whole_file(path, overwrite) as file:
         out: _File
         if format.name == "GIF":
-            out = _Gif(file, height, width, plays)
+            out = _Gif(file, height, width, plays, like.xmp)
         elif format.name == "PNG":
             out = _Apng(file, like, plays)
         else:
@@ -103,8 +105,10 @@ def write_animation(
 
 
 class _Gif:
-    def __init__(self, file: BinaryIO, height: int, width: int, plays: int) -> None:
-        self._file = GifFile(file, height, width, plays)
+    def __init__(
+        self, file: BinaryIO, height: int, width: int, plays: int, xmp: bytes | None
+    ) -> None:
+        self._file = GifFile(file, height, width, plays, xmp)
 
     def add(self, frame: Frame) -> None:
         self._file.add(_eight_bit(frame.samples), frame.delay)

@@ -27,6 +27,7 @@ class Format:
     has_grey: bool = True
     has_metadata: bool = True
     """EXIF and XMP."""
+    has_exif: bool = True
     has_icc: bool = True
     has_dpi: bool = True
     quality: int | None = None
@@ -227,6 +228,8 @@ def unfit_reason(format: Format, label: str, block: bytes, is_grey: bool) -> str
     """Why a format cannot hold a block, to follow its name; None if it can."""
     if not (format.has_icc if label == "ICC profile" else format.has_metadata):
         return "has no metadata" if not format.has_metadata else "is written without"
+    if label == "EXIF" and not format.has_exif:
+        return "is written without"
     if label == "XMP" and not is_xmp(block):
         return "needs UTF-8 text"
     if label == "ICC profile" and not format.has_grey and colour.icc_space(block) == "GRAY":

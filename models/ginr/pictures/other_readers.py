@@ -20,6 +20,9 @@ from ginr.pictures.rules import (
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "YCbCr": 3, "CMYK": 3}
 _CHANNELS |= {"La": 2, "PA": 4, "RGBA": 4, "RGBa": 4, "I;16": 1}
 MAX_BOXES = 4096  # of a JPEG XL file
+XMP_IN_GIF = b"\x21\xff\x0bXMP DataXMP"
+AFTER_XMP = bytes([1, *range(255, -1, -1), 0])
+"""Leads readers that take the text for blocks, each with its length in front, to its end."""
 _EXTRA = 'pip install "ginr[formats]" to read it'
 
 
@@ -178,6 +181,14 @@ def _add_bmp(opened: OpenedFile, data: mmap) -> None:
         opened.notes.append("linked profile or calibration dropped: colours are read as sRGB")
 
 
+def _add_gif(opened: OpenedFile, data: mmap) -> None:
+    """Takes the XMP packet of a GIF, if it stands before the frames."""
+    at = data.find(XMP_IN_GIF, 0, 1 << 16)
+    end = data.find(AFTER_XMP[:3], at)
+    if 0 <= at < end:
+        opened.add_xmp(data[at + len(XMP_IN_GIF) : end])
+
+
 def _add_nclx(opened: OpenedFile, data: mmap) -> None:
     """Takes the colour space that an AVIF or HEIC states by numbers, if it has no profile."""
     if any(data.find(mark, 0, 1 << 16) >= 0 for mark in (b"hdrgainmap", b"tmap")):
@@ -259,6 +270,7 @@ def _add_xmp_of_jxl(opened: OpenedFile, data: mmap) -> None:
 
 _ADD: dict[str, Callable[[OpenedFile, mmap], None]] = {
     "BMP": _add_bmp,
+    "GIF": _add_gif,
     "AVIF": _add_nclx,
     "HEIF": _add_nclx,
     "JPEG2000": _note_bits_of_jp2,
