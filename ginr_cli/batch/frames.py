@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
+from ginr_cli.batch.signature import signed
 from ginr_cli.files import Writing
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
 from ginr_cli.restoring import Networks
@@ -58,22 +60,35 @@ def enlarge_frames(
 
     The network is chosen by the first frame, so that all of them look alike.
     """
-    from ginr.animations import animation_losses, open_animation, read_frames, write_animation
+    from ginr.animations import (
+        animation_format,
+        animation_losses,
+        open_animation,
+        read_frames,
+        write_animation,
+    )
 
     start, notes = time.perf_counter(), list[str]()
     like = _metadata(job, writing)
-    work = _Frames(job, networks, say, progress)
     height, width = job.out_size
     with closing(read_frames(job.source, job.rules, notes.append)) as frames:
+        first = next(frames)
+        work = _Frames(job, networks, first.samples, say, progress)
         lost = write_animation(
-            work.enlarged(frames, lambda: until_reported.enter_context(deferred())),
-            like, open_animation(job.source, job.rules).plays, job.output,
+            work.enlarged(
+                chain([first], frames), lambda: until_reported.enter_context(deferred())
+            ),
+            signed(
+                like, job, writing, work.network, work.restoration, animation_format(job.output)
+            ),
+            open_animation(job.source, job.rules).plays, job.output,
             height=height, width=width, overwrite=writing.overwrite, quality=writing.quality,
         )  # fmt: skip
     notes = [*like.notes, *animation_losses(like, job.output), *lost, *notes]
     console.say_notes(job.source, notes, say)
-    outcome = done(outcome_of(job), work.network, start, notes)
-    return replace(outcome, restoration=work.restoration, frames=work.n_done)
+    outcome = replace(done(outcome_of(job), work.network, start, notes), frames=work.n_done)
+    seen = work.restoration
+    return outcome if seen is None else replace(outcome, restoration=seen.record())
 
 
 def _metadata(job: Job, writing: Writing) -> "Picture":
@@ -89,19 +104,22 @@ def _metadata(job: Job, writing: Writing) -> "Picture":
 
 
 class _Frames:
-    """The frames of a job, and what is known after the first."""
+    """The frames of a job; the first one chooses the network."""
 
     def __init__(
         self,
         job: Job,
         networks: Networks,
+        first: "Samples",
         say: Callable[[str], None],
         progress: Callable[[int, int], None],
     ) -> None:
-        self._job, self._networks, self._say, self._progress = job, networks, say, progress
-        self.network = networks.plain
-        self.restoration: dict[str, object] | None = None
-        self.n_done = 0
+        from ginr.pictures import Picture
+
+        self._job, self._say, self._progress, self.n_done = job, say, progress, 0
+        self.network, self.restoration = networks.suited(Picture(first))
+        if self.restoration is not None:
+            say(f"{console.printable(job.source)}: first frame: {self.restoration}")
         self._enlarged = Enlarged(self._enlarge)
 
     def enlarged(
@@ -109,8 +127,6 @@ class _Frames:
     ) -> Iterator["Frame"]:
         """The frames as they come; calls `finish` after the last one."""
         for frame in frames:
-            if not self.n_done:
-                self._choose(frame.samples)
             yield frame._replace(samples=self._enlarged(frame.samples))
             self.n_done += 1
             self._show(0)
@@ -118,14 +134,6 @@ class _Frames:
             again = console.count(self._enlarged.n_repeated, "frame")
             self._say(f"{console.printable(self._job.source)}: {again} as before, enlarged once")
         finish()
-
-    def _choose(self, first: "Samples") -> None:
-        from ginr.pictures import Picture
-
-        self.network, restoration = self._networks.suited(Picture(first))
-        if restoration is not None:
-            self._say(f"{console.printable(self._job.source)}: first frame: {restoration}")
-            self.restoration = restoration.record()
 
     def _enlarge(self, samples: "Samples") -> "Samples":
         from ginr.pictures import Picture

@@ -10,6 +10,7 @@ from ginr_cli import console
 from ginr_cli.batch.frames import enlarge_frames
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.preview import write_preview
+from ginr_cli.batch.signature import signed
 from ginr_cli.batch.video import enlarge_video
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
@@ -55,6 +56,7 @@ def enlarge(
     """Read, enlarge and write a picture; after its last row, signals wait for `until_reported`."""
     from ginr.errors import PictureError
     from ginr.pictures import Page, write_bands, write_pages
+    from ginr.pictures.formats import output_format
 
     if job.n_frames:
         if writing.preview:
@@ -76,7 +78,8 @@ def enlarge(
         console.say_notes(job.source, found, say)
         network, done_to_it = networks.suited(picture)
         made.append((network, done_to_it))
-        picture = _signed(picture, job, writing, network, done_to_it)
+        format = output_format(job.output)
+        picture = signed(picture, job, writing, network, done_to_it, format)
         if done_to_it is not None:
             say(f"{console.printable(job.source)}: {prefix}{done_to_it}")
         first_px, before_px = before_px, before_px + view.size[0] * view.size[1]
@@ -119,26 +122,6 @@ def _read(
     if writing.dpi is not None:
         picture = at_dpi(picture, writing.dpi)
     return picture, [*picture.notes, *losses(picture, job.output), *network_losses(picture)]
-
-
-def _signed(
-    picture: "Picture",
-    job: Job,
-    writing: Writing,
-    network: LoadedNetwork,
-    restoration: Restoration | None,
-) -> "Picture":
-    """The picture with a description of how its enlargement is made, if the output can hold it."""
-    from ginr.pictures.formats import output_format, unfit_reason
-    from ginr.pictures.provenance import with_provenance
-
-    strength = 0.0 if restoration is None else restoration.strength
-    made = {"network": network.checkpoint, "restored": f"{strength:.2f}"}
-    xmp = with_provenance(picture.xmp, {**job.facts(writing), **made})
-    format = output_format(job.output)
-    if xmp is None or unfit_reason(format, "XMP", xmp, picture.is_grey) is not None:
-        return picture
-    return replace(picture, xmp=xmp)
 
 
 def _bands(

@@ -119,6 +119,17 @@ def test_folders(run: Run, core: Core) -> None:
     assert run.code == 0 and "3 skipped" in run.err
 
 
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_results_are_known_as_such(run: Run, core: Core, suffix: str) -> None:
+    clip(f"in/a.{suffix}", lossless=True)
+    for _ in range(2):
+        assert run("upscale", "in", "--suffix=-large").code == 0
+    assert files("in") == [f"a-large.{suffix}", f"a.{suffix}"]
+    assert "in: skipped 1 output of earlier runs" in run.err
+    run("upscale", "in", "--suffix=-large", "--restore", "1")
+    assert run.code == 1 and "made with --restore auto, not 1" in run.err
+
+
 def test_several_inputs_need_a_folder(run: Run, core: Core) -> None:
     clip("a.gif"), clip("b.gif")
     run("upscale", "a.gif", "b.gif", "-o", "c.gif")

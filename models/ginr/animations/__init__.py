@@ -13,6 +13,7 @@ from ginr.animations.reader import (
 )
 from ginr.animations.writer import (
     ANIMATED,
+    animation_format,
     animation_losses,
     check_animation,
     write_animation,
@@ -22,6 +23,7 @@ __all__ = [
     "ANIMATED",
     "Animation",
     "Frame",
+    "animation_format",
     "animation_losses",
     "check_animation",
     "is_animated",
