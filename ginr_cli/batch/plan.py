@@ -49,8 +49,8 @@ class Job:
 
     @property
     def out_size(self) -> tuple[int, int]:
-        """H, W of the output, which may be a part of the whole render."""
-        return self.view.size
+        """H, W of the output, which may be a part of the whole render, and is even for a video."""
+        return self.video_size or self.view.size
 
     @property
     def out_px(self) -> int:
@@ -103,10 +103,11 @@ def plan(
     named = replace(writing, suffix=writing.suffix or own_suffix(source.path, header))
     output = destination.output(source, named, wanted.label(*size), view.size)
     refuse_own_input(source.path, output)
-    job = Job(source.path, output, size, view, rules)
+    shape = video_size(view.size) if header.is_video else None
+    job = Job(source.path, output, size, view, rules, video_size=shape)
     if batch and os.path.isfile(output) and not writing.overwrite:
         _check_done(job, writing)
-        return Job(source.path, output, size, view, rules, done=True)
+        return replace(job, done=True)
     if identity(output) in inputs:
         raise PictureError(
             f"{printable(output)} is an input too: leave it out, or choose another output for "
@@ -121,8 +122,7 @@ def plan(
                 "choose another output folder"
             ) from None
     if n := frames_to_enlarge(source.path, header, rules, output, view.size, writing):
-        shape = video_size(view.size) if header.is_video else None
-        return replace(job, n_frames=n, video_size=shape)
+        return replace(job, n_frames=n)
     check_target(
         output,
         *view.size,
@@ -136,7 +136,7 @@ def plan(
     pages: tuple[View, ...] = ()
     if len(header.pages) > 1 and output_format(output).name == "TIFF":
         pages = tuple(wanted.resolve(*page) for page in header.pages)
-    return Job(source.path, output, size, view, rules, pages=pages)
+    return replace(job, pages=pages)
 
 
 _COMPARED = {

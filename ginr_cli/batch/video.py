@@ -37,7 +37,7 @@ def enlarge_video(
     network, restoration = networks.suited(Picture(sample_frame(job.source)))
     if restoration is not None:
         say(f"{name}: frame of the first third: {restoration}")
-    view, size, n_done = job.view, job.video_size or job.out_size, 0
+    view, size, n_done = job.view, job.out_size, 0
 
     def show(done_px: int) -> None:
         progress(min(n_done * job.frame_px + done_px, job.out_px), job.out_px)
@@ -67,6 +67,6 @@ def enlarge_video(
         say(f"{name}: {console.count(work.n_repeated, 'frame')} as before, enlarged once")
     notes = [*open_video(job.source).notes, *lost]
     console.say_notes(job.source, notes, say)
-    outcome = replace(outcome_of(job), width=size[1], height=size[0], frames=n_done)
+    outcome = replace(outcome_of(job), frames=n_done)
     outcome = done(outcome, network, start, notes)
     return outcome if restoration is None else replace(outcome, restoration=restoration.record())

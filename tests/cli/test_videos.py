@@ -97,6 +97,14 @@ def test_odd_sides_are_cut_and_said(run: Run, core: Core) -> None:
     run("upscale", "a.mp4", "b.mp4", "--size", "97x")
     assert run.code == 0 and contents("b.mp4")["size"] == (96, 72)
     assert "b.mp4: videos need even sides: 97x73 is cut to 96x72" in run.err
+    assert "a.mp4 64x48 -> b.mp4 96x72" in run.err
+
+
+def test_finished_videos_with_cut_sides_are_known(run: Run, core: Core) -> None:
+    clip("a.mp4", audio=None)
+    for _ in range(2):
+        assert run("upscale", "a.mp4", "a.mp4", "-o", "out/", "--scale", "1.1").code == 0
+    assert "1 skipped" in run.err and contents("out/a.mp4")["size"] == (70, 52)
 
 
 @pytest.mark.parametrize(
