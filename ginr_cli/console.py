@@ -104,6 +104,7 @@ def error(text: str) -> None:
 
 def result(text: str) -> None:
     """Print lines of output to stdout; on a terminal, without what it would obey."""
+    text = _named(text)
     if sys.stdout.isatty():
         text = "\n".join(map(visible, text.split("\n")))
     try:

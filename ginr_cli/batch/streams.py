@@ -8,12 +8,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ginr_cli import console
+from ginr_cli.batch.animated import own_suffix, probe
 from ginr_cli.batch.sources import expanded
 from ginr_cli.console import UsageError
 from ginr_cli.signals import cleaned_up_by, deferred
@@ -97,12 +98,16 @@ def _received(place: Path) -> Path:
 
 
 def _suffix_of(paths: list[str]) -> str:
-    """The suffix of the only picture, if its format can be written. Raises `UsageError` for several."""
+    """The suffix of the only input, if its format can be written. Raises `UsageError` for several."""
+    from ginr.errors import PictureError
     from ginr.pictures import WRITABLE
 
     inputs = expanded(paths)
     if len(inputs) > 1 or os.path.isdir(inputs[0]):
         raise UsageError("- takes one picture as output, but the inputs are several: give a folder")
+    with suppress(PictureError):  # is reported with the other failures
+        if moving := own_suffix(inputs[0], probe(inputs[0])):
+            return moving
     suffix = inputs[0].suffix.lower()
     return suffix if suffix in WRITABLE else ".png"
 

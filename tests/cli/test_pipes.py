@@ -63,6 +63,33 @@ def test_the_input_is_known_by_its_contents(
     assert (run.code, run.out) == (0, f"{written}\n")
 
 
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_animations_keep_their_kind(
+    core: Core,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+) -> None:
+    from ginr_cli.main import main
+
+    red, blue = (Image.new("RGB", (6, 4), colour) for colour in ("red", "blue"))
+    red.save(f"a.{suffix}", save_all=True, append_images=[blue])
+    pipe(monkeypatch, Path(f"a.{suffix}").read_bytes())
+    with pytest.raises(SystemExit):
+        main(["upscale", "-", "-"])
+    with Image.open(io.BytesIO(capfdbinary.readouterr().out)) as image:
+        assert (image.format, image.size) == (suffix.upper(), (12, 8))
+        assert getattr(image, "n_frames", 1) == 2
+
+
+def test_a_rehearsal_names_the_streams(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    pipe(monkeypatch, picture("a.png").read_bytes())
+    run("upscale", "-", "-", "--dry-run")
+    assert run.code == 0 and run.out.startswith("standard input 6x4 -> standard output 12x8, up to")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
