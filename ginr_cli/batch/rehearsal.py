@@ -46,14 +46,20 @@ def announce_all(
         seconds = rate.seconds(job)
         total_s += seconds / n_device
         report.counts["planned"] += 1
-        outcome = replace(outcome_of(job), status="planned", seconds=round(seconds, 2))
+        outcome = replace(
+            outcome_of(job),
+            status="planned",
+            seconds=round(seconds, 2),
+            frames=job.n_frames or None,
+        )
         if report.as_json:
             console.result_json({**asdict(outcome), "memory_bytes": memory(job)})
             continue
         (height, width), (out_height, out_width) = job.size, job.out_size
+        frames = f", {console.count(job.n_frames, 'frame')}" if job.n_frames else ""
         console.result(
             f"{printable(job.source)} {width}x{height} -> {printable(job.output)} "
-            f"{out_width}x{out_height}, up to {memory(job) / 2**30:.1f} GiB of memory, "
+            f"{out_width}x{out_height}{frames}, up to {memory(job) / 2**30:.1f} GiB of memory, "
             f"{_duration(seconds)}"
         )
     n_px = sum(job.out_px for job in jobs)

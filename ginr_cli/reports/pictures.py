@@ -29,7 +29,7 @@ class Outcome:
     width: int | None = None
     height: int | None = None
     frames: int | None = None
-    """Frames of an animation that were written."""
+    """Frames of an animation or a video that were written, or would be."""
     box: tuple[int, int, int, int] | None = None
     """x, y, width, height of the requested part of the input."""
     seconds: float | None = None  # for reading, enlarging and writing

@@ -189,4 +189,5 @@ def test_a_rehearsal_counts_all_frames(run: Run, core: Core) -> None:
     run("upscale", "a.gif", "b.gif", "-o", "out/", "--dry-run", "--json")
     long, short = run.records
     assert run.code == 0 and not Path("out").exists()
+    assert (long["frames"], short["frames"]) == (4, 2)
     assert long["output"] == "out/a.gif" and long["memory_bytes"] == short["memory_bytes"] > 0
