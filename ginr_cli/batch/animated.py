@@ -79,7 +79,7 @@ def frames_to_enlarge(
     from ginr.animations import ANIMATED, check_animation, is_animated, open_animation
     from ginr.errors import PictureError
     from ginr.pictures import WRITABLE
-    from ginr.videos import check_video
+    from ginr.videos import WRITABLE_VIDEOS, check_video
 
     suffix = output.suffix.lower()
     if header.is_video:
@@ -94,9 +94,10 @@ def frames_to_enlarge(
     if is_animated(header.format, header.n_frames) and suffix in ANIMATED:
         check_animation(output, *size, overwrite=writing.overwrite, quality=writing.quality)
         return len(open_animation(source, rules).delays)
-    if suffix in ANIMATED - WRITABLE:
+    if suffix in (ANIMATED | WRITABLE_VIDEOS) - WRITABLE:
+        kind = "a video" if suffix in WRITABLE_VIDEOS else "an animation"
         raise PictureError(
-            f"{printable(output)}: only an animation is written as {suffix}, and "
+            f"{printable(output)}: only {kind} is written as {suffix}, and "
             f"{printable(source)} is none: use .png"
         )
     return 0

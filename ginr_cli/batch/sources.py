@@ -119,10 +119,11 @@ def find_sources(
 
 def _walk(folder: Path, place: Path | None, refused: Callable[[OSError], None]) -> list[Path]:
     from ginr.pictures import READABLE, UNREADABLE
+    from ginr.videos import VIDEOS
 
     known = READABLE | UNREADABLE
     found: list[Path] = []
-    n_earlier = 0
+    n_earlier = n_videos = 0
     for parent, folders, files in os.walk(folder, onerror=refused):
         here = Path(parent)
         for name in sorted(folders):
@@ -138,6 +139,7 @@ def _walk(folder: Path, place: Path | None, refused: Callable[[OSError], None]) 
             for name in files
             if not name.startswith(".") and Path(name).suffix.lower() in known
         )
+        n_videos += sum(Path(name).suffix.lower() in VIDEOS for name in files)
         stems = {*pictures, *(Path(name).stem for name in pictures)}
         for name in pictures:
             labelled = _LABELLED.fullmatch(Path(name).stem)
@@ -145,6 +147,8 @@ def _walk(folder: Path, place: Path | None, refused: Callable[[OSError], None]) 
                 n_earlier += 1
             else:
                 found.append(here / name)
+    if n_videos:
+        say(f"{printable(folder)}: {count(n_videos, 'video')} left out: name each to enlarge it")
     results = _results_among(found)
     n_earlier += len(results)
     if n_earlier:

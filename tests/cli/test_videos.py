@@ -112,6 +112,7 @@ def test_finished_videos_with_cut_sides_are_known(run: Run, core: Core) -> None:
     [
         (["a.mp4", "b.avi"], "b.avi: '.avi' is not a video: use one of .m4v"),
         (["a.mp4", "b.png"], "b.png: '.png' is not a video"),
+        (["p.png", "b.mp4"], "b.mp4: only a video is written as .mp4, and p.png is none: use .png"),
         (["a.mp4", "b.mp4", "--codec", "nope"], "b.mp4: nope is no video encoder of this PyAV"),
         (["a.mp4", "b.mp4", "--codec", "aac"], "b.mp4: aac is no video encoder"),
         (["a.mp4", "b.webm", "--codec", "h264"], "b.webm: .webm cannot hold h264: use .mkv"),
@@ -129,7 +130,7 @@ def test_finished_videos_with_cut_sides_are_known(run: Run, core: Core) -> None:
 def test_what_cannot_be_done(run: Run, core: Core, arguments: list[str], words: str) -> None:
     import av
 
-    data = clip("a.mp4").read_bytes()
+    data, _ = clip("a.mp4").read_bytes(), picture("p.png")
     Path("locked.mp4").write_bytes(data.replace(b"avc1\0\0\0\0\0\0\0\1", b"encv\0\0\0\0\0\0\0\1"))
     Path("text.mp4").write_text("no video\n" * 99)
     with av.open("a.mp4") as source, av.open("sound.mp4", "w") as out:
@@ -193,6 +194,13 @@ def test_folders_keep_finished_videos(run: Run, core: Core) -> None:
     assert run.code == 0 and files("out") == ["a.mp4", "p.png"]
     run("upscale", "a.mp4", "p.png", "-o", "out/")
     assert run.code == 0 and "2 skipped" in run.err
+
+
+def test_videos_in_folders_are_left_out_and_said(run: Run, core: Core) -> None:
+    picture("in/p.png"), clip("in/a.mp4", audio=None)
+    run("upscale", "in", "-o", "out")
+    assert run.code == 0 and files("out") == ["p.png"]
+    assert "in: 1 video left out: name each to enlarge it" in run.err
 
 
 def test_pyav_may_be_missing(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
