@@ -31,6 +31,12 @@ Output = Annotated[
 class _Picture:
     path: Path
     image: "Image"
+    notes: tuple[str, ...]
+
+    def drawn(self) -> "Image":
+        """The image, where it stands for its file; says what is not read of that."""
+        console.say_notes(self.path, self.notes)
+        return self.image
 
     @property
     def size(self) -> str:
@@ -93,7 +99,8 @@ def _read(path: Path, rules: "ReadRules") -> _Picture:
             f"{printable(path)}: {header.width}x{header.height} is over {MAX_PIXELS // 10**6} "
             "megapixels, more than a browser shows: compare a part, see ginr upscale --box"
         )
-    return _Picture(path, displayed(read_picture(path, rules)))
+    picture = read_picture(path, rules)
+    return _Picture(path, displayed(picture), picture.notes)
 
 
 def _check_shapes(before: _Picture, after: _Picture) -> None:
@@ -115,10 +122,7 @@ def _write(
     """Write the page or the sheet; returns the parts that the sheet shows."""
     before, after = pair
     if is_page:
-        sides = (
-            side_of(before.path, lambda: before.image),
-            side_of(after.path, lambda: after.image),
-        )
+        sides = side_of(before.path, before.drawn), side_of(after.path, after.drawn)
         write_page(path, *sides, overwrite=overwrite)
         return []
     import numpy as np
@@ -127,8 +131,8 @@ def _write(
     from ginr_cli.comparing.display import enlarged
     from ginr_cli.comparing.sheet import details, sheet
 
-    large = enlarged(before.image, (after.image.height, after.image.width))
-    boxes = details(large, after.image)
+    large = enlarged(before.drawn(), (after.image.height, after.image.width))
+    boxes = details(large, after.drawn())
     if not boxes:
         console.say("the pictures are equal: the sheet shows no parts")
     drawn = sheet(large, after.image, (before.path.name, after.path.name), boxes)

@@ -152,3 +152,12 @@ def test_a_preview_is_refused_before_the_work(run: Run, core: Core) -> None:
     assert run.code == 1 and "b_compare.html already exists: add --overwrite" in run.err
     assert Path("b_compare.html").read_text() == "mine" and not core.calls
     assert run("upscale", "a.png", "-", "--preview").code == 2
+
+
+@pytest.mark.parametrize("output", ["page.html", "sheet.png"])
+def test_frames_that_are_not_shown_are_said(run: Run, core: Core, output: str) -> None:
+    noise("a.png", (8, 6))
+    red, blue = (Image.new("RGB", (16, 12), colour) for colour in ("red", "blue"))
+    red.save("b.gif", save_all=True, append_images=[blue])
+    run("compare", "a.png", "b.gif", "-o", output)
+    assert run.code == 0 and "b.gif: only the first of 2 frames is read" in run.err
