@@ -25,7 +25,8 @@ class Source:
 def expanded(paths: list[str]) -> list[Path]:
     """The inputs that paths, quoted patterns such as *.jpg and lists such as @list.txt name.
 
-    A file of that very name comes first. Raises `UsageError` for a pattern or a list without any.
+    A file of that very name comes first. A pattern does not name results of earlier runs whose
+    pictures it names. Raises `UsageError` for a pattern or a list without any.
     """
     found: list[Path] = []
     for path in paths:
@@ -34,10 +35,12 @@ def expanded(paths: list[str]) -> list[Path]:
         elif path.startswith("@"):
             found += _listed(path[1:])
         elif names_inputs(path):
-            matches = sorted(glob(path, recursive=True))
+            matches = [Path(name) for name in sorted(glob(path, recursive=True))]
             if not matches:
                 raise UsageError(f"{path}: no file has such a name: check the pattern")
-            found += map(Path, matches)
+            if results := _results_among([match for match in matches if match.is_file()]):
+                say(f"{path}: skipped {count(len(results), 'output')} of earlier runs")
+            found += [match for match in matches if match not in results]
         else:
             found.append(Path(path))
     return found

@@ -80,6 +80,15 @@ def test_results_inside_the_folder_are_not_enlarged_again(run: Run, core: Core) 
     assert files("out") == ["a.png", "deep/b.jpg"]
 
 
+def test_a_quoted_pattern_does_not_name_results(run: Run, core: Core) -> None:
+    picture("a.png"), picture("b.jpg")
+    for _ in range(2):
+        assert run("upscale", "*.*").code == 0
+    assert files() == ["a.png", "a_x2.png", "b.jpg", "b_x2.jpg"]
+    assert "*.*: skipped 2 outputs of earlier runs" in run.err
+    assert run("upscale", "*_x2.png").out == "a_x2_x2.png\n"
+
+
 def test_a_folder_of_results_alone_is_enlarged(run: Run, core: Core) -> None:
     picture("in/a.png")
     run("upscale", "in", "-o", "out")
