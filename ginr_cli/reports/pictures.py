@@ -61,7 +61,7 @@ class OutcomeReport:
         if outcome.error is not None:
             console.error(outcome.error)
         if outcome.seconds:
-            px = (outcome.width or 0) * (outcome.height or 0)
+            px = (outcome.width or 0) * (outcome.height or 0) * (outcome.frames or 1)
             console.detail(
                 f"{console.printable(Path(str(outcome.output)))}: {outcome.seconds:.2f} s with "
                 f"{outcome.checkpoint} on {outcome.device}, {px / 1e6 / outcome.seconds:.2f} MP/s"

@@ -191,3 +191,15 @@ def test_a_rehearsal_counts_all_frames(run: Run, core: Core) -> None:
     assert run.code == 0 and not Path("out").exists()
     assert (long["frames"], short["frames"]) == (4, 2)
     assert long["output"] == "out/a.gif" and long["memory_bytes"] == short["memory_bytes"] > 0
+
+
+def test_verbose_counts_the_pixels_of_all_frames(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ginr_cli import console
+    from ginr_cli.reports.pictures import Outcome, OutcomeReport
+
+    monkeypatch.setattr(console._settings, "is_verbose", True)
+    size = {"width": 1000, "height": 1000, "frames": 4, "seconds": 2.0}
+    OutcomeReport(as_json=False).add(Outcome("a.gif", "done", "b.gif", **size))
+    assert "2.00 MP/s" in capsys.readouterr().err
