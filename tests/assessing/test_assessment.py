@@ -3,6 +3,7 @@
 Run: pytest tests/assessing/test_assessment.py
 """
 
+from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -62,6 +63,11 @@ def test_noise_is_measured(photo: Image) -> None:
         found = seen(noisy(photo, deviation))
         assert 0.3 * deviation < found.noise < 1.4 * deviation  # least where the photograph is busy
         assert f"noise of {found.noise:.0f} levels" in str(found) and found.strength > 0.15
+
+
+def test_one_level_of_noise_is_singular(photo: Image) -> None:
+    one = replace(seen(photo), noise=1.2, strength=0.1)
+    assert "noise of 1 level" in str(one) and "levels" not in str(one)
 
 
 def test_blur_is_measured(photo: Image) -> None:

@@ -98,7 +98,8 @@ class Assessment:
         elif self.compression > LEAST_COMPRESSION:
             found.append("compressed before")
         if self.noise > LEAST_NOISE:
-            found.append(f"noise of {self.noise:.0f} levels")
+            unit = "level" if round(self.noise) == 1 else "levels"
+            found.append(f"noise of {self.noise:.0f} {unit}")
         if self.blur > LEAST_BLUR:
             found.append(f"blurred by {self.blur:.1f} pixels")
         return ", ".join(found) or "slightly damaged"
