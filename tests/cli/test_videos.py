@@ -29,9 +29,13 @@ def test_times_tags_and_sound_stay(
     for same in ("times", "tags", "ratio", "title", "others", "packets", "codec"):
         assert after[same] == before[same], same
     assert before["tags"] == [1, 1, 1, 1] and before["packets"]
+    shifts = []
     for small, large in zip(before["rgb"], after["rgb"], strict=True):
-        assert np.abs(small.mean((0, 1)) - large.mean((0, 1))).max() < 0.6
+        shifts.append(small.mean((0, 1)) - large.mean((0, 1)))
         assert np.abs(small - large[::2, ::2]).mean() < 6
+    # Encoding changes single frames a little; a wrong conversion of colours shifts all of them.
+    assert np.abs(shifts).max() < 1
+    assert np.abs(np.mean(shifts, 0)).max() < 0.5
 
 
 def test_the_rotation_of_a_phone_stays(run: Run, core: Core) -> None:
