@@ -66,7 +66,7 @@ def test_noise_is_measured(photo: Image) -> None:
 
 
 def test_one_level_of_noise_is_singular(photo: Image) -> None:
-    one = replace(seen(photo), noise=1.2, strength=0.1)
+    one = replace(seen(photo), noise=1.45, strength=0.1)
     assert "noise of 1 level" in str(one) and "levels" not in str(one)
 
 
