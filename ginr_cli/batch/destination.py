@@ -62,7 +62,9 @@ class Destination:
 
         own = source.path.suffix
         suffix = writing.suffix or (own if own.lower() in WRITABLE else ".png")
-        stem = source.path.name if source.path in self.spelled_out else source.path.stem
+        is_changed = suffix.casefold() != own.casefold()  # not that of an animated GIF
+        is_spelled_out = is_changed and source.path in self.spelled_out
+        stem = source.path.name if is_spelled_out else source.path.stem
         inside = source.path.relative_to(source.folder) if source.folder else Path(source.path.name)
         if self.template is not None:
             path = Path(

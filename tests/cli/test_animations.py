@@ -130,6 +130,11 @@ def test_results_are_known_as_such(run: Run, core: Core, suffix: str) -> None:
     assert run.code == 1 and "made with --restore auto, not 1" in run.err
 
 
+def test_an_animated_gif_beside_a_picture_keeps_its_name(run: Run, core: Core) -> None:
+    clip("in/logo.gif"), picture("in/logo.png")
+    assert run("upscale", "in", "-o", "out").code == 0 and files("out") == ["logo.gif", "logo.png"]
+
+
 def test_several_inputs_need_a_folder(run: Run, core: Core) -> None:
     clip("a.gif"), clip("b.gif")
     run("upscale", "a.gif", "b.gif", "-o", "c.gif")
