@@ -25,8 +25,8 @@ class Source:
 def expanded(paths: list[str]) -> list[Path]:
     """The inputs that paths, quoted patterns such as *.jpg and lists such as @list.txt name.
 
-    A file of that very name comes first. A pattern does not name results of earlier runs whose
-    pictures it names. Raises `UsageError` for a pattern or a list without any.
+    A file of that very name comes first. Leaves out results of earlier runs whose pictures are named
+    too, as they are by *.jpg. Raises `UsageError` for a pattern or a list without any.
     """
     found: list[Path] = []
     for path in paths:
@@ -35,15 +35,20 @@ def expanded(paths: list[str]) -> list[Path]:
         elif path.startswith("@"):
             found += _listed(path[1:])
         elif names_inputs(path):
-            matches = [Path(name) for name in sorted(glob(path, recursive=True))]
+            matches = sorted(glob(path, recursive=True))
             if not matches:
                 raise UsageError(f"{path}: no file has such a name: check the pattern")
-            if results := _results_among([match for match in matches if match.is_file()]):
-                say(f"{path}: skipped {count(len(results), 'output')} of earlier runs")
-            found += [match for match in matches if match not in results]
+            found += map(Path, matches)
         else:
             found.append(Path(path))
-    return found
+    if len(found) < 2:
+        return found
+    results = _results_among([path for path in found if os.path.isfile(path)])
+    if results:
+        say(
+            f"skipped {count(len(results), 'output')} of earlier runs: name one alone to enlarge it"
+        )
+    return [path for path in found if path not in results]
 
 
 def is_pattern(path: str) -> bool:

@@ -80,12 +80,14 @@ def test_results_inside_the_folder_are_not_enlarged_again(run: Run, core: Core) 
     assert files("out") == ["a.png", "deep/b.jpg"]
 
 
-def test_a_quoted_pattern_does_not_name_results(run: Run, core: Core) -> None:
+@pytest.mark.parametrize("quoted", [True, False])
+def test_results_are_not_enlarged_with_their_pictures(run: Run, core: Core, quoted: bool) -> None:
     picture("a.png"), picture("b.jpg")
     for _ in range(2):
-        assert run("upscale", "*.*").code == 0
+        paths = ["*.*"] if quoted else sorted(map(str, Path().glob("*.*")))
+        assert run("upscale", *paths).code == 0
     assert files() == ["a.png", "a_x2.png", "b.jpg", "b_x2.jpg"]
-    assert "*.*: skipped 2 outputs of earlier runs" in run.err
+    assert "skipped 2 outputs of earlier runs: name one alone" in run.err
     assert run("upscale", "*_x2.png").out == "a_x2_x2.png\n"
 
 

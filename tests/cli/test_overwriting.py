@@ -59,7 +59,9 @@ def test_earlier_outputs_among_the_inputs_are_done(run: Run, core: Core) -> None
         run("upscale", *sorted(str(path) for path in Path().glob("[ab].png")), "a.png")
     assert run.code == 0 and run.err.endswith("2 skipped\n")
     run("upscale", "a.png", "a_x2.png", "b.png")
-    assert run.code == 0 and run.err.endswith("1 done, 2 skipped\n")
+    assert run.code == 0 and run.err.endswith("2 skipped\n")
+    assert "skipped 1 output of earlier runs: name one alone to enlarge it" in run.err
+    assert run("upscale", "a_x2.png").out == "a_x2_x2.png\n"
 
 
 @pytest.mark.parametrize("command", [["warp", "--rotate", "90"], ["reconstruct"]])
