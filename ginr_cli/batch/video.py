@@ -16,7 +16,6 @@ from ginr_cli.restoring import Networks
 
 if TYPE_CHECKING:
     from ginr.pictures.samples import Samples
-    from ginr_cli.reports.pictures import Outcome
 
 
 def enlarge_video(

@@ -21,7 +21,7 @@ class Role(NamedTuple):
 ROLES = {
     "small": Role("undamaged pictures; the default", 1.0),
     "base": Role("undamaged pictures, with more detail", 4.0),
-    "photo": Role("damaged pictures; chosen by itself for them", 1.7),
+    "photo": Role("damaged pictures; chosen by itself for them", 1.3),
     "reconstruct": Role("ginr reconstruct: pictures as LP features alone", 4.0),
 }
 
