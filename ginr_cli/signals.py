@@ -229,9 +229,15 @@ def _end_at_once(state: _State) -> NoReturn:
             action()
     with suppress(Exception):
         _called("ginr.part_files", "remove_own")
+    words = b"\r\x1b[2K\x1b[?25h" if os.isatty(2) else b""  # the bar's line; it hides the cursor
+    if says_so:
+        words += b"interrupted\n" if number == signal.SIGINT else b"terminated\n"
     with suppress(OSError):
-        if os.isatty(2):
-            os.write(2, b"\r\x1b[2K\x1b[?25h")  # the line of a progress bar, which hides the cursor
-        if says_so:
-            os.write(2, b"interrupted\n" if number == signal.SIGINT else b"terminated\n")
+        if words and _takes_words():
+            os.write(2, words)
     os._exit(128 + number)
+
+
+def _takes_words() -> bool:
+    """Whether writing to stderr returns: not if it is a full pipe, or a terminal after Ctrl+S."""
+    return os.name == "nt" or bool(select.select([], [2], [], 0)[1])  # only sockets there

@@ -77,21 +77,34 @@ class TrainingMeter(console.Bar):
 
 
 class SilentWatcher:
-    """A `ginr.training.progress.Watcher` that prints nothing and stops the run at a signal or deadline."""
+    """A `ginr.training.progress.Watcher` that prints nothing and stops the run at a signal or deadline.
+
+    Until the first step is done there is nothing to save, and it may take a minute, in which kernels
+    are compiled: a signal ends the program as it ends other commands. From then on it is only noted: the
+    step ends and the run is saved, but not measured, since held-out pictures may take minutes.
+    """
 
     def __init__(
         self, settings: "TrainConfig", team: "ProcessGroup", deadline: float | None
     ) -> None:
         """`deadline` is a time of the monotonic clock."""
         self._settings, self._team, self._deadline = settings, team, deadline
-        self._request = StopRequest()
+        self._request, self._is_deferring = StopRequest(), False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Within the block a signal stops the run between two steps."""
-        # A launcher repeats a signal that its processes have already received.
-        with self._request.listening(patient=self._team.n > 1):
+        with ExitStack() as self._deferral:
+            if self._team.n > 1:
+                self._defer_signals()
             yield
+
+    def _defer_signals(self) -> None:
+        if not self._is_deferring:
+            # A launcher repeats a signal that its processes have already received.
+            patient = self._team.n > 1
+            self._deferral.enter_context(self._request.listening(patient=patient))
+        self._is_deferring = True
 
     def loading(self, n_file: int, n_files: int) -> None:
         """Called after each file that is read."""
@@ -103,6 +116,7 @@ class SilentWatcher:
 
     def stepped(self, progress: "Progress") -> None:
         """Called after each step."""
+        self._defer_signals()
 
     def saved(self, progress: "Progress", scores: "Scores") -> None:
         """Called after each save."""
@@ -110,7 +124,13 @@ class SilentWatcher:
     def stop(self) -> bool:
         """Whether a signal arrived, or the deadline has passed."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
+        if self._request.is_made:
+            self._defer_signals()
         return late or self._request.is_made
+
+    def stops_validation(self) -> bool:
+        """Whether a signal arrived; a deadline is planned, and leaves time to measure."""
+        return self._request.is_made
 
     def sum_up(self, path: Path, as_json: bool) -> None:
         """Raises `typer.Exit` if a signal stopped the run before its end."""
@@ -160,6 +180,7 @@ class ReportingWatcher(SilentWatcher):
         """
         from ginr.lps.report import HEALTHY_DIVERSITY, HEALTHY_RANK
 
+        super().stepped(progress)
         self._meter.advance(progress)
         if self._meter.n_step == _FIRST_STEPS:
             seconds = self._meter.seconds_left(progress.done(self._settings))
@@ -182,13 +203,15 @@ class ReportingWatcher(SilentWatcher):
         words += [f"{scores.psnr['x1']:.2f} dB at x1"] if "x1" in scores.psnr else []
         gains = ", ".join(f"{gain:+.2f} dB at {scale}" for scale, gain in scores.gain.items())
         words += [f"gain over bicubic {gains}"] if gains else []
+        words += [] if scores.psnr else ["not validated"]
         console.say(f"step {progress.step}: {', '.join(words)}")
 
     def stop(self) -> bool:
         stops = super().stop()
         if stops:
+            what = "saving the run" if self._request.is_made else "saving and validating the run"
             again = " (again to quit at once)" if self._team.n == 1 else ""
-            console.say(f"stopping: saving and validating the run{again}")
+            console.say(f"stopping: {what}{again}")
         return stops
 
     def sum_up(self, path: Path, as_json: bool) -> None:

@@ -99,7 +99,7 @@ def test_a_stop_request_does_not_end_the_block() -> None:
 
 
 AT_ONCE = """
-import hashlib, sys, time
+import hashlib, os, sys, time
 from pathlib import Path
 from ginr.part_files import part_of
 from ginr_cli.main import process
@@ -109,6 +109,14 @@ import ginr_cli.app
 def forever():
     # One call of C, in which no handler of Python runs.
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+
+def fill(pipe):
+    os.set_blocking(pipe, False)
+    try:
+        while True:
+            os.write(pipe, b".")
+    except BlockingIOError:
+        os.set_blocking(pipe, True)
 
 def run(arguments):
     with part_of(Path("a.png")), cleaned_up_by(lambda: Path("cleaned").touch()):
@@ -143,6 +151,25 @@ def test_a_second_signal_does_not_wait(work: str) -> None:
     code, seconds, words = ended(work, signal.SIGTERM, signal.SIGINT)
     assert code == 143 and seconds < 5 and words == "terminated\n"
     assert files() == ["cleaned"]
+
+
+def test_a_second_signal_does_not_wait_for_someone_to_read_its_message() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        AT_ONCE.format(work="fill(2); Path('full').touch(); forever()"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            while not Path("full").exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            for _ in range(2):
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.5)
+            assert process.wait(10) == 143 and files() == ["cleaned", "full"]
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(("name", "code"), CODES)

@@ -4,11 +4,7 @@ Run: pytest tests/cli/test_train.py
 """
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import fields, replace
 from itertools import count
@@ -275,44 +271,6 @@ def test_show_config_prints_a_file_that_config_reads(run: Run, photos: Path) -> 
     again = run("train", "--config", "all.toml", "--show-config").out
     assert again == Path("all.toml").read_text()
     assert files() == ["all.toml", *(f"photos/{name}" for name in ("a.png", "b.png", "deep/c.png"))]
-
-
-LONG_RUN = """
-import json, sys
-from ginr.architecture.config import PRESETS, GinrConfig
-from ginr_cli.main import main
-PRESETS["tiny"] = GinrConfig.from_json(sys.argv.pop(1))
-main()
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
-def test_a_signal_saves_the_run_and_the_same_command_resumes_it(
-    run: Run, photos: Path, tiny_config: GinrConfig, number: int, code: int
-) -> None:
-    arguments = ["train", str(photos), *TINY, "--minutes", "9"]
-    command = [sys.executable, "-c", LONG_RUN, tiny_config.to_json(), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stderr and process.stdout
-        said = ""
-        while "training run for" not in said:
-            said = process.stderr.readline()
-            assert said, "it ended"
-        process.send_signal(number)
-        out, err = process.stdout.read(), process.stderr.read()
-    assert (process.returncode, out) == (code, "run/model.safetensors\n")
-    assert "stopping: saving and validating the run" in err and "Traceback" not in err
-    assert "repeat with --run run to resume" in err
-    steps = load_checkpoint("run/model.safetensors").facts["steps"]
-    assert 0 <= steps < 100_000
-    run("train", photos, *TINY, "--steps", str(steps + 1), "--json")
-    assert run.code == 0 and run.records[0]["steps"] == steps + 1
 
 
 def test_a_sheet_shows_what_a_degradation_does(run: Run, sample_images: Path) -> None:

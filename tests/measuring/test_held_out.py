@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ginr.array_types import Image
-from ginr.measuring.held_out import MOST_DB, comparison, validate
+from ginr.measuring.held_out import MOST_DB, Scores, comparison, validate
 from ginr.network.model import Ginr
 from ginr.pictures import read_picture
 from ginr.pictures.resize import benchmark_pair
@@ -61,3 +61,9 @@ def test_a_comparison_has_the_picture_on_its_right(silent: Ginr) -> None:
     assert np.array_equal(strip[:, 2 * width :], hr)
     left, middle = (strip[:, k * width : (k + 1) * width].astype(int) for k in (0, 1))
     assert np.abs(left - middle).max() <= 2
+
+
+def test_it_is_asked_before_each_picture_whether_to_stop(silent: Ginr) -> None:
+    answers = [False, False, False, True]
+    scores = validate(silent, [noise(40), noise(44)], (2.0, 3.0), lambda: answers.pop(0))
+    assert scores == Scores({}, {}) and not answers

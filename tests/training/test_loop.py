@@ -56,6 +56,34 @@ def test_stop_and_resume_equal_a_straight_run(
         assert torch.equal(weight, two.weights[name]), name
 
 
+class Impatient(Log):
+    """Stops after some steps, in the middle of the validation."""
+
+    def stops_validation(self) -> bool:
+        return self.stop()
+
+
+def test_a_run_that_is_stopped_while_it_is_measured_is_saved_and_resumed(
+    tiny_config: GinrConfig, settings: TrainConfig
+) -> None:
+    straight, first, second = Log(), Impatient(3), Log()
+    every = dataclasses.replace(settings, save_minutes=1e-9)  # saves after each step
+    stopped = load_checkpoint(train(tiny_config, every, first))
+    assert [bool(scores.psnr) for scores in first.scores] == [True, True, False]
+    assert stopped.facts["steps"] == 3
+    assert stopped.facts["held_out_psnr_y_db"] == {}
+    stopped.build()
+    resumed = load_checkpoint(train(tiny_config, settings, second))
+    elsewhere = dataclasses.replace(settings, run=settings.run.with_name("straight"))
+    whole = load_checkpoint(train(tiny_config, elsewhere, straight))
+    assert [*first, *second] == straight
+    assert resumed.facts["held_out_psnr_y_db"] == whole.facts["held_out_psnr_y_db"]
+    for name, weight in whole.weights.items():
+        assert torch.equal(weight, resumed.weights[name]), name
+    lines = map(json.loads, (settings.run / "metrics.jsonl").read_text().splitlines())
+    assert [line["step"] for line in lines if line["kind"] == "validation"] == [1, 2, 6]
+
+
 def test_the_averaged_weights_remember_no_step(tiny_config: GinrConfig) -> None:
     model = Ginr(tiny_config)
     weights = Weights(model, torch.optim.Adam(model.parameters()))

@@ -1,7 +1,7 @@
 """How well a network does during training: PSNR-Y on held-out pictures, next to bicubic's."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,22 +20,33 @@ SIDE = 256  # pixels on a side of the part of a picture that is measured, its mi
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over the held-out pictures in dB, by scale: `x2`, `x3.7`."""
+    """Means over the held-out pictures in dB, by scale: `x2`, `x3.7`. Empty if none was measured."""
 
     gain: dict[str, float]  # PSNR-Y over bicubic; not for x1, where bicubic is the picture itself
     psnr: dict[str, float]
 
 
-def validate(model: Ginr, images: Sequence[Image], scales: Sequence[float]) -> Scores:
+def validate(
+    model: Ginr,
+    images: Sequence[Image],
+    scales: Sequence[float],
+    stops: Callable[[], bool] = lambda: False,
+) -> Scores:
     """The scores of a network on the middle 256x256 of 8-bit images (H, W, 3).
 
     A scale is measured on the pictures with at least four LR pixels a side, and left out without any.
+    `stops` is asked before each picture: if it says so, there are no scores at all.
     """
     gain, psnr = {}, {}
     for scale in scales:
-        fit = [_middle(image) for image in images if min(image.shape[:2]) >= 4 * scale]
-        if fit:
-            ours, bicubic = np.mean([_psnr_of(model, image, scale) for image in fit], axis=0)
+        measured = []
+        for image in images:
+            if stops():
+                return Scores({}, {})
+            if min(image.shape[:2]) >= 4 * scale:
+                measured.append(_psnr_of(model, _middle(image), scale))
+        if measured:
+            ours, bicubic = np.mean(measured, axis=0)
             psnr[f"x{scale:g}"] = float(ours)
             if scale > 1:
                 gain[f"x{scale:g}"] = float(ours - bicubic)

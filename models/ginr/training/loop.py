@@ -81,7 +81,7 @@ def _loop(
     run: "_Run", feed: Feed, progress: Progress, pictures: Collection, watcher: Watcher
 ) -> None:
     settings, processes, began = run.settings, run.processes, progress.seconds
-    saved = time.monotonic()
+    saved, saved_step = time.monotonic(), -1
     while progress.done(settings) < 1 and not processes.any(watcher.stop()):
         start = time.monotonic()
         run.step(feed.next_batch(), progress)
@@ -94,10 +94,10 @@ def _loop(
             run.write_metrics(progress)
         watcher.stepped(progress)
         if processes.is_main and time.monotonic() - saved > settings.save_minutes * 60:
-            watcher.saved(progress, run.save(progress, pictures))
-            saved = time.monotonic()
-    if processes.is_main:
-        watcher.saved(progress, run.save(progress, pictures))
+            watcher.saved(progress, run.save(progress, pictures, watcher.stops_validation))
+            saved, saved_step = time.monotonic(), progress.step
+    if processes.is_main and progress.step != saved_step:
+        watcher.saved(progress, run.save(progress, pictures, watcher.stops_validation))
 
 
 class _Run:
@@ -226,14 +226,17 @@ class _Run:
         if progress.most_rank:
             progress.diversity, progress.rank = diversity(lps), effective_rank(lps)
 
-    def save(self, progress: Progress, pictures: Collection) -> Scores:
-        """Writes state and checkpoint; returns the held-out scores of the averaged weights."""
+    def save(self, progress: Progress, pictures: Collection, stops: Callable[[], bool]) -> Scores:
+        """Writes state and checkpoint; returns the held-out scores of the averaged weights.
+
+        Both are as sound if `stops` cuts validation short, which leaves the scores empty.
+        """
         self._read_numbers(progress)
         state = {"step": progress.step, "seconds": progress.seconds, "pictures": self.fingerprint}
         self.folder.save_state(self.weights.tensors(), state)
         model = Ginr(self.config).to(self.processes.device)
         model.load_state_dict({**self.model.state_dict(), **self.weights.average})
-        scores = validate(model, pictures.held_out, self.settings.scales)
+        scores = validate(model, pictures.held_out, self.settings.scales, stops)
         facts = {
             "steps": progress.step,
             "minutes": round(progress.seconds / 60, 1),
@@ -242,7 +245,7 @@ class _Run:
             "held_out_psnr_y_db": scores.psnr,
         }
         self.folder.save_checkpoint(self.weights.average, facts)
-        if self.log is not None:
+        if self.log is not None and scores.psnr:
             held_out = {"gain_over_bicubic_db": scores.gain, "psnr_y_db": scores.psnr}
             self.log.write("validation", progress.step, held_out)
             if self.settings.tensorboard:

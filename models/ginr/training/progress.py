@@ -52,3 +52,7 @@ class Watcher(Protocol):
     def stop(self) -> bool:
         """Whether to save and stop; the same call resumes the run."""
         return False
+
+    def stops_validation(self) -> bool:
+        """Whether to leave the run unmeasured, asked before each held-out picture."""
+        return False
