@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import typer
 
-from ginr_cli.console import UsageError, printable
+from ginr_cli.console import UsageError, printable, say
 
 COMMANDS = frozenset(("upscale", "warp", "zoom"))
 KINDS: dict[str, type] = {
@@ -54,6 +54,19 @@ def config_file() -> Path | None:
 def user_defaults() -> dict[str, Default]:
     """The defaults that a user has set. Raises `UsageError` for unknown names and wrong types."""
     return _from_file() | _from_environment()
+
+
+def say_ignored() -> None:
+    """Print a line for each GINR_* variable whose name is nearly that of a setting."""
+    known = (*KINDS, "config", "debug")
+    names = {name.removeprefix("GINR_").lower() for name in os.environ if name.startswith("GINR_")}
+    for name in sorted(names.difference(known)):
+        from difflib import get_close_matches
+
+        if near := get_close_matches(name, known, 1, 0.7):
+            say(
+                f"GINR_{name.upper()} is no setting, and ignored: did you mean GINR_{near[0].upper()}?"
+            )
 
 
 class LazyDefaults(UserDict[str, Any]):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ginr_cli import console
+from ginr_cli.defaults import say_ignored
 from ginr_cli.files import clear_left_over
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice, check_network, load_network
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, done, new_outcome
@@ -55,6 +56,7 @@ def render_one(
 
     `plan` raises an error for an output that could not be written, before the network is loaded.
     """
+    say_ignored()
     check_network(choice)
     report = OutcomeReport(as_json)
     try:

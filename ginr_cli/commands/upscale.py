@@ -17,6 +17,7 @@ from ginr_cli.batch.plan import Job, identity, plan
 from ginr_cli.batch.sources import find_sources
 from ginr_cli.batch.streams import Streams, check_stdout, streams
 from ginr_cli.console import printable
+from ginr_cli.defaults import say_ignored
 from ginr_cli.files import Writing, clear_left_over
 from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.parsing import only_one, parse_pairs, parse_target, usage
@@ -69,6 +70,7 @@ def upscale(
     from ginr.pictures import ReadRules
 
     console.configure(quiet=quiet, verbose=verbose)
+    say_ignored()
     rules = ReadRules(strict, allow_truncated, allow_large)
     if paper is not None:
         dpi = dpi or 300.0

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from ginr_cli import console
 from ginr_cli.app import app
 from ginr_cli.defaults import _PARAMETERS, KINDS
 
@@ -79,6 +80,36 @@ def test_a_wrong_variable_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("GINR_TILE", "many")
     run("upscale", "a.png")
     assert run.code == 2 and "'--tile'" in run.err
+
+
+def test_a_variable_that_is_nearly_a_setting_is_named(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture("a.png")
+    others = "CHECK_KERNELS", "FUZZ", "PERCEPTUAL", "HOME", "TILE", "DEBUG", "CONFIG"
+    for name in others:
+        monkeypatch.setenv(f"GINR_{name}", "")
+    monkeypatch.setenv("GINR_DEVCE", "cpu")
+    monkeypatch.setenv("GINR_SUFIX", "-big")
+    run("upscale", "a.png", "--scale", "2")
+    assert run.code == 0 and run.err.startswith(
+        "GINR_DEVCE is no setting, and ignored: did you mean GINR_DEVICE?\n"
+        "GINR_SUFIX is no setting, and ignored: did you mean GINR_SUFFIX?\n"
+    )
+    assert run.err.count("GINR_") == 4
+    assert run("upscale", "a.png", "--scale", "3", "--quiet").err == ""
+    assert run("models").err == ""
+
+
+@pytest.mark.parametrize("command", [["warp", "--rotate", "9"], ["zoom", "--to", "0%,0%,50%,50%"]])
+def test_every_command_with_defaults_names_it(
+    run: Run, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GINR_DEVCE", "cpu")
+    console.configure()  # another test may have been quiet
+    picture("a.png")
+    assert run(*command, "a.png", "-o", "b.gif", "--checkpoint", "none.safetensors").code == 1
+    assert run.err.startswith("GINR_DEVCE is no setting, and ignored: did you mean GINR_DEVICE?\n")
 
 
 def test_doctor_shows_them(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
