@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ginr_cli.batch.animated import outputs
-from ginr_cli.batch.sources import Source, expanded, names_inputs
+from ginr_cli.batch.sources import Source, expanded, names_inputs, names_several
 from ginr_cli.console import UsageError, printable, say
 from ginr_cli.files import Writing
 
@@ -83,8 +83,8 @@ class Destination:
 
 def split_paths(
     paths: list[str], output: str | None, *, overwrite: bool
-) -> tuple[list[Path], Destination]:
-    """The inputs, and where the outputs go.
+) -> tuple[list[Path], Destination, bool]:
+    """The inputs, where the outputs go, and whether outputs that exist count as done.
 
     As with `cp`, the second of exactly two paths is the output if `output` is None, and a
     trailing slash means a folder. A file that exists is an input, however, since `*.jpg` may be
@@ -93,31 +93,32 @@ def split_paths(
     """
     if output is None and len(paths) == 2:
         first, second = paths
-        if os.path.isfile(second):
-            name = printable(Path(second))
-            say(f"{name} exists, so it is an input too: to replace it, name it with -o")
-        elif overwrite and os.path.isdir(second):
+        if overwrite and os.path.isdir(second):
             raise UsageError(f"--overwrite replaces files in a folder only with -o: -o {second}")
-        elif not names_inputs(second):
+        if not (os.path.isfile(second) or names_inputs(second)):
             paths, output = [first], second
     if "" in (*paths, output):
         raise UsageError("empty path: write . for the current folder")
-    inputs = expanded(paths)
+    inputs, batch = expanded(paths), names_several(paths)
     if output is None:
-        return inputs, Destination(None)
+        # Not one that is left out, as a result.
+        if len(paths) == 2 and os.path.isfile(paths[1]) and Path(paths[1]) in inputs:
+            name = printable(inputs[-1])
+            say(f"{name} exists, so it is an input too: to replace it, name it with -o")
+        return inputs, Destination(None), batch
     path, several = Path(output), len(inputs) > 1 or os.path.isdir(inputs[0])
     slash = output.endswith(("/", os.sep))
     if os.path.isdir(path) or (slash and "{" not in output):
-        return inputs, Destination(path, is_folder=True)
+        return inputs, Destination(path, is_folder=True), batch
     if "{" in output:
-        return inputs, _by_template(output)
+        return inputs, _by_template(output), batch
     if several and (os.path.exists(path) or path.suffix.lower() in outputs()):
         raise UsageError(f"{path} is a single file, but there are several inputs: give a folder")
     if not several and not path.suffix:
         raise UsageError(
             f"{path} has no suffix: write {path}.png for a picture, {path}/ for a folder"
         )
-    return inputs, Destination(path, is_folder=several)
+    return inputs, Destination(path, is_folder=several), several
 
 
 def _by_template(template: str) -> Destination:

@@ -46,7 +46,8 @@ def expanded(paths: list[str]) -> list[Path]:
     results = _results_among([path for path in found if os.path.isfile(path)])
     if results:
         say(
-            f"skipped {count(len(results), 'output')} of earlier runs: name one alone to enlarge it"
+            f"skipped {count(len(results), 'output')} of earlier runs: name one alone to enlarge it, "
+            "or with -o to replace it"
         )
     return [path for path in found if path not in results]
 
@@ -61,6 +62,13 @@ def names_inputs(path: str) -> bool:
     if path.startswith("@"):
         return True
     return is_pattern(path) and ("*" in path or "?" in path or bool(glob(path)))
+
+
+def names_several(paths: list[str]) -> bool:
+    """Whether paths may stand for several files: more than one, a folder, a pattern or a list."""
+    first = paths[0]
+    is_several = os.path.isdir(first) or (not os.path.lexists(first) and names_inputs(first))
+    return len(paths) > 1 or is_several
 
 
 def _listed(name: str) -> list[Path]:

@@ -115,8 +115,8 @@ def _upscale_all(
     """Plan and do the jobs, or only announce them; returns what became of the inputs."""
     if piped.sent is not None:
         writing = replace(writing, suffix=None)
-    inputs, destination = split_paths(piped.paths, piped.output, overwrite=writing.overwrite)
-    batch = len(inputs) > 1 or os.path.isdir(inputs[0])
+    overwrite = writing.overwrite
+    inputs, destination, batch = split_paths(piped.paths, piped.output, overwrite=overwrite)
     report = OutcomeReport(as_json, batch, is_piped=piped.sent is not None)
     with cleaned_up_by(destination.tidy):
         jobs = _plan_all(inputs, destination, wanted, writing, rules, report)

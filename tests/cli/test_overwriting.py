@@ -64,6 +64,21 @@ def test_earlier_outputs_among_the_inputs_are_done(run: Run, core: Core) -> None
     assert run("upscale", "a_x2.png").out == "a_x2_x2.png\n"
 
 
+@pytest.mark.parametrize("paths", [["a.png", "a_x2.png"], ["*.png"]])
+def test_one_picture_and_its_result_are_done(run: Run, core: Core, paths: list[str]) -> None:
+    # What a shell makes of *.png for one picture.
+    picture("a.png")
+    run("upscale", "a.png")
+    run("upscale", *paths)
+    assert (run.code, run.err) == (
+        0,
+        "skipped 1 output of earlier runs: name one alone to enlarge it, or with -o to replace it\n"
+        "1 skipped\n",
+    )
+    run("upscale", *paths, "--scale", "3")
+    assert run.out == "a_x3.png\n" and len(files()) == 3
+
+
 @pytest.mark.parametrize("command", [["warp", "--rotate", "90"], ["reconstruct"]])
 def test_a_second_picture_is_not_replaced(run: Run, command: list[str]) -> None:
     for name in ("a.png", "b.png"):
