@@ -257,14 +257,21 @@ def _collection_lines(pictures: "Collection", settings: "TrainConfig") -> list[s
     if (n_more := len(pictures.unreadable) - _MOST_NAMED) > 0:
         lines.append(f"skipped: {n_more} more unreadable files")
     if pictures.too_small:
-        first, n_others = console.printable(pictures.too_small[0]), len(pictures.too_small) - 1
-        others = f" and {n_others} more" if n_others else ""
-        lines.append(f"skipped: {first}{others}: smaller than a crop of {settings.crop} pixels")
+        some = _some(pictures.too_small)
+        lines.append(f"skipped: {some}: smaller than a crop of {settings.crop} pixels")
+    if pictures.animated:
+        lines.append(f"{_some(pictures.animated)}: only the first frame or page is used")
     if pictures.measures_itself:
         return [*lines, f"1 picture, {megapixels:.1f} megapixels, also used for validation"]
     n_aside = len(pictures.held_out)
     lines.append(f"{len(every)} pictures, {megapixels:.1f} megapixels, {n_aside} for validation")
     return lines
+
+
+def _some(paths: Sequence[Path]) -> str:
+    """The first of several paths, and how many more there are."""
+    others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return console.printable(paths[0]) + others
 
 
 def _plan_line(settings: "TrainConfig", progress: "Progress", n_process: int) -> str:

@@ -158,11 +158,14 @@ def test_skipped_files_are_reported(run: Run, photos: Path) -> None:
         (photos / f"broken{k:02}.jpg").write_bytes(b"no picture")
     for name in ("e\n.png", "f.png"):
         Image.new("RGB", (50, 15)).save(photos / name)
+    dark, light = (Image.new("L", (40, 40), level) for level in (9, 99))
+    dark.save(photos / "moves.gif", save_all=True, append_images=[light])
     run("train", photos, *TINY, "--steps", "1")
     assert run.code == 0
     assert run.err.count("skipped: photos/broken") == 10
     assert "\nskipped: 2 more unreadable files\n" in run.err
     assert "\nskipped: photos/e\\n.png and 1 more: smaller than a crop of 16 pixels\n" in run.err
+    assert "\nphotos/moves.gif: only the first frame or page is used\n" in run.err
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,19 @@ def test_a_fifth_at_most_is_held_out(
     assert not found.measures_itself
 
 
+def test_animations_are_named_of_which_one_frame_is_used(
+    tmp_path: Path, store: PictureStore
+) -> None:
+    put(tmp_path, 20)
+    first, *more = (Image.new("L", (20, 20), level) for level in (0, 99, 200))
+    for name in ("moves.gif", "pages.tif"):
+        first.save(tmp_path / name, save_all=True, append_images=more)
+    first.save(tmp_path / "still.gif")
+    found = collect([tmp_path], crop=16, n_held_out=1, store=store)
+    assert [path.name for path in found.animated] == ["moves.gif", "pages.tif"]
+    assert len(found.training) + len(found.held_out) == 4
+
+
 def test_a_single_picture_measures_itself(tmp_path: Path, store: PictureStore) -> None:
     put(tmp_path, 20)
     found = collect([tmp_path], crop=16, n_held_out=16, store=store)

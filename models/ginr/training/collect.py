@@ -8,7 +8,7 @@ import numpy as np
 
 from ginr.array_types import Image
 from ginr.errors import GinrError, PictureError, printable
-from ginr.pictures import READABLE, Picture, read_picture
+from ginr.pictures import READABLE, Picture, probe_picture, read_picture
 from ginr.training.store import PictureStore
 
 MIN_SIDE = 16  # pixels: less leaves nothing to measure at x4
@@ -24,6 +24,8 @@ class Collection:
     unreadable: Sequence[tuple[Path, str]]
     """Files with the suffix of a picture that cannot be read, and why."""
     too_small: Sequence[Path]
+    animated: Sequence[Path] = ()
+    """Files of which only the first frame or page is used."""
 
     @property
     def measures_itself(self) -> bool:
@@ -45,7 +47,7 @@ def collect(
     `progress(n_file, n_files)` is called before each file. Raises GinrError if there is nothing to
     train on.
     """
-    unreadable, too_small, least = [], [], max(crop, MIN_SIDE)
+    unreadable, too_small, animated, least = [], [], [], max(crop, MIN_SIDE)
     paths = picture_files(folders)
     for n_file, path in enumerate(paths):
         progress(n_file, len(paths))
@@ -56,8 +58,10 @@ def collect(
             continue
         if min(image.shape[:2]) < least:
             too_small.append(path)
-        else:
-            store.add(image)
+            continue
+        store.add(image)
+        if probe_picture(path).n_frames > 1:
+            animated.append(path)
     images, names = store.images(), ", ".join(printable(folder) for folder in folders)
     if not images and too_small:
         raise GinrError(
@@ -72,7 +76,7 @@ def collect(
     aside = range(0, len(images), len(images) // n_aside)[:n_aside]
     held_out = [images[k] for k in aside]
     training = [image for k, image in enumerate(images) if k not in aside]
-    return Collection(training or images, held_out, unreadable, too_small)
+    return Collection(training or images, held_out, unreadable, too_small, animated)
 
 
 def rgb_of(picture: Picture) -> Image:
