@@ -418,6 +418,7 @@ def test_a_run_folder_stands_for_its_checkpoint(tiny_checkpoint: Path, tmp_path:
     copy = tmp_path / "my_run" / "model.safetensors"
     copy.write_bytes(tiny_checkpoint.read_bytes())
     assert peek(tmp_path / "my_run").path == copy
+    assert peek(copy).name == peek(tmp_path / "my_run").name == "my_run"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from ginr.checkpoints.banks import (
 from ginr.checkpoints.layout import damaged
 from ginr.checkpoints.tensors_file import (
     CHECKPOINT,
+    IN_RUN_FOLDER,
     Header,
     check_entries,
     check_finite,
@@ -205,7 +206,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
 
 def _in_run_folder(folder: Path) -> Path:
     """The checkpoint of a run folder of `ginr train`. Raises CheckpointError without one."""
-    path = folder / "model.safetensors"
+    path = folder / IN_RUN_FOLDER
     if path.is_file():
         return path
     raise CheckpointError(

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ginr.array_api import Array
 
 
+IN_RUN_FOLDER = "model.safetensors"
+"""The checkpoint of a run, in its folder."""
+
+
 class Kind(NamedTuple):
     """A kind of file."""
 
@@ -71,7 +75,9 @@ class Header:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        """The name of the file, or of the run's folder for `my_run/model.safetensors`."""
+        folder = self.path.absolute().parent.name
+        return folder if folder and self.path.name == IN_RUN_FOLDER else self.path.stem
 
     @property
     def n_parameter(self) -> int:

@@ -18,7 +18,7 @@ from ginr.architecture.config import PLAIN, GinrConfig
 from ginr.array_types import Image
 from ginr.checkpoints.banks import network_hash, save_bank
 from ginr.checkpoints.checkpoint import load_checkpoint, peek, save_checkpoint
-from ginr.checkpoints.tensors_file import write_tensors
+from ginr.checkpoints.tensors_file import IN_RUN_FOLDER, write_tensors
 from ginr.errors import CheckpointError, GinrError, printable
 from ginr.network.model import Ginr
 from ginr.part_files import Part
@@ -39,7 +39,8 @@ class RunFolder:
         """Raises GinrError if the folder cannot be written to."""
         self.config, self.settings = config, settings
         self.state = settings.run / "state.safetensors"
-        self.checkpoint = settings.run / f"{settings.bank or 'model'}.safetensors"
+        own = IN_RUN_FOLDER if settings.bank is None else f"{settings.bank}.safetensors"
+        self.checkpoint = settings.run / own
         self._fixed = fixed_settings(config, settings)
         if settings.bank is not None and settings.init is not None:
             self._fixed |= {"bank": settings.bank, "init": network_hash(peek(settings.init))}
