@@ -9,9 +9,9 @@ KERNELS = """
 import sys
 import numpy as np
 from ginr.kernels.compile import fused
-from ginr.kernels.product import ROWS, add_outer, product
+from ginr.kernels.product import PIXELS, ROWS, add_outer, add_product, product
 from ginr.kernels.simd import load, store
-from ginr.kernels.sizes import COLUMNS
+from ginr.kernels.sizes import COLUMNS, LANES
 
 @fused
 def touch(claim, source, read, out, write, index):
@@ -27,11 +27,15 @@ def multiply(claim, a, a_at, weights, weights_at, out, out_at):
 def multiply_back(claim, a, a_at, b, b_at, out, out_at):
     add_outer(a, a_at, ROWS, 5, b, b_at, COLUMNS, out, out_at)
 
+@fused
+def multiply_pixels(claim, a, a_at, weights, weights_at, out, out_at):
+    add_product(a, a_at, 5, weights, weights_at, out, out_at)
+
 def numbers(n):
     return np.zeros(n, np.float32)
 
-def matrices():
-    return numbers(5 * ROWS), numbers(5 * COLUMNS), numbers(ROWS * COLUMNS)
+def matrices(rows, columns):
+    return numbers(5 * rows), numbers(5 * columns), numbers(rows * columns)
 
 def call(kernel, arrays, places, *others):
     try:
@@ -46,11 +50,12 @@ CALLS = """
 for places in ((4, 4), (5, 4), (-1, 4), (4, 5), (4, -1)):
     call(touch, (numbers(20), numbers(20)), places, 19)
 call(touch, (numbers(20), numbers(20)), (4, 4), 20)
-for kernel in (multiply, multiply_back):
-    call(kernel, matrices(), (0, 0, 0))
+for kernel in (multiply, multiply_back, multiply_pixels):
+    size = (PIXELS, LANES) if kernel is multiply_pixels else (ROWS, COLUMNS)
+    call(kernel, matrices(*size), (0, 0, 0))
     for k in range(3):
         for off in (1, -1):
-            call(kernel, matrices(), [off * (j == k) for j in range(3)])
+            call(kernel, matrices(*size), [off * (j == k) for j in range(3)])
 """
 
 
@@ -78,6 +83,7 @@ def test_an_access_outside_of_an_array_is_an_error(tmp_path: Path) -> None:
     for name, arrays in (
         ("product", ("a", "weights", "out")),
         ("add_outer", ("a", "b", "out")),
+        ("add_product", ("a", "weights", "out")),
     ):
         expect("inside")
         for array in arrays:

@@ -17,15 +17,7 @@ from ginr.architecture.limits import find_limits
 from ginr.array_types import Floats
 from ginr.geometry.coords import Cell, render_grid
 from ginr.geometry.size import Box
-from ginr.kernels.consistency import (
-    SIDE,
-    Finer,
-    Shrinking,
-    by_pixel,
-    corrected,
-    finer,
-    measure_shrinking,
-)
+from ginr.kernels.consistency import SIDE, Finer, Shrinking, finer, measure_shrinking
 from ginr.kernels.grid_tables import Grid, grid_tables, whole_lanes
 from ginr.kernels.packing import LinearWeights
 from ginr.pictures.samples import Samples
@@ -55,7 +47,7 @@ class CpuDecoder:
         return gain
 
     def corrected(self, base: Floats, limits: Floats, features: Floats, n: Finer) -> Floats:
-        """See `ginr.kernels.consistency`; base (B, 3, H, W), features (B, h', w', D)."""
+        """See `ginr.kernels.correction`; base (B, 3, H, W), features (B, h', w', D)."""
         per_side = round(1 / self.pitch)
         if n not in self._shrinkings:
 
@@ -65,8 +57,8 @@ class CpuDecoder:
                 return planes
 
             self._shrinkings[n] = measure_shrinking(render, features.shape[-1], per_side, n)
-        features, shrinking = by_pixel(features, per_side), self._shrinkings[n]
-        right: Floats = corrected(base, limits, features, shrinking)
+        correct = import_module("ginr.kernels.correction").correct
+        right: Floats = correct(base, limits, features, self._shrinkings[n], per_side)
         return right
 
 

@@ -16,12 +16,14 @@ from ginr.kernels.target import HAS_AVX512
 
 ROWS = 8 if HAS_AVX512 else 2
 """Rows of a tile, chosen so that its ROWS x 3 sums and a row of weights stay in registers."""
+PIXELS = 8 if HAS_AVX512 else 6
+"""Rows of a tile that is LANES columns wide."""
 
 
-def _tile(builder, a, a_next, n, weights, weights_step, out, adding):
-    # Sums n outer products of ROWS numbers of `a` and COLUMNS weights, written or added to `out`.
-    # a, out: a pointer to each row; a_next, weights_step: the stride from one product to the next.
-    n_vector = COLUMNS // LANES
+def _tile(builder, a, a_next, n, weights, weights_step, out, adding, n_vector=COLUMNS // LANES):
+    # Sums n outer products of a number per row of `a` and n_vector vectors of weights, written or added
+    # to `out`. a, out: a pointer to each row; a_next, weights_step: the stride from one product to the next.
+    n_row = len(a)
     zero = ir.Constant(VECTOR, [0.0] * LANES)
 
     def vectors(place):
@@ -36,7 +38,7 @@ def _tile(builder, a, a_next, n, weights, weights_step, out, adding):
     builder.position_at_end(loop)
     step = builder.phi(INT)
     step.add_incoming(INT(0), before)
-    sums = [[builder.phi(VECTOR) for _ in range(n_vector)] for _ in range(ROWS)]
+    sums = [[builder.phi(VECTOR) for _ in range(n_vector)] for _ in range(n_row)]
     panel = builder.gep(weights, [builder.mul(step, weights_step)], source_etype=FLOAT)
     where = builder.mul(step, a_next)
 
@@ -49,8 +51,8 @@ def _tile(builder, a, a_next, n, weights, weights_step, out, adding):
     def column(v):
         return read(builder, vectors(panel)[v], VECTOR)
 
-    tile = [(r, v) for v in range(n_vector) for r in range(ROWS)]
-    if n_vector < ROWS:  # keep all of the fewer columns in registers, and one row at a time
+    tile = [(r, v) for v in range(n_vector) for r in range(n_row)]
+    if n_vector < n_row:  # keep all of the fewer columns in registers, and one row at a time
         tile.sort()
     for r, v in tile:
         summed = call(builder, "fmuladd", factor(r), column(v), sums[r][v])
@@ -61,15 +63,15 @@ def _tile(builder, a, a_next, n, weights, weights_step, out, adding):
     step.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
     builder.position_at_end(after)
-    for r in range(ROWS):
+    for r in range(n_row):
         for v in range(n_vector):
             place = builder.bitcast(places[r][v], VECTOR.as_pointer())
             builder.store(sums[r][v], place, align=4)
 
 
-def _rows(context, builder, kind, array, at, step, n, what):
-    # Pointers to ROWS rows of n numbers with stride `step`.
-    starts = [builder.add(at, builder.mul(step, INT(r))) for r in range(ROWS)]
+def _rows(context, builder, kind, array, at, step, n, what, n_row=ROWS):
+    # Pointers to rows of n numbers with stride `step`.
+    starts = [builder.add(at, builder.mul(step, INT(r))) for r in range(n_row)]
     return [pointer(context, builder, kind, array, start, n, what) for start in starts]
 
 
@@ -117,6 +119,25 @@ def add_outer(typing, a, a_at, a_step, n, b, b_at, b_step, out, out_at):
 
     index = types.intp
     return types.none(a, index, index, index, b, index, index, out, index), make
+
+
+@intrinsic
+def add_product(typing, a, a_at, n, weights, weights_at, out, out_at):
+    """out (PIXELS, LANES) += a (PIXELS, n) times weights (n, LANES), all contiguous from their places."""
+
+    def make(context, builder, signature, arguments):
+        a, a_at, n, weights, weights_at, out, out_at = arguments
+        of_a, _, _, of_weights, _, of_out, _ = signature.args
+        width = INT(LANES)
+        rows = _rows(context, builder, of_a, a, a_at, n, n, "add_product, a", PIXELS)
+        n_weight = builder.mul(n, width)
+        panel = pointer(context, builder, of_weights, weights, weights_at, n_weight, "add_product, weights")  # fmt: skip
+        places = _rows(context, builder, of_out, out, out_at, width, width, "add_product, out", PIXELS)  # fmt: skip
+        _tile(builder, rows, INT(1), n, panel, width, places, True, 1)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.none(a, index, index, weights, index, out, index), make
 
 
 @inlined
