@@ -189,6 +189,7 @@ class Meter(Bar):
         super().__init__(total_px)
         self._total_px = total_px
         self._before_px, self._name, self._frame_px = 0, "", 0
+        self._last_px = self._earlier_px = 0
         self._printed = self._start
 
     def begin(self, name: str, before_px: int, frame_px: int = 0) -> None:
@@ -203,7 +204,12 @@ class Meter(Bar):
         """`done_px` pixels of this picture are done: a `progress` callback of `ginr`."""
         # The mean over the run, not Rich's recent rate: tiles are few and finish in bursts.
         done_px += self._before_px
-        rate = done_px / self._seconds
+        if (
+            0 < self._frame_px < done_px - self._last_px
+        ):  # several frames at once: of an earlier run
+            self._earlier_px += done_px - self._last_px
+        self._last_px = done_px
+        rate = (done_px - self._earlier_px) / self._seconds
         left = timedelta(seconds=math.ceil((self._total_px - done_px) / max(rate, 1.0)))
         pace = f"{rate / 1e6:.2f} MP/s"
         if self._frame_px:

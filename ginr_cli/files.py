@@ -27,6 +27,7 @@ class Writing:
     """What outputs say of the options that they were made with."""
     codec: str | None = None  # of videos
     encoder_options: tuple[tuple[str, str], ...] = ()
+    is_piped: bool = False  # whether the output goes to standard output
 
 
 def output_of(source: Path, place: Path | None, named: Path | None) -> Path | None:

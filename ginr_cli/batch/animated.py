@@ -29,6 +29,8 @@ def probe(path: Path, rules: "ReadRules | None" = None) -> "PictureHeader":
         (),
         n_frames=video.n_frames,
         is_video=True,
+        notes=video.notes,
+        stated=video.made,
     )
 
 

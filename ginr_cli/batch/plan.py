@@ -46,6 +46,8 @@ class Job:
     """Frames of an animation, if the output can hold them, or of a video; 0 for a picture."""
     video_size: tuple[int, int] | None = None
     """Size of the frames of a video as they are written; None for anything else."""
+    notes: tuple[str, ...] = ()
+    """What is not read of a video."""
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -104,7 +106,7 @@ def plan(
     output = destination.output(source, named, wanted.label(*size), view.size)
     refuse_own_input(source.path, output)
     shape = video_size(view.size) if header.is_video else None
-    job = Job(source.path, output, size, view, rules, video_size=shape)
+    job = Job(source.path, output, size, view, rules, video_size=shape, notes=header.notes)
     if batch and os.path.isfile(output) and not writing.overwrite:
         _check_done(job, writing)
         return replace(job, done=True)
@@ -155,10 +157,9 @@ def _check_done(job: Job, writing: Writing) -> None:
     """
     from ginr.errors import PictureError
     from ginr.pictures import check_whole
-    from ginr.pictures.provenance import provenance
 
     name, there = printable(job.output), probe(job.output)
-    made, now = provenance(there.xmp), job.facts(writing)
+    made, now = there.made, job.facts(writing)
     if made.get("source", visible(now["source"])) != visible(now["source"]):
         raise PictureError(
             f"{name} already exists and is the enlargement of another picture, {made['source']}: "

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from ginr.pictures.formats import Format
 
 
+def facts(
+    job: Job, writing: Writing, network: LoadedNetwork, restoration: Restoration | None
+) -> dict[str, str]:
+    """What an output says of how it is made."""
+    strength = 0.0 if restoration is None else restoration.strength
+    made = {"network": network.checkpoint, "restored": f"{strength:.2f}"}
+    return {**job.facts(writing), **made}
+
+
 def signed(
     picture: "Picture",
     job: Job,
@@ -25,9 +34,7 @@ def signed(
     from ginr.pictures.formats import unfit_reason
     from ginr.pictures.provenance import with_provenance
 
-    strength = 0.0 if restoration is None else restoration.strength
-    made = {"network": network.checkpoint, "restored": f"{strength:.2f}"}
-    xmp = with_provenance(picture.xmp, {**job.facts(writing), **made})
+    xmp = with_provenance(picture.xmp, facts(job, writing, network, restoration))
     if xmp is None or unfit_reason(format, "XMP", xmp, picture.is_grey) is not None:
         return picture
     return replace(picture, xmp=xmp)

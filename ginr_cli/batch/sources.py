@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
+from ginr_cli.batch.animated import probe
 from ginr_cli.console import UsageError, count, printable, say, visible
 
 # A stem with a label of `ViewRule.label`: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.
@@ -175,13 +176,11 @@ def _walk(folder: Path, place: Path | None, refused: Callable[[OSError], None]) 
 def _results_among(pictures: list[Path]) -> set[Path]:
     """Pictures that say that they were made from another one of them, which says nothing such."""
     from ginr.errors import PictureError
-    from ginr.pictures import probe_picture
-    from ginr.pictures.provenance import provenance
 
     made_from: dict[Path, str] = {}
     for path in pictures:
         with suppress(PictureError):  # what cannot be read is reported later
-            if name := provenance(probe_picture(path).xmp).get("source"):
+            if name := probe(path).made.get("source"):
                 made_from[path] = name
     originals = {visible(path.name) for path in pictures if path not in made_from}
     return {path for path, name in made_from.items() if name in originals}

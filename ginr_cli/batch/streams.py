@@ -78,6 +78,7 @@ def _received(place: Path) -> Path:
     """Standard input as a file, its suffix that of its contents."""
     from ginr.errors import PictureError
     from ginr.pictures import FORMATS, probe_picture
+    from ginr.videos import suffix_of
 
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("- reads a picture from standard input: pipe or redirect one into it")
@@ -89,10 +90,14 @@ def _received(place: Path) -> Path:
         raise PictureError("standard input is empty (0 bytes): pipe a picture into it")
     try:
         kind = probe_picture(path).format
-    except PictureError:  # reported with the other failures
-        return path
-    suffixes = {format.name: format.suffixes[0] for format in FORMATS}
-    named = path.with_suffix(suffixes.get(kind, f".{kind.lower()}"))
+    except PictureError:
+        suffix = suffix_of(path)
+        if suffix is None:  # reported with the other failures
+            return path
+    else:
+        suffixes = {format.name: format.suffixes[0] for format in FORMATS}
+        suffix = suffixes.get(kind, f".{kind.lower()}")
+    named = path.with_suffix(suffix)
     console.call(named, "standard input")
     return path.rename(named)
 

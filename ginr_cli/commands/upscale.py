@@ -114,7 +114,7 @@ def _upscale_all(
 ) -> OutcomeReport:
     """Plan and do the jobs, or only announce them; returns what became of the inputs."""
     if piped.sent is not None:
-        writing = replace(writing, suffix=None)
+        writing = replace(writing, suffix=None, is_piped=True)
     overwrite = writing.overwrite
     inputs, destination, batch = split_paths(piped.paths, piped.output, overwrite=overwrite)
     report = OutcomeReport(as_json, batch, is_piped=piped.sent is not None)

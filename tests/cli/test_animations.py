@@ -189,6 +189,22 @@ def test_progress_counts_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown[1].endswith(" left") and " frames/s, " in shown[1]
 
 
+def test_frames_of_an_earlier_run_do_not_count_as_fast_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ginr_cli import console
+
+    now, shown = 100.0, list[str]()
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with console.Meter(10_000) as meter:
+        monkeypatch.setattr(meter, "show", lambda done, name, pace="": shown.append(pace))
+        meter.begin("a.mp4", 0, 100)
+        meter.advance(8_000, 10_000)
+        for now in (102.0, 104.0):
+            meter.advance(8_000 + int(now - 100) * 50, 10_000)
+    assert shown[-1] == "0.50 frames/s, 0:00:36 left"
+
+
 def test_a_rehearsal_counts_all_frames(run: Run, core: Core) -> None:
     clip("a.gif"), clip("b.gif", COLOURS[:2])
     run("upscale", "a.gif", "b.gif", "-o", "out/", "--dry-run", "--json")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from .clips import clip, contents
 from .support import Core, Run, files, picture
 
 
@@ -80,6 +82,36 @@ def test_animations_keep_their_kind(
     with Image.open(io.BytesIO(capfdbinary.readouterr().out)) as image:
         assert (image.format, image.size) == (suffix.upper(), (12, 8))
         assert getattr(image, "n_frames", 1) == 2
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_videos_keep_their_kind(
+    core: Core,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+) -> None:
+    from ginr_cli.main import main
+
+    pytest.importorskip("av", reason="videos need PyAV: pip install 'ginr[video]'")
+    pipe(monkeypatch, clip(f"a.{suffix}").read_bytes())
+    with pytest.raises(SystemExit) as end:
+        main(["upscale", "-", "-"])
+    assert end.value.code == 0
+    Path(f"b.{suffix}").write_bytes(capfdbinary.readouterr().out)
+    before, after = contents(f"a.{suffix}"), contents(f"b.{suffix}")
+    assert after["size"] == (128, 96) and after["packets"] == before["packets"]
+
+
+def test_interrupted_videos_in_a_pipe_leave_nothing(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    pytest.importorskip("av", reason="videos need PyAV: pip install 'ginr[video]'")
+    monkeypatch.setattr("ginr.videos.encoder.SEGMENT_FRAMES", 3)
+    pipe(monkeypatch, clip("a.mp4").read_bytes())
+    core.fail = lambda picture: signal.raise_signal(signal.SIGINT) if len(core.calls) > 7 else None
+    run("upscale", "-", "-")
+    assert run.code == 130 and not list(temporary.iterdir()) and "goes on" not in run.err
 
 
 def test_a_rehearsal_names_the_streams(

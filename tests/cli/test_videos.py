@@ -1,12 +1,17 @@
 """`ginr upscale` of videos: pytest tests/cli/test_videos.py"""
 
+import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from ginr_cli.batch.animated import probe
+from ginr_cli.main import main
 
 from .clips import clip, contents
 from .support import Core, Run, files, picture
@@ -75,6 +80,20 @@ def test_codecs(
     run("upscale", "a.mp4", output, *options)
     assert run.code == 0, run.err
     assert contents(output)["codec"] == codec
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="the system has no such call")
+def test_av1_takes_no_real_time_priority_and_prints_nothing(run: Run, core: Core) -> None:
+    clip("a.mp4", audio=None)
+    before, seen = os.sched_getscheduler(0), set[int]()
+
+    def look(picture: Any) -> None:
+        tasks = [int(name) for name in os.listdir("/proc/self/task")]
+        seen.update(os.sched_getscheduler(task) for task in tasks)
+
+    core.fail = look
+    run("upscale", "a.mp4", "b.mp4", "--codec", "av1")
+    assert run.code == 0 and seen == {before} and "Svt" not in run.err
 
 
 def test_quality_decides_about_the_size(run: Run, core: Core) -> None:
@@ -180,16 +199,13 @@ def test_a_size_that_changes_is_refused(run: Run, core: Core) -> None:
     )
 
 
-def test_interrupted_it_leaves_nothing(run: Run, core: Core) -> None:
+def test_interrupted_it_leaves_no_output(run: Run, core: Core) -> None:
     clip("a.mp4")
 
-    def interrupt(picture: Any) -> None:
-        if len(core.calls) == 3:
-            signal.raise_signal(signal.SIGINT)
-
-    core.fail = interrupt
+    stop_in(core, 3)
     run("upscale", "a.mp4", "b.mp4")
-    assert run.code == 130 and files() == ["a.mp4"] and len(core.calls) == 3
+    assert run.code == 130 and len(core.calls) == 3
+    assert files() == ["a.mp4", "b.mp4.ginr-work/000000.npz", "b.mp4.ginr-work/made.json"]
 
 
 def test_folders_keep_finished_videos(run: Run, core: Core) -> None:
@@ -212,3 +228,149 @@ def test_pyav_may_be_missing(run: Run, core: Core, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "av", None)
     run("upscale", "a.mp4", "b.mp4")
     assert run.code == 1 and 'videos need PyAV: pip install "ginr[video]"' in run.err
+
+
+@pytest.fixture
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ginr.videos.encoder.SEGMENT_FRAMES", 3)
+
+
+def stop_in(core: Core, n_calls: int) -> None:
+    """Press Ctrl+C in the middle of a call."""
+
+    def interrupt(picture: Any) -> None:
+        if len(core.calls) == n_calls:
+            time.sleep(0.5)  # the encoder is a few frames behind
+            signal.raise_signal(signal.SIGINT)
+
+    core.calls.clear()
+    core.fail = interrupt
+
+
+@pytest.mark.usefixtures("short_segments")
+@pytest.mark.parametrize(
+    ("name", "times", "options"),
+    [
+        ("b.mp4", None, []),
+        ("b.mp4", UNEVEN, []),
+        ("b.mkv", UNEVEN, ["--codec", "ffv1"]),
+        ("b.mkv", None, ["--codec", "av1"]),
+        ("b.mov", UNEVEN, ["--codec", "h265"]),
+        ("b.mkv", None, ["--codec", "vp9"]),
+    ],
+)
+def test_a_second_run_goes_on_where_the_first_one_was_interrupted(
+    run: Run, core: Core, name: str, times: list[int] | None, options: list[str]
+) -> None:
+    Path("a.srt").write_text("1\n00:00:00,000 --> 00:00:00,300\nHello\n\n")
+    clip("a.mkv", times, subtitles="a.srt")
+    run("upscale", "a.mkv", f"whole_{name}", *options)
+    n_frames = len(core.calls)
+    stop_in(core, 8)
+    run("upscale", "a.mkv", name, *options)
+    assert run.code == 130 and not Path(name).exists()
+    assert (
+        f"{name}.ginr-work keeps what is finished: the same command goes on from there" in run.err
+    )
+    stop_in(core, 99)
+    run("upscale", "a.mkv", name, *options, "--json")
+    n_kept = n_frames - len(core.calls)
+    assert run.code == 0 and run.records[0]["frames"] == n_frames
+    assert n_kept >= 5  # the others may have been on their way to the encoder
+    assert f"a.mkv: goes on after {n_kept} frames of an earlier run" in run.err
+    assert not Path(f"{name}.ginr-work").exists()
+    whole, resumed = contents(f"whole_{name}"), contents(name)
+    for one, other in zip(whole.pop("rgb"), resumed.pop("rgb"), strict=True):
+        assert np.abs(one - other).mean() < (0.01 if "ffv1" in options else 3)
+    assert whole == resumed
+
+
+@pytest.mark.usefixtures("short_segments")
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        (["--restore", "0", "--scale", "3"], "size"),
+        (["--restore", "0", "--encoder-option", "crf=30"], "encoder options"),
+        (["--restore", "0.5"], "checkpoint, restore, network, restored"),
+        (["--restore", "0"], "input"),
+        (["--restore", "0"], ""),
+    ],
+)
+def test_segments_of_another_run_are_not_taken_over(
+    run: Run, core: Core, options: list[str], changed: str
+) -> None:
+    clip("a.mp4")
+    stop_in(core, 8)
+    run("upscale", "a.mp4", "b.mp4", "--restore", "0")
+    stop_in(core, 99)
+    if changed == "input":
+        clip("a.mp4", still=True)
+    elif not changed:  # a segment that is damaged, and all that follow
+        path = Path("b.mp4.ginr-work/000000.npz")
+        path.write_bytes(path.read_bytes()[:-400])
+    run("upscale", "a.mp4", "b.mp4", *options)
+    assert run.code == 0 and (changed == "input" or len(core.calls) == 12)
+    said = f"b.mp4.ginr-work was made with another {changed}: started anew" in run.err
+    assert said or not changed
+    assert "goes on after" not in run.err and files() == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.usefixtures("short_segments")
+def test_a_killed_run_leaves_its_segments(run: Run, core: Core) -> None:
+    clip("a.mp4")
+    run("upscale", "a.mp4", "whole.mp4")
+    core.calls.clear()
+    if (child := os.fork()) == 0:
+
+        def die(picture: Any) -> None:
+            if len(core.calls) == 8:
+                time.sleep(0.5)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        core.fail = die
+        main(["upscale", "a.mp4", "b.mp4"])
+    assert os.waitpid(child, 0)[1] == 9
+    run("upscale", "a.mp4", "b.mp4")
+    assert run.code == 0 and len(core.calls) in (6, 9)  # the second segment may still be encoded
+    assert files() == ["a.mp4", "b.mp4", "whole.mp4"]
+    assert Path("b.mp4").read_bytes() == Path("whole.mp4").read_bytes()
+
+
+def test_videos_say_how_they_were_made(run: Run, core: Core) -> None:
+    for name in ("a.mp4", "b.mkv", "c.mov"):
+        clip(name, audio=None)
+        run("upscale", name, "-o", "out/")
+        header = probe(Path("out") / name)
+        assert header.made["checkpoint"] == "small smallsma and photo photopho"
+        assert header.made["source"] == name and header.made["network"] == "photo"
+        assert contents(f"out/{name}")["title"] == "a clip"
+    run("upscale", "out/a.mp4", "again.mp4")
+    assert probe(Path("again.mp4")).made["source"] == "a.mp4"
+
+
+def test_results_among_videos_are_not_enlarged_again(run: Run, core: Core) -> None:
+    clip("a.mp4", audio=None)
+    run("upscale", "a.mp4", "a.mp4")  # as with pictures: an input, given twice
+    assert run.code == 0 and run.out == "a_x2.mp4\n"
+    run("upscale", "*.mp4")
+    assert "skipped 1 output of earlier runs" in run.err and files() == ["a.mp4", "a_x2.mp4"]
+
+
+def test_videos_made_otherwise_do_not_count_as_done(run: Run, core: Core) -> None:
+    clip("a.mp4", audio=None), picture("p.png")
+    run("upscale", "a.mp4", "p.png", "-o", "out/", "--restore", "0")
+    run("upscale", "a.mp4", "p.png", "-o", "out/", "--restore", "1")
+    assert run.code == 1 and "out/a.mp4 already exists, made with" in run.err
+
+
+def test_the_header_of_a_video_is_read_once(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ginr.videos
+
+    clip("a.mp4"), clip("b.mp4")
+    asked = []
+    once = ginr.videos.open_video
+    monkeypatch.setattr("ginr.videos.open_video", lambda path: asked.append(path) or once(path))
+    run("upscale", "a.mp4", "c.mp4")
+    assert run.code == 0 and asked == [Path("a.mp4")]

@@ -4,8 +4,8 @@ Letters: H W height and width of the picture, h w of a box in it, C channels (1 
 alpha, 3 RGB, 4 RGBA).
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ginr.array_types import Planes
 from ginr.errors import PictureError
+from ginr.pictures.provenance import provenance
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -168,6 +169,15 @@ class PictureHeader:
     n_frames: int = 1
     """Frames of an animation or a video, or pictures in the file."""
     is_video: bool = False
+    notes: tuple[str, ...] = ()
+    """What is not read of a video, each as a phrase."""
+    stated: Mapping[str, str] = field(default_factory=dict)
+    """How a video says it was made; pictures do so in their XMP."""
+
+    @property
+    def made(self) -> Mapping[str, str]:
+        """How it was made, if ginr did."""
+        return self.stated or provenance(self.xmp)
 
 
 def quantize(planes: Planes, depth: int, has_alpha: bool) -> Samples:

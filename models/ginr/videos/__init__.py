@@ -4,17 +4,20 @@ PyAV does all of it, since its wheels bundle FFmpeg's libraries: packets are cop
 as they are, which a pipe to the program FFmpeg does not allow.
 """
 
-from ginr.videos.reader import VIDEOS, Video, open_video, sample_frame
+from ginr.videos.reader import VIDEOS, Video, open_video, sample_frame, suffix_of
+from ginr.videos.segments import WORK
 from ginr.videos.transcoding import write_video
 from ginr.videos.writer import WRITABLE_VIDEOS, Encoding, check_video
 
 __all__ = [
     "VIDEOS",
+    "WORK",
     "WRITABLE_VIDEOS",
     "Encoding",
     "Video",
     "check_video",
     "open_video",
     "sample_frame",
+    "suffix_of",
     "write_video",
 ]

@@ -1,6 +1,6 @@
 """Read videos: what a file holds, and its frames as RGB samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +12,7 @@ import numpy as np
 from ginr.errors import PictureError, printable
 from ginr.pictures.rules import MAX_PIXELS
 from ginr.pictures.samples import Samples
+from ginr.videos.provenance import facts_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -36,6 +37,11 @@ VIDEOS = frozenset(
     ]
 )
 """Suffixes of files that are read as videos."""
+_SUFFIXES = {
+    "mov": ".mp4", "matroska": ".mkv", "avi": ".avi", "mpegts": ".ts", "mpeg": ".mpg",
+    "asf": ".wmv", "flv": ".flv", "ogg": ".ogv",
+}  # fmt: skip
+"""By FFmpeg's names of formats."""
 _PROTECTED = ("encv", "drmi")  # codec tags of encrypted samples in MP4
 SCALER = 0x4 | 0x2000 | 0x40000
 """Bicubic chroma at full resolution, rounded: without the last two flags, colours lose a level."""
@@ -54,6 +60,8 @@ class Video:
     """As the file states it or its length suggests; at least 1."""
     notes: tuple[str, ...]
     """What is not read, each as a phrase."""
+    made: Mapping[str, str]
+    """How it was made, if ginr did."""
 
 
 def the_av() -> Any:
@@ -128,7 +136,21 @@ def open_video(path: Path) -> Video:
             notes.append(f"{n} stream(s) of data left out")
         if has_alpha(context.format):
             notes.append("transparency left out")
-        return Video(height, width, depth_of(context.format), _n_frames(stream), tuple(notes))
+        return Video(
+            height, width, depth_of(context.format), _n_frames(stream), tuple(notes),
+            facts_of(container.metadata),
+        )  # fmt: skip
+
+
+def suffix_of(path: Path) -> str | None:
+    """The suffix of a video without one, by its contents; None for any other file."""
+    try:
+        with opened(path) as container:
+            video_stream(container, printable(path))
+            names = container.format.name.split(",")
+            return next((_SUFFIXES[name] for name in names if name in _SUFFIXES), None)
+    except PictureError:
+        return None
 
 
 def has_alpha(format: Any) -> bool:

@@ -1,0 +1,105 @@
+"""Decode the frames of a video, and say what is damaged."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ginr.errors import PictureError, printable
+from ginr.videos.reader import the_av
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+_STATED = ("matroska", "mov")  # formats whose files state how long they are
+
+
+def decoded(
+    container: "InputContainer", stream: Any, source: Path, strict: bool, notes: list[str]
+) -> Iterator[Any]:
+    """The frames of a stream, their time stamps ascending; adds to `notes` what is damaged.
+
+    Raises PictureError for damage if `strict`, and for a size that changes.
+    """
+    return _Decoder(container, stream, source, strict, notes).frames()
+
+
+class _Decoder:
+    def __init__(
+        self,
+        container: "InputContainer",
+        stream: Any,
+        source: Path,
+        strict: bool,
+        notes: list[str],
+    ) -> None:
+        self._container, self._stream, self._strict = container, stream, strict
+        self._name, self._notes = printable(source), notes
+        self._n_damaged = self._n_frames = 0
+        self._last = -(1 << 62)  # time stamp, in ticks of the stream
+        self._end = Fraction(0)  # seconds, of all packets
+        self._size = stream.codec_context.height, stream.codec_context.width
+
+    def frames(self) -> Iterator[Any]:
+        for packet in self._packets():
+            try:
+                found = packet.decode()
+            except the_av().error.FFmpegError as error:
+                self._damaged(error)
+                continue
+            for frame in found:
+                self._check(frame)
+                pts = frame.pts if frame.pts is not None else self._last + 1
+                frame.pts = self._last = max(pts, self._last + 1)
+                self._n_frames += 1
+                yield frame
+        self._report()
+
+    def _packets(self) -> Iterator[Any]:
+        """The packets of the video; those of sound and subtitles say where the file ends."""
+        other = (*self._container.streams.audio, *self._container.streams.subtitles)
+        packets = self._container.demux(self._stream, *other)
+        while True:
+            try:
+                packet = next(packets, None)
+            except the_av().error.FFmpegError as error:
+                return self._damaged(error)
+            if packet is None:
+                return None
+            if packet.pts is not None and packet.time_base is not None:
+                self._end = max(self._end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.stream is self._stream:
+                yield packet
+
+    def _check(self, frame: Any) -> None:
+        size = frame.height, frame.width
+        if size != self._size:
+            at = f" at {frame.time:.2f} s" if frame.time is not None else ""
+            raise PictureError(
+                f"{self._name} changes its size from {self._size[1]}x{self._size[0]} to "
+                f"{size[1]}x{size[0]}{at}: cut it there first"
+            )
+
+    def _damaged(self, error: Exception) -> None:
+        if self._strict:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise PictureError(
+                f"{self._name} is damaged ({reason}): leave out --strict to keep what there is"
+            ) from error
+        self._n_damaged += 1
+
+    def _report(self) -> None:
+        container, claimed = self._container, self._stream.frames
+        if self._n_damaged:
+            self._notes.append(f"damaged: {self._n_frames} frames could be decoded")
+            return
+        seconds = Fraction(0)
+        if container.duration and container.format.name.startswith(_STATED):
+            start = max(0, container.start_time or 0)
+            seconds = Fraction(container.duration + start, 1_000_000)
+        if seconds - self._end > 2 / (self._stream.average_rate or 25) or self._n_frames < claimed:
+            at = f"at {float(self._end):.2f} of {float(seconds):.2f} s"
+            words = f"ends early, {at}: its {self._n_frames} frames are kept"
+            if self._strict:
+                raise PictureError(f"{self._name} ends early, {at}: leave out --strict to keep it")
+            self._notes.append(words)
