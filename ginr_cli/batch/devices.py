@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection, wait
 from ginr_cli import console
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job
+from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
 from ginr_cli.load_network import NetworkChoice
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, failure_of
@@ -226,9 +227,8 @@ def _serve_job(
     with ExitStack() as until_reported:
         try:
             outcome = enlarge(
-                job, networks, writing, until_reported,
-                say=pipe.send, progress=report_progress,
-            )  # fmt: skip
+                Work(job, networks, writing, until_reported, pipe.send, report_progress)
+            )
         except Exception as problem:
             if console.debugging():
                 raise

@@ -2,8 +2,8 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import chain
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.signature import signed
+from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
-from ginr_cli.restoring import Networks
-from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
     from ginr.animations import Frame
@@ -47,19 +46,56 @@ class Enlarged:
         return result
 
 
-def enlarge_frames(
-    job: Job,
-    networks: Networks,
-    writing: Writing,
-    until_reported: ExitStack,
-    *,
-    say: Callable[[str], None],
-    progress: Callable[[int, int], None],
-) -> Outcome:
-    """Enlarge all frames of a job; after the last one, signals wait for `until_reported`.
+class Frames:
+    """Enlarges the frames of a job by one network, so that all of them look alike."""
 
-    The network is chosen by the first frame, so that all of them look alike.
-    """
+    def __init__(self, work: Work, sample: "Samples", which: str) -> None:
+        """`sample` is the frame that chooses the network; `which` says which one it is."""
+        from ginr.pictures import Picture
+
+        self._work, self._start, self._n_done = work, time.perf_counter(), 0
+        self.network, self.restoration = work.networks.suited(Picture(sample))
+        if self.restoration is not None:
+            self._say(f"{which}: {self.restoration}")
+        self.enlarged = Enlarged(self._enlarge)
+
+    def count(self, n_done: int) -> None:
+        """So many frames are done."""
+        self._n_done = n_done
+        self._show(0)
+
+    def outcome(self, n_frames: int, notes: Sequence[str]) -> Outcome:
+        """What became of the job, when it is done; prints the notes."""
+        work, seen = self._work, self.restoration
+        if n := self.enlarged.n_repeated:
+            self._say(f"{console.count(n, 'frame')} as before, enlarged once")
+        console.say_notes(work.job.source, notes, work.say)
+        outcome = replace(outcome_of(work.job), frames=n_frames)
+        outcome = done(outcome, self.network, self._start, notes)
+        return outcome if seen is None else replace(outcome, restoration=seen.record())
+
+    def _enlarge(self, samples: "Samples") -> "Samples":
+        from ginr.pictures import Picture
+        from ginr.rendering.upscale import upscale
+
+        job, network = self._work.job, self.network
+        large = upscale(
+            Picture(samples), network.model, height=job.view.whole[0], width=job.view.whole[1],
+            box=job.view.box, tile=network.tile, precision=network.precision,
+            progress=lambda done, _: self._show(done), notice=self._work.say,
+        ).samples  # fmt: skip
+        return large[: job.out_size[0], : job.out_size[1]]  # sides of a video are even
+
+    def _show(self, done_px: int) -> None:
+        job = self._work.job
+        self._work.progress(min(self._n_done * job.frame_px + done_px, job.out_px), job.out_px)
+
+    def _say(self, text: str) -> None:
+        self._work.say(f"{console.printable(self._work.job.source)}: {text}")
+
+
+def enlarge_frames(work: Work) -> Outcome:
+    """Enlarge all frames of an animation; the first one chooses the network."""
     from ginr.animations import (
         animation_format,
         animation_losses,
@@ -68,27 +104,28 @@ def enlarge_frames(
         write_animation,
     )
 
-    start, notes = time.perf_counter(), list[str]()
+    job, writing, notes, n_frames = work.job, work.writing, list[str](), 0
     like = _metadata(job, writing)
     height, width = job.out_size
     with closing(read_frames(job.source, job.rules, notes.append)) as frames:
         first = next(frames)
-        work = _Frames(job, networks, first.samples, say, progress)
+        made = Frames(work, first.samples, "first frame")
+        format = animation_format(job.output)
+        like = signed(like, job, writing, made.network, made.restoration, format)
+
+        def enlarged() -> Iterator["Frame"]:
+            nonlocal n_frames
+            for frame in chain([first], frames):
+                yield frame._replace(samples=made.enlarged(frame.samples))
+                n_frames += 1
+                made.count(n_frames)
+            work.is_computed()
+
         lost = write_animation(
-            work.enlarged(
-                chain([first], frames), lambda: until_reported.enter_context(deferred())
-            ),
-            signed(
-                like, job, writing, work.network, work.restoration, animation_format(job.output)
-            ),
-            open_animation(job.source, job.rules).plays, job.output,
+            enlarged(), like, open_animation(job.source, job.rules).plays, job.output,
             height=height, width=width, overwrite=writing.overwrite, quality=writing.quality,
         )  # fmt: skip
-    notes = [*like.notes, *animation_losses(like, job.output), *lost, *notes]
-    console.say_notes(job.source, notes, say)
-    outcome = replace(done(outcome_of(job), work.network, start, notes), frames=work.n_done)
-    seen = work.restoration
-    return outcome if seen is None else replace(outcome, restoration=seen.record())
+    return made.outcome(n_frames, [*like.notes, *animation_losses(like, job.output), *lost, *notes])
 
 
 def _metadata(job: Job, writing: Writing) -> "Picture":
@@ -101,51 +138,3 @@ def _metadata(job: Job, writing: Writing) -> "Picture":
     if job.view.source is not None:
         picture = without_place(picture)
     return picture if writing.dpi is None else at_dpi(picture, writing.dpi)
-
-
-class _Frames:
-    """The frames of a job; the first one chooses the network."""
-
-    def __init__(
-        self,
-        job: Job,
-        networks: Networks,
-        first: "Samples",
-        say: Callable[[str], None],
-        progress: Callable[[int, int], None],
-    ) -> None:
-        from ginr.pictures import Picture
-
-        self._job, self._say, self._progress, self.n_done = job, say, progress, 0
-        self.network, self.restoration = networks.suited(Picture(first))
-        if self.restoration is not None:
-            say(f"{console.printable(job.source)}: first frame: {self.restoration}")
-        self._enlarged = Enlarged(self._enlarge)
-
-    def enlarged(
-        self, frames: Iterator["Frame"], finish: Callable[[], object]
-    ) -> Iterator["Frame"]:
-        """The frames as they come; calls `finish` after the last one."""
-        for frame in frames:
-            yield frame._replace(samples=self._enlarged(frame.samples))
-            self.n_done += 1
-            self._show(0)
-        if self._enlarged.n_repeated:
-            again = console.count(self._enlarged.n_repeated, "frame")
-            self._say(f"{console.printable(self._job.source)}: {again} as before, enlarged once")
-        finish()
-
-    def _enlarge(self, samples: "Samples") -> "Samples":
-        from ginr.pictures import Picture
-        from ginr.rendering.upscale import upscale
-
-        view, network = self._job.view, self.network
-        return upscale(
-            Picture(samples), network.model, height=view.whole[0], width=view.whole[1],
-            box=view.box, tile=network.tile, precision=network.precision,
-            progress=lambda done, _: self._show(done), notice=self._say,
-        ).samples  # fmt: skip
-
-    def _show(self, done_px: int) -> None:
-        before = self.n_done * self._job.frame_px
-        self._progress(min(before + done_px, self._job.out_px), self._job.out_px)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,11 @@ from ginr_cli.batch.plan import Job
 from ginr_cli.batch.preview import write_preview
 from ginr_cli.batch.signature import signed
 from ginr_cli.batch.video import enlarge_video
+from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
-from ginr_cli.restoring import Networks, Restoration
-from ginr_cli.signals import deferred
+from ginr_cli.restoring import Restoration
 
 if TYPE_CHECKING:
     from ginr.geometry.view import View
@@ -44,70 +43,77 @@ def announce(job: Job) -> None:
         )
 
 
-def enlarge(
-    job: Job,
-    networks: Networks,
-    writing: Writing,
-    until_reported: ExitStack,
-    *,
-    say: Callable[[str], None],
-    progress: Callable[[int, int], None],
-) -> Outcome:
-    """Read, enlarge and write a picture; after its last row, signals wait for `until_reported`."""
-    from ginr.errors import PictureError
-    from ginr.pictures import Page, write_bands, write_pages
-    from ginr.pictures.formats import output_format
+def enlarge(work: Work) -> Outcome:
+    """Read, enlarge and write a picture, an animation or a video."""
+    job = work.job
+    if not job.n_frames:
+        return _Picture(work).enlarge()
+    if work.writing.preview:
+        work.say("no preview: only of pictures")
+    return enlarge_frames(work) if job.video_size is None else enlarge_video(work)
 
-    if job.n_frames:
+
+class _Picture:
+    """A picture, or the pages of one."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._start, self._notes = work, time.perf_counter(), list[str]()
+        self._made: list[tuple[LoadedNetwork, Restoration | None]] = []
+        self._before_px = 0
+
+    def enlarge(self) -> Outcome:
+        from ginr.pictures import write_bands, write_pages
+
+        job, writing = self._work.job, self._work.writing
+        if job.pages:
+            last = len(job.pages) - 1
+            pages = (self._page(n, view, n == last) for n, view in enumerate(job.pages))
+            write_pages(pages, job.out_px * 8, job.output, overwrite=writing.overwrite)
+        else:
+            only = self._page(None, job.view, True)
+            write_bands(
+                only.bands, only.like, *job.out_size, job.output,
+                overwrite=writing.overwrite, quality=writing.quality,
+            )  # fmt: skip
+        network, first = self._made[0]
+        outcome = done(outcome_of(job), network, self._start, self._notes)
         if writing.preview:
-            say("no preview: only of pictures")
-        moving = enlarge_frames if job.video_size is None else enlarge_video
-        return moving(job, networks, writing, until_reported, say=say, progress=progress)
-    start = time.perf_counter()
-    notes: list[str] = []
-    made: list[tuple[LoadedNetwork, Restoration | None]] = []
-    before_px = 0
+            self._preview()
+        return outcome if first is None else replace(outcome, restoration=first.record())
 
-    def page(number: int | None, view: "View", is_last: bool) -> "Page":
+    def _page(self, number: int | None, view: "View", is_last: bool) -> "Page":
         """Reads a page; its rows are made as they are written."""
-        nonlocal before_px
-        picture, lost = _read(job, number, view, writing)
+        from ginr.pictures import Page
+        from ginr.pictures.formats import output_format
+
+        work, job = self._work, self._work.job
+        picture, lost = _read(job, number, view, work.writing)
         prefix = f"page {number + 1}: " if number else ""
         found = [f"{prefix}{note}" for note in lost]
-        notes.extend(found)
-        console.say_notes(job.source, found, say)
-        network, done_to_it = networks.suited(picture)
-        made.append((network, done_to_it))
+        self._notes.extend(found)
+        console.say_notes(job.source, found, work.say)
+        network, done_to_it = work.networks.suited(picture)
+        self._made.append((network, done_to_it))
         format = output_format(job.output)
-        picture = signed(picture, job, writing, network, done_to_it, format)
+        picture = signed(picture, job, work.writing, network, done_to_it, format)
         if done_to_it is not None:
-            say(f"{console.printable(job.source)}: {prefix}{done_to_it}")
-        first_px, before_px = before_px, before_px + view.size[0] * view.size[1]
+            work.say(f"{console.printable(job.source)}: {prefix}{done_to_it}")
+        first_px, self._before_px = self._before_px, self._before_px + view.size[0] * view.size[1]
         bands = _bands(
-            picture, view, network, say, lambda done, total: progress(first_px + done, job.out_px)
-        )
-        if is_last:
-            bands = _then(bands, lambda: until_reported.enter_context(deferred()))
-        return Page(bands, picture, *view.size)
-
-    if job.pages:
-        last = len(job.pages) - 1
-        pages = (page(n, view, n == last) for n, view in enumerate(job.pages))
-        write_pages(pages, job.out_px * 8, job.output, overwrite=writing.overwrite)
-    else:
-        only = page(None, job.view, True)
-        write_bands(
-            only.bands, only.like, *job.out_size, job.output,
-            overwrite=writing.overwrite, quality=writing.quality,
+            picture, view, network, work.say,
+            lambda done, total: work.progress(first_px + done, job.out_px),
         )  # fmt: skip
-    network, first = made[0]
-    outcome = done(outcome_of(job), network, start, notes)
-    if writing.preview:
+        return Page(_then(bands, work.is_computed) if is_last else bands, picture, *view.size)
+
+    def _preview(self) -> None:
+        from ginr.errors import PictureError
+
+        work = self._work
         try:
-            say(f"{console.printable(write_preview(job, writing))}: before and after")
+            page = write_preview(work.job, work.writing)
+            work.say(f"{console.printable(page)}: before and after")
         except (PictureError, OSError) as problem:  # no reason to call the picture failed
-            say(f"no preview: {console.describe(problem)}")
-    return outcome if first is None else replace(outcome, restoration=first.record())
+            work.say(f"no preview: {console.describe(problem)}")
 
 
 def _read(

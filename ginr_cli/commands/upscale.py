@@ -16,6 +16,7 @@ from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job, identity, plan
 from ginr_cli.batch.sources import find_sources
 from ginr_cli.batch.streams import Streams, check_stdout, streams
+from ginr_cli.batch.work import Work
 from ginr_cli.console import printable
 from ginr_cli.defaults import say_ignored
 from ginr_cli.files import Writing, clear_left_over
@@ -239,9 +240,8 @@ def _run_in_turn(
             with ExitStack() as until_reported:
                 try:
                     outcome = enlarge(
-                        job, networks, writing, until_reported,
-                        say=console.say, progress=meter.advance,
-                    )  # fmt: skip
+                        Work(job, networks, writing, until_reported, console.say, meter.advance)
+                    )
                 except Exception as problem:
                     report.fail(job.source, problem)
                 else:
