@@ -3,13 +3,13 @@
 import os
 import string
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ginr_cli.batch.animated import outputs
-from ginr_cli.batch.sources import Source, expanded, names_inputs, names_several
+from ginr_cli.batch.sources import Source, expanded, ignore, names_inputs, names_several
 from ginr_cli.console import UsageError, printable, say
 from ginr_cli.files import Writing
 
@@ -82,7 +82,11 @@ class Destination:
 
 
 def split_paths(
-    paths: list[str], output: str | None, *, overwrite: bool
+    paths: list[str],
+    output: str | None,
+    *,
+    overwrite: bool,
+    leave_out: Callable[[Path, str], None] = ignore,
 ) -> tuple[list[Path], Destination, bool]:
     """The inputs, where the outputs go, and whether outputs that exist count as done.
 
@@ -99,7 +103,7 @@ def split_paths(
             paths, output = [first], second
     if "" in (*paths, output):
         raise UsageError("empty path: write . for the current folder")
-    inputs, batch = expanded(paths), names_several(paths)
+    inputs, batch = expanded(paths, leave_out), names_several(paths)
     if output is None:
         # Not one that is left out, as a result.
         if len(paths) == 2 and os.path.isfile(paths[1]) and Path(paths[1]) in inputs:

@@ -23,11 +23,19 @@ class Source:
     folder: Path | None = None
 
 
-def expanded(paths: list[str]) -> list[Path]:
+EARLIER = "result of an earlier run"
+
+
+def ignore(path: Path, reason: str) -> None:
+    """Nobody asks for inputs that are left out."""
+
+
+def expanded(paths: list[str], leave_out: Callable[[Path, str], None] = ignore) -> list[Path]:
     """The inputs that paths, quoted patterns such as *.jpg and lists such as @list.txt name.
 
     A file of that very name comes first. Leaves out results of earlier runs whose pictures are named
-    too, as they are by *.jpg. Raises `UsageError` for a pattern or a list without any.
+    too, as they are by *.jpg: calls `leave_out` for each. Raises `UsageError` for a pattern or a list
+    without any.
     """
     found: list[Path] = []
     for path in paths:
@@ -50,6 +58,8 @@ def expanded(paths: list[str]) -> list[Path]:
             f"skipped {count(len(results), 'output')} of earlier runs: name one alone to enlarge it, "
             "or with -o to replace it"
         )
+    for result in sorted(results):
+        leave_out(result, EARLIER)
     return [path for path in found if path not in results]
 
 
@@ -91,13 +101,14 @@ def find_sources(
     place: Path | None,
     fail: Callable[[Path, Exception], None],
     skip: Callable[[Path, str], None] = lambda path, reason: say(f"{printable(path)}: {reason}"),
+    leave_out: Callable[[Path, str], None] = ignore,
 ) -> Iterator[Source]:
     """Every given picture and every picture in a given folder, each once, folders sorted by name.
 
     `place` is where outputs go, None for next to the inputs. Skips hidden files, the output folder
     and results of earlier runs: pictures that say that they were made from another one in the
     folder and, if outputs go next to the inputs, those whose names say so. Calls `fail` for unreadable and empty folders,
-    and `skip` for pictures in folders whose kind cannot be read.
+    `skip` for pictures in folders whose kind cannot be read, and `leave_out` for results and videos there.
     """
     from ginr.errors import PictureError
     from ginr.pictures import READABLE, why_unreadable
@@ -115,7 +126,7 @@ def find_sources(
             found = [Source(given)]
         else:
             n_failed, found = 0, []
-            pictures = _walk(given, place, refused)
+            pictures = _walk(given, place, refused, leave_out)
             for path in pictures:
                 if path.suffix.lower() in READABLE:
                     found.append(Source(path, given))
@@ -134,13 +145,18 @@ def find_sources(
                 yield source
 
 
-def _walk(folder: Path, place: Path | None, refused: Callable[[OSError], None]) -> list[Path]:
+def _walk(
+    folder: Path,
+    place: Path | None,
+    refused: Callable[[OSError], None],
+    leave_out: Callable[[Path, str], None],
+) -> list[Path]:
     from ginr.pictures import READABLE, UNREADABLE
     from ginr.videos import VIDEOS
 
     known = READABLE | UNREADABLE
     found: list[Path] = []
-    n_earlier = n_videos = 0
+    earlier, videos = list[Path](), list[Path]()
     for parent, folders, files in os.walk(folder, onerror=refused):
         here = Path(parent)
         for name in sorted(folders):
@@ -156,20 +172,24 @@ def _walk(folder: Path, place: Path | None, refused: Callable[[OSError], None]) 
             for name in files
             if not name.startswith(".") and Path(name).suffix.lower() in known
         )
-        n_videos += sum(Path(name).suffix.lower() in VIDEOS for name in files)
+        videos += sorted(here / name for name in files if Path(name).suffix.lower() in VIDEOS)
         stems = {*pictures, *(Path(name).stem for name in pictures)}
         for name in pictures:
             labelled = _LABELLED.fullmatch(Path(name).stem)
             if place is None and labelled is not None and labelled[1] in stems:
-                n_earlier += 1
+                earlier.append(here / name)
             else:
                 found.append(here / name)
-    if n_videos:
-        say(f"{printable(folder)}: {count(n_videos, 'video')} left out: name each to enlarge it")
+    if videos:
+        say(f"{printable(folder)}: {count(len(videos), 'video')} left out: name each to enlarge it")
     results = _results_among(found)
-    n_earlier += len(results)
-    if n_earlier:
-        say(f"{printable(folder)}: skipped {count(n_earlier, 'output')} of earlier runs")
+    earlier += sorted(results)
+    if earlier:
+        say(f"{printable(folder)}: skipped {count(len(earlier), 'output')} of earlier runs")
+    for path in videos:
+        leave_out(path, "video in a folder: name it to enlarge it")
+    for path in earlier:
+        leave_out(path, EARLIER)
     return [path for path in found if path not in results]
 
 

@@ -116,9 +116,10 @@ def _upscale_all(
     """Plan and do the jobs, or only announce them; returns what became of the inputs."""
     if piped.sent is not None:
         writing = replace(writing, suffix=None, is_piped=True)
-    overwrite = writing.overwrite
-    inputs, destination, batch = split_paths(piped.paths, piped.output, overwrite=overwrite)
-    report = OutcomeReport(as_json, batch, is_piped=piped.sent is not None)
+    report = OutcomeReport(as_json, is_piped=piped.sent is not None)
+    inputs, destination, report.batch = split_paths(
+        piped.paths, piped.output, overwrite=writing.overwrite, leave_out=report.leave_out
+    )
     with cleaned_up_by(destination.tidy):
         jobs = _plan_all(inputs, destination, wanted, writing, rules, report)
         is_encoded = bool(writing.codec or writing.encoder_options)
@@ -186,7 +187,9 @@ def _plan_all(
         )
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
-    sources = list(find_sources(inputs, destination.path, report.fail, report.skip))
+    sources = list(
+        find_sources(inputs, destination.path, report.fail, report.skip, report.leave_out)
+    )
     destination = destination.telling_apart(sources, writing)
     present = {found for source in sources if (found := identity(source.path)) is not None}
     for source in sources:

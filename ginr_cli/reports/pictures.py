@@ -22,7 +22,7 @@ class Outcome:
 
     input: str
     status: str
-    """done, skipped (the output exists, or the input's kind cannot be read), failed, or planned."""
+    """done, skipped (the output exists, or `notes` say why the input is left out), failed, or planned."""
     output: str | None = None
     input_width: int | None = None
     input_height: int | None = None
@@ -82,6 +82,11 @@ class OutcomeReport:
         console.say_notes(path, [f"skipped, {reason}"])
         self.n_unread += 1
         self.add(Outcome(str(path), "skipped", notes=(reason,)))
+
+    def leave_out(self, path: Path, reason: str) -> None:
+        """Report a result of an earlier run or a video in a folder, which messages count."""
+        if self.as_json:
+            console.result_json(asdict(Outcome(str(path), "skipped", notes=(reason,))))
 
     def sum_up(self) -> None:
         """Print the counts, if there were several pictures."""

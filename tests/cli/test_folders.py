@@ -132,3 +132,21 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(run: Run, core: Core
     run("upscale", "one/a.png", "two/a.png", "-o", "out")
     assert run.code == 1 and files("out") == ["a.png"]
     assert "two/a.png would overwrite the output of one/a.png, out/a.png" in run.err
+
+
+def test_inputs_that_are_left_out_are_in_json(run: Run, core: Core) -> None:
+    picture("in/a.png")
+    run("upscale", "in", "--restore", "0")
+    Path("in/clip.mp4").write_text("a video")
+    (video, result, done) = run("upscale", "in", "--restore", "0", "--json").records
+    assert video["input"] == "in/clip.mp4" and video["notes"] == [
+        "video in a folder: name it to enlarge it"
+    ]
+    assert result["input"] == "in/a_x2.png" and result["notes"] == ["result of an earlier run"]
+    assert {record["status"] for record in (video, result, done)} == {"skipped"}
+    assert run.err.endswith("1 skipped\n")  # the others have lines of their own
+    named = run("upscale", "in/*.png", "-o", "out/", "--restore", "0", "--json").records
+    assert [(record["input"], record["status"]) for record in named] == [
+        ("in/a_x2.png", "skipped"),
+        ("in/a.png", "done"),
+    ]
