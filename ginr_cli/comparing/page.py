@@ -95,11 +95,17 @@ _TEMPLATE = """<!DOCTYPE html>
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>@before@ and @after@</title>
 <style>
-body { margin: 0; font: 15px system-ui, sans-serif; color: #eee; background: #222; }
-header { position: sticky; top: 0; z-index: 2; padding: 8px 12px; background: #222e; }
-label, button { margin-right: 12px; }
+:root { color-scheme: light dark; }
+body { margin: 0; height: 100vh; height: 100dvh; display: flex; flex-direction: column;
+ font: 15px system-ui, sans-serif; color: #eee; background: #222;
+ color: light-dark(#222, #eee); background: light-dark(#eee, #222); }
+header { display: grid; grid-template-columns: 1fr auto; gap: 6px 12px; padding: 8px 12px; }
+header span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+header span + span { text-align: right; }
+#slider { grid-column: 1 / 3; width: 100%; margin: 0; }
+nav { grid-column: 1 / 3; display: flex; flex-wrap: wrap; gap: 6px; }
 button { font: inherit; }
-input { width: min(60vw, 600px); vertical-align: middle; }
+main { flex: 1; min-height: 0; overflow: auto; }
 #frame { position: relative; margin: 0 auto; --cut: 50%; }
 #frame img { display: block; width: 100%; height: 100%; user-select: none; }
 #before { position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--cut)) 0 0); }
@@ -110,33 +116,47 @@ input { width: min(60vw, 600px); vertical-align: middle; }
 </head>
 <body>
 <header>
-<label>@before@ (@before_size@) <input id="slider" type="range" min="0" max="100" step="0.5"
- value="50" aria-label="share of the picture before"> @after@ (@after_size@)</label>
-<button id="fit">fit (f)</button><button id="whole">1:1 (1)</button><button id="in">larger
- (+)</button><button id="out">smaller (-)</button><button id="pixels">pixels (p)</button>
+<span title="@before@">@before@ (@before_size@)</span><span title="@after@">@after@
+ (@after_size@)</span>
+<input id="slider" type="range" min="0" max="100" step="0.5" value="50"
+ aria-label="share of the picture before">
+<nav><button id="fit">fit (f)</button><button id="whole">1:1 (1)</button><button id="in">larger
+ (+)</button><button id="out">smaller (-)</button><button id="pixels">pixels (p)</button></nav>
 </header>
-<div id="frame"><img id="after" alt="@after@" src="@after_data@"><img id="before"
- alt="@before@" src="@before_data@"><div id="line"></div></div>
+<main id="room"><div id="frame"><img id="after" alt="@after@" src="@after_data@"><img id="before"
+ alt="@before@" src="@before_data@"><div id="line"></div></div></main>
 <script>
 "use strict";
 const at = id => document.getElementById(id), frame = at("frame"), slider = at("slider");
-const width = @width@, height = @height@;
-let zoom = 1;
+const room = at("room"), width = @width@, height = @height@;
+let zoom = 1, fits = true;
+const middle = (start, room, size) => size > room ? (start + room / 2) / size : 0.5;
 const show = next => {
+  const x = middle(room.scrollLeft, room.clientWidth, width * zoom);
+  const y = middle(room.scrollTop, room.clientHeight, height * zoom);
   zoom = Math.min(16, Math.max(0.02, next));
+  fits = false;
   frame.style.width = width * zoom + "px";
   frame.style.height = height * zoom + "px";
+  frame.style.touchAction = width * zoom > room.clientWidth ? "auto" : "pan-y pinch-zoom";
+  room.scrollTo(x * width * zoom - room.clientWidth / 2, y * height * zoom - room.clientHeight / 2);
 };
-const fit = () => show(Math.min(document.documentElement.clientWidth / width,
-  (innerHeight - document.querySelector("header").offsetHeight) / height));
+const fit = () => {
+  show(Math.min(room.offsetWidth / width, room.offsetHeight / height));
+  fits = true;
+};
 const cut = share => { slider.value = share; frame.style.setProperty("--cut", slider.value + "%"); };
 const follow = event => cut(100 * (event.clientX - frame.getBoundingClientRect().left)
   / frame.offsetWidth);
-const acts = { f: fit, 1: () => show(1), "+": () => show(zoom * 1.25), "=": () => show(zoom * 1.25),
-  "-": () => show(zoom / 1.25), p: () => frame.classList.toggle("pixels"),
+const acts = { f: fit, 1: () => show(1 / devicePixelRatio), "+": () => show(zoom * 1.25),
+  "=": () => show(zoom * 1.25), "-": () => show(zoom / 1.25),
+  p: () => frame.classList.toggle("pixels"),
   ArrowLeft: () => cut(+slider.value - 1), ArrowRight: () => cut(+slider.value + 1) };
 slider.addEventListener("input", () => cut(slider.value));
-frame.addEventListener("pointerdown", event => { follow(event); event.preventDefault(); });
+frame.addEventListener("pointerdown", event => {
+  follow(event);
+  if (event.pointerType === "mouse") event.preventDefault();
+});
 frame.addEventListener("pointermove", event => { if (event.buttons) follow(event); });
 for (const [id, key] of [["fit", "f"], ["whole", "1"], ["in", "+"], ["out", "-"], ["pixels", "p"]])
   at(id).addEventListener("click", acts[key]);
@@ -145,6 +165,7 @@ addEventListener("keydown", event => {
   if (event.target === slider && event.key.startsWith("Arrow")) return;
   if (event.key in acts) { acts[event.key](); event.preventDefault(); }
 });
+addEventListener("resize", () => { if (fits) fit(); });
 slider.focus();
 fit();
 </script>
