@@ -11,6 +11,7 @@ from ginr_cli.options import NumberFormat
 from ginr_cli.parsing import usage
 
 if TYPE_CHECKING:
+    from ginr.architecture.config import GinrConfig
     from ginr.device import Precision as PrecisionName
     from ginr.engine.model import CpuGinr
     from ginr.kernels.available import Device
@@ -68,12 +69,12 @@ def check_network(choice: NetworkChoice) -> None:
             check_bank(choice.bank, header)
 
 
-def in_plain_torch(place: "Device", mixer: str) -> str:
-    """What a network with this mixer has no kernel for, and why; empty if nothing."""
+def in_plain_torch(place: "Device", config: "GinrConfig") -> str:
+    """What the mixer of a network has no kernel for, and why; empty if nothing."""
     from ginr.kernels.available import slow_mixer
 
-    slow = slow_mixer(place, mixer)  # imports the fast scan
-    what = "attention" if mixer == "transformer" else "slow scan"
+    slow = slow_mixer(place, config.mixer, config.values)  # imports the fast scan
+    what = "attention" if config.mixer == "transformer" else "slow scan"
     return f"{what} in plain torch: {slow}" if slow else ""
 
 
@@ -116,7 +117,7 @@ def load_network(
     if choice.bank is not None:
         loaded = loaded.with_bank(choice.bank)
     place, reason = choose_device(choice.device)
-    plain = in_plain_torch(place, loaded.config.mixer)
+    plain = in_plain_torch(place, loaded.config)
     named = _named(loaded.name, choice)
     say(f"{named} on {place} ({reason})" + (f", {plain}" if plain else ""))
     announce_compilation(place, say)

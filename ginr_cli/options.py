@@ -223,7 +223,10 @@ Run = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    option("--preset NAME", "Network configuration: small (default), base, photo or reconstruct."),
+    option(
+        "--preset NAME",
+        "Network configuration: small (default), base, photo, plain or reconstruct.",
+    ),
 ]
 Minutes = Annotated[
     float | None,

@@ -70,7 +70,7 @@ def train(
     from ginr.training.processes import ProcessGroup
 
     team = ProcessGroup(settings.device)
-    if team.is_main and (plain := in_plain_torch(team.device, network.mixer)):
+    if team.is_main and (plain := in_plain_torch(team.device, network)):
         console.say(plain)
     deadline = None if stop_after is None else began + 60 * stop_after
     watcher = (ReportingWatcher if team.is_main else SilentWatcher)(settings, team, deadline)

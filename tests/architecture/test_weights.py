@@ -30,6 +30,7 @@ VALUES: dict[str, list[Any]] = {
     "n_frequency": [1, 5, 16],
     "base": ["bicubic", "none"],
     "mixer": ["mamba2", "mamba", "transformer"],
+    "values": ["normalised", "raw"],
     "positions": ["none", "sinusoidal", "learned", "rope"],
 }
 

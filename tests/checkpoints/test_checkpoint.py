@@ -56,6 +56,7 @@ OTHER_VALUES: dict[str, Any] = {
     "n_state": 8,
     "mixer": "transformer",
     "positions": "rope",
+    "values": "raw",
     "n_tap": 2,
     "hidden": 96,
     "kernel": 5,
@@ -113,6 +114,13 @@ def test_every_field_of_the_configuration_comes_back(tmp_path: Path, name: str) 
     assert peek(path).config == config
     assert load_checkpoint(path).config == config
     assert GinrConfig.from_json(config.to_json()) == config
+
+
+def test_a_file_from_before_raw_values_has_normalised_ones(tiny_config: GinrConfig) -> None:
+    config = dataclasses.replace(tiny_config, mixer="mamba")
+    fields = json.loads(config.to_json())
+    assert fields.pop("values") == "normalised"
+    assert GinrConfig.from_json(json.dumps(fields)) == config
 
 
 def test_weights_and_facts_come_back(tiny_checkpoint: Path, tiny_model: Ginr) -> None:

@@ -190,6 +190,7 @@ def test_memory_that_runs_out_halves_the_tiles(
         (PRESETS["reconstruct"], "only a lattice decoder"),
         (replace(TINY, n_lp=16, group=1), "at least one LP per pixel"),
         (replace(TINY, kernel=5), "its kernel is 5, not 3"),
+        (PRESETS["plain"], "raw values"),
     ],
 )
 def test_what_it_cannot_run_it_says(tmp_path: Path, config: GinrConfig, words: str) -> None:

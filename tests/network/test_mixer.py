@@ -13,6 +13,7 @@ from torch import Tensor
 from ginr.architecture.config import GinrConfig
 from ginr.network.blocks import MIXERS, Block
 from ginr.network.mixer import BidirectionalScan, Mixer
+from ginr.network.sequences import sequence_layout
 
 from .support import positions_of
 
@@ -63,8 +64,7 @@ def test_each_direction_hears_of_its_past_only(
     config: GinrConfig, mixer: BidirectionalScan, direction: int
 ) -> None:
     sequence = sequence_of(config, 1).requires_grad_()
-    packed = mixer.to_packed(sequence)
-    scanned = mixer.scans(sequence, (mixer._convolved(packed, 0), mixer._convolved(packed, 1)))
+    scanned = mixer.scans(sequence, mixer.convolved(sequence))
     (grad,) = torch.autograd.grad(scanned[direction][0, 15].square().sum(), sequence)
     heard = grad[0].abs().sum(-1) > 0
     past = torch.arange(len(heard)) <= 15 if direction == 0 else torch.arange(len(heard)) >= 15
@@ -78,6 +78,29 @@ def test_every_step_hears_of_every_other(config: GinrConfig, mixer: Mixer) -> No
         mixed = mixer(sequence, positions_of(config)[:30])
         (grad,) = torch.autograd.grad(mixed[0, step].square().sum(), sequence)
         assert (grad.abs().sum(-1) > 0).all()
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_raw_values_keep_their_contrast(config: GinrConfig, name: str) -> None:
+    tokens, lps = torch.randn(1, 4, 4, config.width), torch.randn(1, 8, 8, config.width)
+    layout = sequence_layout(config, 8, 8, False, tokens.device)
+    for values, least, most in (("raw", 3, 30), ("normalised", 0.99, 1.01)):
+        block = Block(dataclasses.replace(config, values=values), 0)
+        with torch.no_grad():
+            once, of_tenfold = (
+                block.mix(k * tokens, k * lps, layout)[1] - k * lps for k in (1, 10)
+            )
+        assert least < float(of_tenfold.norm() / once.norm()) < most
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_how_steps_are_mixed_is_not_read_from_raw_values(config: GinrConfig, name: str) -> None:
+    mixer = MIXERS[name](dataclasses.replace(config, values="raw", n_tap=1))
+    places, sequence = positions_of(config), sequence_of(config, 1)
+    zero = torch.zeros_like(sequence)
+    with torch.no_grad():
+        assert not mixer(sequence, places, zero).any()
+        assert not torch.allclose(mixer(sequence, places, sequence), mixer(zero, places, sequence))
 
 
 @pytest.mark.parametrize("name", MIXERS)

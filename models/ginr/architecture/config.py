@@ -16,7 +16,7 @@ Order = Literal["hilbert", "morton", "raster"]
 
 MAX_COUNT = 4096  # a checkpoint with more is damaged, and building it would exhaust memory
 MAX_WINDOW = 256
-PLAIN = {"mixer": "mamba2", "positions": "none"}
+PLAIN = {"mixer": "mamba2", "positions": "none", "values": "normalised"}
 """Values of the fields that formats 1 and 2 lack."""
 FORMAT_1 = {"bank": "window", "lps_scale": False, "n_trait": 0}
 WIDTH_STEP = 16  # widths are multiples of it, since compiled loops read whole vectors
@@ -59,6 +59,8 @@ class GinrConfig:
     """What lets tokens and LPs hear of each other: a scan both ways, or attention within the window."""
     positions: Literal["none", "sinusoidal", "learned", "rope"] = "none"
     """Positions that a transformer is told: vectors added to tokens and LPs, or rotations (`rope`)."""
+    values: Literal["normalised", "raw"] = "normalised"
+    """What the mixer mixes: normalised tokens and LPs, or these as they are, whose contrast LPs without content need."""
     expand: float = 1.0
     """Inner width E of the mixer as a multiple of D."""
     head_dim: int = 16
@@ -203,9 +205,13 @@ BASE = GinrConfig(width=64, hidden=96, head_dim=32, n_blocks=12)
 """Twice as wide and twice as deep as `small`: 2.0 million weights, for training on a GPU."""
 PHOTO = GinrConfig(n_blocks=10, lps_scale=True, n_trait=10)
 """A deeper `small`, which is told what is wrong with a picture."""
+PLAIN_LPS = GinrConfig(content="none", order="morton", values="raw")
+"""The ablation: LPs that learn of the picture through the mixer alone."""
 RECONSTRUCT = GinrConfig(
     patch=4, window=32, n_lp=16, placement="equidistant", bank="window", width=64, n_blocks=4, scan_every=2,
     head_dim=32, hidden=64, decoder="attention", n_frequency=32, base="none", max_scale=2.0,
 )  # fmt: skip
 """A picture as its LP features alone: one LP of 64 numbers for every 8x8 pixels."""
-PRESETS = {"small": SMALL, "base": BASE, "photo": PHOTO, "reconstruct": RECONSTRUCT}
+PRESETS = {
+    "small": SMALL, "base": BASE, "photo": PHOTO, "plain": PLAIN_LPS, "reconstruct": RECONSTRUCT
+}  # fmt: skip

@@ -61,7 +61,9 @@ def _mixer(config: GinrConfig) -> Shapes:
     if config.mixer == "mamba2":
         n_channel += 2 * s
         scan: Shapes = {"to_step.weight": (m, d, 1, 1), "log_decay": (2, m), "step_bias": (2, m),
-                        "skip": (2, m), "norm": (e,)}  # fmt: skip
+                        "skip": (2, m)}  # fmt: skip
+        if config.values == "normalised":
+            scan["norm"] = (e,)
     else:
         rank = config.step_rank
         scan = {"to_scan.weight": (rank + 2 * s, e, 1, 1), "to_step.weight": (e, rank, 1, 1),

@@ -50,6 +50,8 @@ def why_not(config: GinrConfig) -> str:
         return "only a lattice decoder with at least one LP per pixel runs without it"
     if config.mixer != "mamba2":
         return f"its mixer, {config.mixer}, runs in torch only"
+    if config.values == "raw":
+        return "its mixer, which mixes raw values, runs in torch only"
     if config.bank != "place" and config.content != "none":
         return "its LPs have a vector for each place in the window"
     if config.kernel != 3:

@@ -139,6 +139,7 @@ class Block(nn.Module):
         scans = index % config.scan_every == 0
         self.norm = nn.LayerNorm(config.width) if scans else None
         self.mixer = MIXERS[config.mixer](config) if scans else None
+        self.raw = config.values == "raw"
         self.token_ff = FeedForward(config, config.kernel)
         self.lp_ff = FeedForward(config, lp_kernel) if config.n_lp else None
         self.content = ContentPath(config, RESIDUAL_INIT) if config.content == "blocks" else None
@@ -160,5 +161,7 @@ class Block(nn.Module):
         """tokens and lps, each plus the mixer's output."""
         assert self.norm is not None and self.mixer is not None
         sequence = layout.interleave(tokens, lps)  # (B W, T, D)
-        token_part, lp_part = layout.split(self.mixer(self.norm(sequence), layout.positions))
+        values = sequence if self.raw else None
+        mixed = self.mixer(self.norm(sequence), layout.positions, values)
+        token_part, lp_part = layout.split(mixed)
         return tokens + token_part, lps + lp_part

@@ -41,6 +41,7 @@ class CompiledBlock(Block):
         if (
             self.norm is not None
             and isinstance(self.mixer, Mamba2)
+            and not self.raw
             and can_run(self.mixer, tokens, lps)
         ):
             return mix(self.norm, self.mixer, tokens, lps, layout)

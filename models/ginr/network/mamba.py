@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ginr.architecture.config import GinrConfig
 from ginr.network.channel_scan import channel_scan
 from ginr.network.layers import Pointwise
-from ginr.network.mixer import BidirectionalScan, initial_steps
+from ginr.network.mixer import BidirectionalScan, Pair, initial_steps
 
 
 class Mamba(BidirectionalScan):
@@ -29,12 +29,13 @@ class Mamba(BidirectionalScan):
         self.step_bias = nn.Parameter(initial_steps(2, inner))
         self.skip = nn.Parameter(torch.ones(2, inner))
 
-    def scans(self, sequence: Tensor, convolved: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def scans(self, sequence: Tensor, convolved: Pair, values: Pair | None = None) -> Pair:
         """As `BidirectionalScan.scans`; `convolved` (B, T, E)."""
-        return self._scan(convolved[0], 0), self._scan(convolved[1], 1)
+        x = convolved if values is None else values
+        return self._scan(x[0], convolved[0], 0), self._scan(x[1], convolved[1], 1)
 
-    def _scan(self, x: Tensor, direction: int) -> Tensor:
-        low, b, c = self.to_scan(x).split(self.parts, dim=-1)  # (B, T, R), (B, T, S), (B, T, S)
+    def _scan(self, x: Tensor, how: Tensor, direction: int) -> Tensor:
+        low, b, c = self.to_scan(how).split(self.parts, dim=-1)  # (B, T, R), (B, T, S), (B, T, S)
         return channel_scan(
             x,
             F.softplus(self.to_step(low).float() + self.step_bias[direction]),

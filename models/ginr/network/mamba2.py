@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
 from ginr.network.layers import Pointwise
-from ginr.network.mixer import BidirectionalScan, initial_steps
+from ginr.network.mixer import BidirectionalScan, Pair, initial_steps
 from ginr.network.scan import selective_scan
 
 
 class Mamba2(BidirectionalScan):
-    """Bidirectional Mamba-2 with an RMS norm before the last projection."""
+    """Bidirectional Mamba-2 with an RMS norm before the last projection, unless its values are raw."""
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__(config, config.inner + 2 * config.n_state)
@@ -28,15 +28,25 @@ class Mamba2(BidirectionalScan):
         self.log_decay = nn.Parameter(torch.empty(2, n_head).uniform_(1, 16).log())
         self.step_bias = nn.Parameter(initial_steps(2, n_head))
         self.skip = nn.Parameter(torch.ones(2, n_head))
-        self.norm = nn.Parameter(torch.ones(config.inner))
+        normalised = config.values == "normalised"
+        self.norm = nn.Parameter(torch.ones(config.inner)) if normalised else None
 
-    def scans(self, sequence: Tensor, convolved: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def scans(self, sequence: Tensor, convolved: Pair, values: Pair | None = None) -> Pair:
         """As `BidirectionalScan.scans`; `convolved` (B, T, E + 2 S)."""
         step = self.to_step(sequence).float()  # (B, T, M)
+        if values is not None:
+            n = self.out.weight.shape[1]
+            forward, backward = (
+                torch.cat([own[..., :n], how[..., n:]], -1)
+                for own, how in zip(values, convolved, strict=True)
+            )
+            convolved = forward, backward
         return self._scan(convolved[0], step, 0), self._scan(convolved[1], step, 1)
 
     def normalised(self, mixed: Tensor) -> Tensor:
         """As `BidirectionalScan.normalised`."""
+        if self.norm is None:
+            return mixed
         return F.rms_norm(mixed, self.norm.shape, self.norm.to(mixed.dtype), 1e-5)
 
     def _scan(self, packed: Tensor, step: Tensor, direction: int) -> Tensor:

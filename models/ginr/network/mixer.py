@@ -11,6 +11,9 @@ from ginr.architecture.config import GinrConfig
 from ginr.network.layers import RESIDUAL_INIT, Pointwise
 from ginr.network.scan import causal_conv_silu
 
+Pair = tuple[Tensor, Tensor]
+"""What the forward and the backward scan read or return."""
+
 
 class Mixer(nn.Module):
     """The interface of mixers, which are made from a GinrConfig."""
@@ -18,10 +21,11 @@ class Mixer(nn.Module):
     backend: str | None = None
     """Backend of its scans; None selects the device's fastest."""
 
-    def forward(self, sequence: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, sequence: Tensor, positions: Tensor, values: Tensor | None = None) -> Tensor:
         """sequence (B, T, D) -> (B, T, D).
 
-        `positions` (T, 2) are the places of the steps in the window, in tokens, y first.
+        `positions` (T, 2) are the places of the steps in the window, in tokens, y first. What is mixed
+        is read from `values` (B, T, D), by default the sequence.
         """
         raise NotImplementedError
 
@@ -46,23 +50,29 @@ class BidirectionalScan(Mixer):
         """Adds the parameters of the scans."""
         raise NotImplementedError
 
-    def scans(self, sequence: Tensor, convolved: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """The scans (B, T, E) of `convolved` (B, T, C), forward and backward."""
+    def scans(self, sequence: Tensor, convolved: Pair, values: Pair | None = None) -> Pair:
+        """The scans (B, T, E) of `convolved` (B, T, C), forward and backward.
+
+        The inner channels that are scanned are those of `values` (B, T, C), if given.
+        """
         raise NotImplementedError
 
     def normalised(self, mixed: Tensor) -> Tensor:
         """What goes into the last projection, (B, T, E)."""
         return mixed
 
-    def forward(self, sequence: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, sequence: Tensor, positions: Tensor, values: Tensor | None = None) -> Tensor:
         """As `Mixer.forward`; the order of the steps is all that a scan knows of positions."""
-        packed = self.to_packed(sequence)  # (B, T, C)
-        forward, backward = self.scans(
-            sequence, (self._convolved(packed, 0), self._convolved(packed, 1))
-        )
+        raw = None if values is None else self.convolved(values)
+        forward, backward = self.scans(sequence, self.convolved(sequence), raw)
         mixed = (forward + backward) * F.silu(self.to_gate(sequence)) * 0.5  # (B, T, E)
         out: Tensor = self.out(self.normalised(mixed))
         return out
+
+    def convolved(self, sequence: Tensor) -> Pair:
+        """The sequence (B, T, D) projected and convolved, (B, T, C), forward and backward."""
+        packed = self.to_packed(sequence)
+        return self._convolved(packed, 0), self._convolved(packed, 1)
 
     def _convolved(self, packed: Tensor, direction: int) -> Tensor:
         weight, bias = self.conv_weight[direction], self.conv_bias[direction]

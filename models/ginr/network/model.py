@@ -223,12 +223,13 @@ def in_bfloat16(model: Ginr, precision: Precision) -> bool:
 def initial_lps(config: GinrConfig) -> Tensor:
     """C vectors of width D: normal, or Xavier uniform.
 
-    Those of a token's square have a length of about 1, so that their queries differ; the many of a
-    window have a standard deviation of 0.02.
+    Those of a token's square have a length of about 1, so that their queries differ. The many of a
+    window, and those that query no content, have a standard deviation of 0.02.
     """
     lps = torch.empty(bank_size(config), config.width)
     if not config.n_lp:  # torch warns of initial values for nothing
         return lps
     if config.lp_init == "xavier":
         return nn.init.xavier_uniform_(lps)
-    return nn.init.normal_(lps, std=config.width**-0.5 if config.bank == "place" else 0.02)
+    asks = config.bank == "place" and config.content != "none"
+    return nn.init.normal_(lps, std=config.width**-0.5 if asks else 0.02)

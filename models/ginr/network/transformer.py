@@ -34,11 +34,12 @@ class Attention(Mixer):
         )
         self.out = Pointwise(config.inner, config.width, gain=RESIDUAL_INIT, bias=False)
 
-    def forward(self, sequence: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, sequence: Tensor, positions: Tensor, values: Tensor | None = None) -> Tensor:
         """As `Mixer.forward`."""
+        mixed = sequence if values is None else values
         query, key, value = (
-            layer(sequence).unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, M, T, K)
-            for layer in (self.query, self.key, self.value)
+            layer(x).unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, M, T, K)
+            for layer, x in ((self.query, sequence), (self.key, sequence), (self.value, mixed))
         )
         if self.turns:
             angles = phases(positions.float(), query.shape[-1], SLOWEST["rope"])  # (T, K / 2)

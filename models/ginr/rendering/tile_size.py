@@ -30,7 +30,8 @@ def tile_side(model: Encoder[EncodedField], tile: int | None) -> int:
 def fitting_side(model: Encoder[EncodedField], n_byte: int) -> int:
     """The largest side of a core, in whole windows, that can be encoded in `n_byte` bytes."""
     config = model.config
-    compiled = config.mixer == "mamba2" and default_backend(model.device) == "numba"
+    has_kernel = config.mixer == "mamba2" and config.values == "normalised"
+    compiled = has_kernel and default_backend(model.device) == "numba"
     steps = (config.seq_len + config.n_lp) / config.window**2  # per LR pixel
     alive = ALIVE_COMPILED if compiled else ALIVE
     per_pixel = 4 * alive * steps * (config.inner + 2 * config.n_state) * model.n_view
