@@ -21,7 +21,8 @@ from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.errors import CheckpointError, GinrError
 from ginr.network.model import Ginr
 from ginr.training.config import TrainConfig
-from ginr.training.loop import loss_of, train
+from ginr.training.loop import train
+from ginr.training.objectives import loss_of
 from ginr.training.run_folder import Weights
 from ginr.training.settings import Layer, read_toml, resolve
 

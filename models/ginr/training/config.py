@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 from ginr.checkpoints.banks import check_name
 from ginr.errors import GinrError
 
+LEAST_PATCH = 40
+"""Pixels a side of what a perceptual loss looks at."""
 MAX_PIXELS = 2**28
 """Of a step: input pixels and queries, hundreds of bytes of memory each."""
 
@@ -30,13 +32,17 @@ class TrainConfig:
     crop: int = 32
     """Side of an LR crop in pixels."""
     n_query: int = 4096
-    """Pixels queried in each crop."""
+    """Pixels queried in each crop; a perceptual loss queries a square of them, so a square number."""
     degradation: Literal["clean", "phone", "web", "film", "photo"] = "clean"
     """How LR is made: by bicubic alone (clean), or damaged as by a phone, the web, film, or any of them (photo)."""
     accumulate: int = 1
     """Parts that a batch is split into, computed one after another to save memory."""
-    loss: Literal["l1", "charbonnier", "mse"] = "l1"
-    """Absolute, smooth absolute (with a corner of 1e-3) or squared error of the colours."""
+    loss: Literal["l1", "charbonnier", "mse", "perceptual", "perceptual+adversarial"] = "l1"
+    """Absolute, smooth absolute (with a corner of 1e-3) or squared error of the colours; or l1 with LPIPS of square patches, and a discriminator of them."""
+    perceptual_weight: float = 0.1
+    """Weight of LPIPS beside l1, for the perceptual losses."""
+    adversarial_weight: float = 0.005
+    """Weight of the discriminator's verdict beside l1, for the adversarial loss."""
     optimizer: Literal["muon", "adam", "adamw"] = "muon"
     """Muon for the encoder's matrices and AdamW for the rest, or one for all; betas 0.9 and 0.99."""
     weight_decay: float = 0.0
@@ -104,10 +110,17 @@ class TrainConfig:
             )
         above_0 = "minutes rate rate_lps rate_encoder rate_decoder clip save_minutes memory_gb"
         check(above_0, "a number above 0", lambda x: 0 < x < math.inf)  # NaN fails too
-        check("weight_decay", "0 or more", lambda x: 0 <= x < math.inf)
+        weights = "weight_decay perceptual_weight adversarial_weight"
+        check(weights, "0 or more", lambda x: 0 <= x < math.inf)
         check("scales", "numbers from 1 to 30", lambda s: s and all(1 <= x <= 30 for x in s))
         check("ema", "a number from 0 to less than 1", lambda x: 0 <= x < 1)
         check("seed", f"a number from 0 to {2**63 - 1}", lambda n: 0 <= n < 2**63)
+        side = math.isqrt(self.n_query)
+        if self.is_perceptual and (side < LEAST_PATCH or side**2 != self.n_query):
+            raise GinrError(
+                f"n_query is {self.n_query}: the loss looks at a square patch: give a square number "
+                f"from {LEAST_PATCH**2}, such as 9216"
+            )
         if self.bank is not None:
             check_name(self.bank)
             if self.init is None:
@@ -116,6 +129,11 @@ class TrainConfig:
             raise GinrError(
                 f"batch is {self.batch}: not a multiple of accumulate, {self.accumulate}"
             )
+
+    @property
+    def is_perceptual(self) -> bool:
+        """Whether the loss looks at patches."""
+        return self.loss.startswith("perceptual")
 
 
 TRAINING: Mapping[str, Mapping[str, Any]] = {

@@ -23,6 +23,7 @@ from ginr.training.collect import Collection, collect
 from ginr.training.config import TrainConfig
 from ginr.training.cuda_graph import GraphedStep
 from ginr.training.device_samples import DeviceSampler, fits
+from ginr.training.objectives import objective_of, patch_side
 from ginr.training.optimizers import freeze_all_but_lps, optimizer_of
 from ginr.training.processes import ProcessGroup
 from ginr.training.progress import Progress, Watcher
@@ -55,7 +56,7 @@ def train(
         progress, before = run.resume()
         pictures = collect(
             settings.folders,
-            crop=settings.crop,
+            crop=max(settings.crop, patch_side(settings) + 1),
             n_held_out=settings.n_held_out,
             store=PictureStore(settings.run, settings.memory_gb * 1e9),
             progress=watcher.loading,
@@ -122,10 +123,11 @@ class _Run:
             freeze_all_but_lps(self.model, settings)
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = optimizer_of(self.model, settings)
+        self.objective = objective_of(settings, self.processes, config.max_scale)
         self.weights = Weights(self.model, self.optimizer)
         self.backward: Callable[[Batch], Tensor] = self.plain_backward
         self._numbers = deque[Callable[[], Tensor]]()  # of steps that a GPU may still compute
-        if processes.device.type == "cuda":
+        if processes.device.type == "cuda" and self.objective.can_be_recorded:
             self.backward = GraphedStep(self.plain_backward, self.trained)
         if settings.compiled:
             if processes.device.type != "cuda":
@@ -137,7 +139,7 @@ class _Run:
 
         Returns the progress and the saved fingerprint of the pictures, None without a save.
         """
-        saved = self.folder.restore(self.weights)
+        saved = self.folder.restore(self.weights, self.objective)
         if saved is None and self.settings.init is not None and self.settings.bank is None:
             self.weights.start_from(self.settings.init)
         step, seconds, pictures = saved or (0, 0.0, None)
@@ -152,7 +154,9 @@ class _Run:
         """The batches of this process, from the next step on."""
         settings, device = self.settings, self.processes.device
         options = settings.seed, settings.crop, settings.n_query, self.config.max_scale
-        sampler = Sampler(images, *options, settings.degradation, self.config.n_trait > 0)
+        sampler = Sampler(
+            images, *options, settings.degradation, self.config.n_trait > 0, patch_side(settings)
+        )
         places = self.processes.share(settings.batch)
         make = DeviceSampler(sampler, device).batch if progress.cuts_on_device else sampler.batch
         return Feed(
@@ -161,7 +165,7 @@ class _Run:
 
     def step(self, batch: Batch, progress: Progress) -> None:
         """One step of the optimizer. Raises GinrError if the loss is not finite."""
-        self._set_rates(progress)
+        rate = self._set_rates(progress)
         self.optimizer.zero_grad(set_to_none=True)
         start = time.monotonic()
         errors = self.backward(batch)
@@ -169,6 +173,7 @@ class _Run:
         self.processes.average_gradients(self.trained)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.settings.clip)
         self.optimizer.step()
+        self.objective.step(rate)
         decay = min(self.settings.ema, (1 + progress.step) / (10 + progress.step))
         self.weights.update_average(decay)
         errors = self.processes.total(errors) / self.processes.n
@@ -204,20 +209,25 @@ class _Run:
                 traits = part.traits if self.config.n_trait else None
                 field = self.model.encode(part.pixels, traits=traits)
             field = replace(field, features=field.features.float())  # queries are float32
-            error = field.query(part.coords, part.cells, limited=False) - part.target
-            loss = loss_of(error, settings.loss) / settings.accumulate
+            colours = field.query(part.coords, part.cells, limited=False)
+            loss = self.objective(colours, part.target) / settings.accumulate
             loss.backward()
-            square = error.detach().square().mean() / settings.accumulate
+            self.objective.backward(1 / settings.accumulate)
+            square = (colours.detach() - part.target).square().mean() / settings.accumulate
             errors = errors + torch.stack([loss.detach(), square])
         return errors
 
-    def _set_rates(self, progress: Progress) -> None:
-        """A warm-up over at most a tenth of the run, then a cosine to zero at its end."""
+    def _set_rates(self, progress: Progress) -> float:
+        """A warm-up over at most a tenth of the run, then a cosine to zero at its end.
+
+        Returns the rate in units of its peak.
+        """
         done = progress.done(self.settings)
         warm = min(1.0, max((progress.step + 1) / self.settings.warm_up, done / LONGEST_WARM_UP))
         factor = warm * 0.5 * (1 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
+        return factor
 
     def measure_lps(self, progress: Progress) -> None:
         """Diversity and rank of the LPs as a checkpoint would store them now."""
@@ -233,7 +243,7 @@ class _Run:
         """
         self._read_numbers(progress)
         state = {"step": progress.step, "seconds": progress.seconds, "pictures": self.fingerprint}
-        self.folder.save_state(self.weights.tensors(), state)
+        self.folder.save_state(self.weights.tensors() | self.objective.tensors(), state)
         model = Ginr(self.config).to(self.processes.device)
         model.load_state_dict({**self.model.state_dict(), **self.weights.average})
         scores = validate(model, pictures.held_out, self.settings.scales, stops)
@@ -270,12 +280,3 @@ class _Run:
                 values["lp_diversity"] = progress.diversity
                 values["lp_effective_rank"] = progress.rank
             self.log.write("training", progress.step, values)
-
-
-def loss_of(error: Tensor, kind: str) -> Tensor:
-    """The mean loss of colour differences of any shape: `l1`, `charbonnier` or `mse`."""
-    if kind == "mse":
-        return error.square().mean()
-    if kind == "charbonnier":
-        return (error.square() + 1e-6).sqrt().mean()
-    return error.abs().mean()

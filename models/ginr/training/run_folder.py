@@ -23,6 +23,7 @@ from ginr.errors import CheckpointError, GinrError, printable
 from ginr.network.model import Ginr
 from ginr.part_files import Part
 from ginr.training.config import TrainConfig
+from ginr.training.objectives import Objective
 from ginr.training.settings import fixed_settings, to_toml, training_facts
 
 _DAMAGE = (
@@ -82,7 +83,7 @@ class RunFolder:
         except OSError as error:
             raise GinrError(f"{path}: cannot be written: {error.strerror}") from None
 
-    def restore(self, weights: "Weights") -> tuple[int, float, int] | None:
+    def restore(self, weights: "Weights", objective: Objective) -> tuple[int, float, int] | None:
         """Restores the last save; returns its step, its seconds and the pictures' fingerprint.
 
         None without a save. Raises CheckpointError for a damaged file, or a run with other settings.
@@ -93,7 +94,9 @@ class RunFolder:
             with safe_open(self.state, framework="pt") as file:
                 facts = json.loads(file.metadata()["ginr.state"])
             self._compare_settings(facts["settings"])
-            weights.restore(load_file(self.state), facts["step"])
+            tensors = load_file(self.state)
+            weights.restore(tensors, facts["step"])
+            objective.restore(tensors)
             return facts["step"], float(facts["seconds"]), facts["pictures"]
         except _DAMAGE as error:
             raise CheckpointError(

@@ -73,11 +73,14 @@ class Sampler:
     degradation: str = "clean"  # a key of `ginr.training.degradation.PRESETS`
     has_traits: bool = False
     """Whether the network is told the traits of a picture: they are estimated from more than the crop."""
+    patch: int = 0
+    """Side of the square that the queries of a crop are; 0 for single places."""
 
     def batch(self, step: int, places: range) -> Batch:
         """The samples at `places` of a step's batch.
 
-        Each has its own scale, uniform in [1, max_scale], or up to what its picture is large enough for.
+        Each has its own scale, uniform in [1, max_scale], or up to what its picture is large enough for,
+        and from what has room for a patch.
         """
         parts = [self._sample(self.draw(step, k)) for k in places]
         stacked = [torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)]
@@ -92,7 +95,8 @@ class Sampler:
         if self.has_traits:  # more than the crop tells more, but must leave room for every scale
             lr_side = max(self.crop, min(SIDE, int(min(image.shape[:2]) / self.max_scale)))
         largest = min(self.max_scale, min(image.shape[:2]) / lr_side)
-        side = round(lr_side * random.uniform(1, largest))
+        least = min(largest, max(1.0, (self.patch + 1) / self.crop))
+        side = round(lr_side * random.uniform(least, largest))
         top = random.integers(image.shape[0] - side + 1)
         left = random.integers(image.shape[1] - side + 1)
         turned = np.rot90(image[top : top + side, left : left + side], int(random.integers(4)))
@@ -103,7 +107,10 @@ class Sampler:
             corner = random.integers(lr_side - self.crop + 1, size=2)
         ends = np.stack([corner, corner + self.crop]) * side / lr_side  # (2, 2)
         low, high = np.ceil(ends[0]).astype(int), np.floor(ends[1]).astype(int)
-        y, x = random.integers(low[:, None], high[:, None], size=(2, self.n_query))
+        if self.patch:
+            y, x = _square(random.integers(low, high - self.patch + 1), self.patch)
+        else:
+            y, x = random.integers(low[:, None], high[:, None], size=(2, self.n_query))
         return Crop(index, turned, lr_side, (int(corner[0]), int(corner[1])), y, x, random)
 
     def _sample(self, crop: Crop) -> tuple[NDArray[np.float32], ...]:
@@ -121,6 +128,12 @@ class Sampler:
         cells = np.full((1, 2), 2 / side, np.float32)
         target = hr[:, y, x].T / np.float32(255)
         return lr.astype(np.float32), coords.astype(np.float32), cells, target, traits
+
+
+def _square(corner: NDArray[np.intp], side: int) -> NDArray[np.intp]:
+    """The pixels of a square, row by row: (2, side^2)."""
+    place: NDArray[np.intp] = corner[:, None] + np.indices((side, side)).reshape(2, -1)
+    return place
 
 
 class Feed:

@@ -1,0 +1,125 @@
+"""The adversary of a perceptual training: tells patches of the field from patches of photographs.
+
+A small patch discriminator (Isola et al. 2017, arXiv 1611.07004) with spectral normalization (Miyato et
+al. 2018, arXiv 1802.05957) and a relativistic loss of pairs (Jolicoeur-Martineau 2019, arXiv
+1807.00734). Letters: B patches, P their side, p = P / 4.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ginr.training.config import TrainConfig
+from ginr.training.processes import ProcessGroup
+
+WIDTHS = (24, 48, 96)
+LEAK = 0.2
+BETAS = (0.5, 0.99)
+RATE = 0.3  # as a share of the network's
+
+AROUND = 13  # pixels a side of the square that is looked at for detail
+FLAT = 8 / 255  # a square that spans less is flat
+DRAWN = 0.4  # share of equal neighbours, above which a square is text or line art
+
+
+class Discriminator(nn.Sequential):
+    """Patches (B, 3, P, P) in [0, 1] -> (B, 1, p, p): the higher, the more like a photograph."""
+
+    def __init__(self) -> None:
+        fine, middle, coarse = WIDTHS
+        layers = (
+            nn.Conv2d(3, fine, 3, padding=1),
+            nn.Conv2d(fine, middle, 4, 2, padding=1),
+            nn.Conv2d(middle, middle, 3, padding=1),
+            nn.Conv2d(middle, coarse, 4, 2, padding=1),
+            nn.Conv2d(coarse, coarse, 3, padding=1),
+            nn.Conv2d(coarse, 1, 3, padding=1),
+        )
+        parts = [nn.Sequential(spectral_norm(layer), nn.LeakyReLU(LEAK)) for layer in layers[:-1]]
+        super().__init__(*parts, spectral_norm(layers[-1]))
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """See the class."""
+        out: Tensor = super().forward(2 * patches - 1)  # type: ignore[no-untyped-call]
+        return out
+
+
+class Adversary:
+    """A discriminator that learns beside the network, and what it holds against the network."""
+
+    def __init__(self, settings: TrainConfig, processes: ProcessGroup) -> None:
+        self._processes, self._weight = processes, settings.adversarial_weight
+        self._net = Discriminator().to(processes.device)
+        self._rate = RATE * settings.rate
+        self._parameters = list(self._net.parameters())
+        self._optimizer = torch.optim.Adam(self._parameters, self._rate, BETAS)
+        self._seen: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def loss(self, fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
+        """Of patches (B, 3, P, P), where there is detail, (B, 1, P, P); kept for `backward`."""
+        weight = F.avg_pool2d(where, 4)
+        self._seen = fake.detach(), real, weight
+        for parameter in self._parameters:
+            parameter.requires_grad_(False)
+        with torch.no_grad():
+            of_real = self._net(real)
+        lead = self._net(fake) - of_real
+        for parameter in self._parameters:
+            parameter.requires_grad_(True)
+        return self._weight * (weight * F.softplus(-lead)).mean()
+
+    def backward(self, share: float) -> None:
+        """Leaves the discriminator's gradients for the last patches, times `share`."""
+        assert self._seen is not None
+        fake, real, weight = self._seen
+        of_fake, of_real = self._net(torch.cat([fake, real])).chunk(2)
+        (share * (weight * F.softplus(of_fake - of_real)).mean()).backward()
+        self._seen = None
+
+    def step(self, rate: float) -> None:
+        """Moves the discriminator along its gradients."""
+        self._processes.average_gradients(self._parameters)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate * rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, vectors of the spectral norms and the optimizer's moments."""
+        found = {f"discriminator.{name}": v for name, v in self._net.state_dict().items()}
+        for k, parameter in enumerate(self._parameters):
+            for name, value in self._optimizer.state.get(parameter, {}).items():
+                found[f"discriminator.{name}.{k}"] = value
+        return found
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restores what `tensors` returned."""
+        own = self._net.state_dict()
+        self._net.load_state_dict({name: tensors[f"discriminator.{name}"] for name in own})
+        for k, parameter in enumerate(self._parameters):
+            names = ("step", "exp_avg", "exp_avg_sq")
+            found = {n: tensors.get(f"discriminator.{n}.{k}") for n in names}
+            state = {
+                n: v if n == "step" else v.to(parameter) for n, v in found.items() if v is not None
+            }
+            if state:
+                self._optimizer.state[parameter] = state
+
+
+def detailed(patches: Tensor) -> Tensor:
+    """1 where patches (B, 3, P, P) have texture, 0 where they are flat, text or line art: (B, 1, P, P)."""
+    half = AROUND // 2
+    most, least = (sign * _largest_around(sign * patches) for sign in (1, -1))
+    is_flat = (most - least).amax(1, keepdim=True) < FLAT
+    step = (patches - patches.roll(1, 3)).abs().amax(1, keepdim=True)
+    equal = F.avg_pool2d((step < 0.5 / 255).to(patches), AROUND, 1, half, count_include_pad=False)
+    return (~(is_flat | (equal > DRAWN))).to(patches)
+
+
+def _largest_around(x: Tensor) -> Tensor:
+    """The maximum of the square of `AROUND` pixels around each place, by columns and by rows."""
+    half = AROUND // 2
+    return F.max_pool2d(F.max_pool2d(x, (AROUND, 1), 1, (half, 0)), (1, AROUND), 1, (0, half))
