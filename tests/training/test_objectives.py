@@ -88,13 +88,15 @@ def test_the_queries_of_a_crop_are_a_square_of_its_picture() -> None:
 def test_detail_is_where_there_is_texture_and_nothing_is_drawn() -> None:
     flat = torch.full((1, 3, 40, 40), 0.5) + 0.5 / 255 * torch.rand(1, 3, 40, 40)
     assert not detailed(flat).any()
-    assert detailed(torch.rand(1, 3, 40, 40)).all()
+    grain = torch.rand(1, 3, 40, 40)
+    assert (detailed(grain) == 1).all()
+    slope = torch.linspace(0, 1, 40).expand(1, 3, 40, 40)  # as out of focus
+    assert not detailed(slope)[..., 8:-8].any()
     strokes = torch.zeros(1, 3, 40, 40)
     strokes[..., ::8] = 1
     assert not detailed(strokes).any()
-    half = torch.cat([flat, torch.rand(1, 3, 40, 40)], 3)
-    found = detailed(half)[0, 0]
-    assert not found[:, :33].any() and found[:, 47:].all()
+    half = detailed(torch.cat([flat, flat, grain, grain], 3))[0, 0]
+    assert not half[:, :73].any() and (half[:, 88:] == 1).all()
 
 
 def test_a_perfect_patch_costs_nothing_but_the_adversary(looking: TrainConfig) -> None:

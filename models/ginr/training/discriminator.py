@@ -21,8 +21,10 @@ BETAS = (0.5, 0.99)
 RATE = 0.3  # as a share of the network's
 
 AROUND = 13  # pixels a side of the square that is looked at for detail
-FLAT = 8 / 255  # a square that spans less is flat
-DRAWN = 0.4  # share of equal neighbours, above which a square is text or line art
+FINE = 5  # pixels a side of the square whose mean is no detail
+SMOOTH, ROUGH = 1.0 / 255, 2.5 / 255  # mean distance from it: no texture, and nothing but
+WIDE = 33  # pixels a side of the square in which neighbours are compared
+DRAWN, GRAINED = 0.5, 0.3  # share of equal ones: text or line art, and a photograph
 
 
 class Discriminator(nn.Sequential):
@@ -110,16 +112,16 @@ class Adversary:
 
 
 def detailed(patches: Tensor) -> Tensor:
-    """1 where patches (B, 3, P, P) have texture, 0 where they are flat, text or line art: (B, 1, P, P)."""
-    half = AROUND // 2
-    most, least = (sign * _largest_around(sign * patches) for sign in (1, -1))
-    is_flat = (most - least).amax(1, keepdim=True) < FLAT
+    """How much of patches (B, 3, P, P) is texture: (B, 1, P, P) from 0 to 1.
+
+    It is 0 where they are smooth, out of focus, text or line art.
+    """
+    fine = (patches - _mean_around(patches, FINE)).abs().mean(1, keepdim=True)
+    texture = (_mean_around(fine, AROUND) - SMOOTH) / (ROUGH - SMOOTH)
     step = (patches - patches.roll(1, 3)).abs().amax(1, keepdim=True)
-    equal = F.avg_pool2d((step < 0.5 / 255).to(patches), AROUND, 1, half, count_include_pad=False)
-    return (~(is_flat | (equal > DRAWN))).to(patches)
+    equal = _mean_around((step < 0.5 / 255).to(patches), WIDE)
+    return texture.clamp(0, 1) * ((DRAWN - equal) / (DRAWN - GRAINED)).clamp(0, 1)
 
 
-def _largest_around(x: Tensor) -> Tensor:
-    """The maximum of the square of `AROUND` pixels around each place, by columns and by rows."""
-    half = AROUND // 2
-    return F.max_pool2d(F.max_pool2d(x, (AROUND, 1), 1, (half, 0)), (1, AROUND), 1, (0, half))
+def _mean_around(x: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)

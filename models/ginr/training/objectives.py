@@ -52,8 +52,9 @@ class PerceptualObjective(Objective):
 
     As in ESRGAN (Wang et al. 2018, arXiv 1809.00219), with another loss and another adversary. LPIPS
     is taken of patches at random places and mirrored at random (as in E-LPIPS, Kettunen et al. 2019,
-    arXiv 1906.03973), since a network learns what a fixed grid of places does not see. The share of a
-    crop that is flat, text or line art counts by L1 alone: invented detail is wrong there.
+    arXiv 1906.03973), since a network learns what a fixed grid of places does not see. What is smooth,
+    text or line art counts by L1 alone, since invented detail is wrong there: both others see the
+    original in its place.
     """
 
     can_be_recorded = False
@@ -77,8 +78,7 @@ class PerceptualObjective(Objective):
             v.transpose(1, 2).unflatten(2, (self._side, self._side)) for v in (colours, target)
         )
         where = detailed(real)  # (B, 1, P, P)
-        share = where.mean((1, 2, 3))
-        loss = loss + self._weight * (share * self._distance(fake, real)).mean()
+        loss = loss + self._weight * self._distance(real.lerp(fake, where), real).mean()
         if self._adversary is not None:
             loss = loss + self._adversary.loss(fake, real, where)
         return loss
