@@ -4,6 +4,7 @@ Run: pytest tests/training/test_objectives.py
 """
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from ginr.training.objectives import (
     patch_side,
 )
 from ginr.training.processes import ProcessGroup
-from ginr.training.samples import Sampler
+from ginr.training.ripples import ripples
+from ginr.training.samples import Batch, Sampler
 
 from .support import Log, noise
 
@@ -67,6 +69,15 @@ def colours(n: int, seed: int) -> torch.Tensor:
     return torch.rand(n, SIDE**2, 3, generator=torch.Generator().manual_seed(seed))
 
 
+def batch_of(target: torch.Tensor) -> Batch:
+    """A batch whose queries are patches at the corner of crops, of three HR pixels an LR pixel."""
+    n, side = len(target), 3 * 16
+    y, x = np.indices((SIDE, SIDE)).reshape(2, -1)
+    place = torch.from_numpy(np.stack([y, x], -1)).float()
+    coords = (2 * (place + 0.5) / side - 1).expand(n, -1, -1)
+    return Batch(torch.zeros(n, 3, 16, 16), coords, coords[:, :1], target, torch.zeros(n, 0))
+
+
 def test_the_queries_of_a_crop_are_a_square_of_its_picture() -> None:
     image = noise(80)
     sampler = Sampler([image], 5, 16, SIDE**2, 4.0, patch=SIDE)
@@ -101,22 +112,24 @@ def test_detail_is_where_there_is_texture_and_nothing_is_drawn() -> None:
 
 def test_a_perfect_patch_costs_nothing_but_the_adversary(looking: TrainConfig) -> None:
     same = colours(2, 0)
-    assert objective(looking, loss="perceptual")(same, same) == 0
-    assert objective(looking, loss="perceptual")(colours(2, 1), same) > 0.3
+    assert objective(looking, loss="perceptual")(same, batch_of(same)) == 0
+    assert objective(looking, loss="perceptual")(colours(2, 1), batch_of(same)) > 0.3
 
 
 def test_flat_patches_count_by_their_colours_alone(looking: TrainConfig) -> None:
     flat = torch.full((2, SIDE**2, 3), 0.5)
     other = flat + 0.2 * colours(2, 0)
-    torch.testing.assert_close(objective(looking)(other, flat), loss_of(other - flat, "l1"))
+    torch.testing.assert_close(
+        objective(looking, ripple_weight=0.0)(other, batch_of(flat)), loss_of(other - flat, "l1")
+    )
 
 
 def test_the_gradient_is_that_of_the_written_out_loss(looking: TrainConfig) -> None:
     fake, real = colours(2, 0).requires_grad_(), colours(2, 1)
-    ours = objective(looking, perceptual_weight=0.0, adversarial_weight=0.7)
+    ours = objective(looking, perceptual_weight=0.0, adversarial_weight=0.7, ripple_weight=0.0)
     before = torch.Generator().manual_seed(0).get_state()
     ours._random.set_state(before)
-    (found,) = torch.autograd.grad(ours(fake, real), fake)
+    (found,) = torch.autograd.grad(ours(fake, batch_of(real)), fake)
     net = objective(looking)._adversary._net  # type: ignore[union-attr]
     planes = [v.transpose(1, 2).unflatten(2, (SIDE, SIDE)) for v in (fake, real)]
     net(planes[1])  # a step of the power iteration, as above
@@ -140,10 +153,22 @@ def test_the_adversary_learns_what_a_patch_lacks(looking: TrainConfig) -> None:
     assert all(p.requires_grad for p in adversary._parameters)
 
 
+def test_a_ripple_is_what_repeats_with_the_lr_pixels() -> None:
+    y, x = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    places = torch.stack([y / 3, x / 3], -1)[None]
+    real = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    assert ripples(real, real, places) == 0
+    for period, least, most in ((3, 0.02, 0.08), (6, 0.02, 0.08), (4.3, 0, 0.008)):
+        wave = 0.1 * (2 * math.pi * x / period).cos().expand(1, 3, 96, 96)
+        flat = torch.full_like(real, 0.5)
+        assert least <= ripples(flat + wave, flat, places) <= most
+        assert ripples(flat, flat + wave, places) == 0
+
+
 def test_only_the_network_is_moved_by_its_loss(looking: TrainConfig) -> None:
     ours = objective(looking)
     fake = colours(2, 0).requires_grad_()
-    ours(fake, colours(2, 1)).backward()  # type: ignore[no-untyped-call]
+    ours(fake, batch_of(colours(2, 1))).backward()  # type: ignore[no-untyped-call]
     assert fake.grad is not None and fake.grad.abs().sum() > 0
     net = ours._adversary._net  # type: ignore[union-attr]
     assert all(p.grad is None for p in net.parameters())
@@ -190,6 +215,7 @@ def test_halves_of_a_batch_move_the_adversary_as_the_whole(
         ({"n_query": 900}, "from 1600"),
         ({"perceptual_weight": -1.0}, "perceptual_weight is -1"),
         ({"adversarial_weight": float("nan")}, "adversarial_weight is nan"),
+        ({"ripple_weight": -0.5}, "ripple_weight is -0.5"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(

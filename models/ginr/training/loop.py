@@ -210,7 +210,7 @@ class _Run:
                 field = self.model.encode(part.pixels, traits=traits)
             field = replace(field, features=field.features.float())  # queries are float32
             colours = field.query(part.coords, part.cells, limited=False)
-            loss = self.objective(colours, part.target) / settings.accumulate
+            loss = self.objective(colours, part) / settings.accumulate
             loss.backward()
             self.objective.backward(1 / settings.accumulate)
             square = (colours.detach() - part.target).square().mean() / settings.accumulate

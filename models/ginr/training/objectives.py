@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from ginr.errors import GinrError
+from ginr.geometry.coords import to_lattice
 from ginr.measuring.perceptual import Lpips
 from ginr.measuring.perceptual_weights import load_weights, weights_path
 from ginr.training.config import TrainConfig
 from ginr.training.discriminator import Adversary, detailed
 from ginr.training.processes import ProcessGroup
+from ginr.training.ripples import ripples
+from ginr.training.samples import Batch
 
 JITTER = 8  # pixels: LPIPS reads every fourth, and patches are shifted so that it reads all of them
 
@@ -29,9 +32,9 @@ class Objective:
         """`kind` is `l1`, `charbonnier` or `mse`."""
         self._kind = kind
 
-    def __call__(self, colours: Tensor, target: Tensor) -> Tensor:
-        """colours and target (B, Q, 3) in [0, 1] -> the loss, a scalar."""
-        return loss_of(colours - target, self._kind)
+    def __call__(self, colours: Tensor, batch: Batch) -> Tensor:
+        """colours (B, Q, 3) at the queries of a batch -> the loss, a scalar."""
+        return loss_of(colours - batch.target, self._kind)
 
     def backward(self, share: float) -> None:
         """Leaves the gradients of what learns beside the network, for a share of a step's crops."""
@@ -48,7 +51,7 @@ class Objective:
 
 
 class PerceptualObjective(Objective):
-    """L1, plus LPIPS of patches (Zhang et al. 2018), plus what an adversary holds against them.
+    """L1, LPIPS of patches (Zhang et al. 2018), their ripples, and what an adversary holds against them.
 
     As in ESRGAN (Wang et al. 2018, arXiv 1809.00219), with another loss and another adversary. LPIPS
     is taken of patches at random places and mirrored at random (as in E-LPIPS, Kettunen et al. 2019,
@@ -63,7 +66,7 @@ class PerceptualObjective(Objective):
         """Raises CheckpointError without the weights of LPIPS."""
         super().__init__("l1")
         self._side = patch_side(settings)
-        self._weight = settings.perceptual_weight
+        self._weight, self._ripple_weight = settings.perceptual_weight, settings.ripple_weight
         device = processes.device
         self._lpips = Lpips({k: v.to(device) for k, v in load_weights(weights_path()).items()})
         self._adversary: Adversary | None = None
@@ -71,12 +74,14 @@ class PerceptualObjective(Objective):
             self._adversary = Adversary(settings, processes)
         self._random = torch.Generator().manual_seed(settings.seed)
 
-    def __call__(self, colours: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, colours: Tensor, batch: Batch) -> Tensor:
         """As of `Objective`; the queries of a crop are a patch, row by row."""
-        loss = super().__call__(colours, target)
+        loss, square = super().__call__(colours, batch), (self._side, self._side)
         fake, real = (
-            v.transpose(1, 2).unflatten(2, (self._side, self._side)) for v in (colours, target)
-        )
+            v.transpose(1, 2).unflatten(2, square) for v in (colours, batch.target)
+        )  # (B, 3, P, P)
+        places = to_lattice(batch.coords, batch.pixels.shape[2]).unflatten(1, square)
+        loss = loss + self._ripple_weight * ripples(fake, real, places)
         where = detailed(real)  # (B, 1, P, P)
         loss = loss + self._weight * self._distance(real.lerp(fake, where), real).mean()
         if self._adversary is not None:
