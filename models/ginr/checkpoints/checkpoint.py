@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ginr.architecture.config import FORMAT_1, GinrConfig
 from ginr.checkpoints.banks import (
@@ -31,7 +31,7 @@ from ginr.checkpoints.tensors_file import (
     read_tensors,
     write_tensors,
 )
-from ginr.errors import CheckpointError
+from ginr.errors import CheckpointError, GinrError
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,38 @@ if TYPE_CHECKING:
     from ginr.network.model import Ginr
 
 DEFAULT = "small"
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How far to go from a network to another of the same form: all weights are interpolated.
+
+    As Wang et al. do between networks trained for fidelity and for looks (Deep Network Interpolation,
+    CVPR 2019, arXiv 1811.10515).
+    """
+
+    checkpoint: str | Path
+    """The other network, by name or path."""
+    share: float
+    """0 for the first network, 1 for the other one."""
+
+    def of(
+        self, header: Header, weights: Mapping[str, "Array"], library: Literal["numpy", "torch"]
+    ) -> dict[str, "Array"]:
+        """The interpolated weights.
+
+        Raises GinrError for a share outside 0 to 1, CheckpointError for a network of another form.
+        """
+        if not 0 <= self.share <= 1:
+            raise GinrError(f"a blend of {self.share:g}: give a number from 0 to 1")
+        other = peek(self.checkpoint)
+        if other.config != header.config:
+            raise CheckpointError(
+                f"{other.path}: a network of another form than {header.name}: they cannot be blended"
+            )
+        _, theirs = _read(other, library)
+        _check(other, theirs)
+        return {name: w + self.share * (theirs[name] - w) for name, w in weights.items()}
 
 
 @dataclass(frozen=True)
@@ -76,6 +108,10 @@ class Checkpoint:
         """
         lps = chosen_bank(str(bank), self.header, self.banks)
         return replace(self, weights={**self.weights, "lps": lps}, bank=str(bank))
+
+    def blended(self, blend: Blend) -> "Checkpoint":
+        """The network between this one and another of its form. Raises GinrError if it has another."""
+        return replace(self, weights=blend.of(self.header, self.weights, "torch"))
 
     def build(self, device: "torch.device | str" = "cpu") -> "Ginr":
         """The network with these weights, in evaluation mode on `device`.
@@ -114,18 +150,18 @@ def peek(name_or_path: str | Path) -> Header:
 def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
     """Read a checkpoint: the name of a shipped one, or a path. Raises CheckpointError."""
     header = peek(name_or_path)
-    _check_shapes(header)  # before torch is loaded, and weights of other sizes are made
-    tensors = {name: w.float() for name, w in read_tensors(header.path, "torch").items()}
-    weights = _today(header, without_banks(tensors))
+    tensors, weights = _read(header, "torch")
     return Checkpoint(header, weights, own_banks(weights, tensors))
 
 
 def load_cpu_network(
-    name_or_path: str | Path = DEFAULT, bank: str | Path | None = None
+    name_or_path: str | Path = DEFAULT,
+    bank: str | Path | None = None,
+    blend: Blend | None = None,
 ) -> "CpuGinr":
     """The network of a checkpoint for the CPU, without loading torch.
 
-    `bank` is as in `Checkpoint.with_bank`. Raises CheckpointError as `load_checkpoint` and `build` do,
+    `bank` is as in `Checkpoint.with_bank`, `blend` as in `Checkpoint.blended`. Raises CheckpointError as `load_checkpoint` and `build` do,
     and if the network `needs_torch`.
     """
     from ginr.engine.model import CpuGinr
@@ -133,12 +169,12 @@ def load_cpu_network(
     header = peek(name_or_path)
     if reason := needs_torch(header):
         raise CheckpointError(f"{header.path}: needs torch: {reason}")
-    _check_shapes(header)
-    tensors = read_tensors(header.path, "numpy")
-    weights = _today(header, without_banks(tensors))
+    tensors, weights = _read(header, "numpy")
     if bank is not None:
         banks = own_banks(weights, tensors)
         weights = {**weights, "lps": chosen_bank(str(bank), header, banks)}
+    if blend is not None:
+        weights = blend.of(header, weights, "numpy")
     _check(header, weights)
     network = CpuGinr(header.config, weights)
     network.consistent = header.consistent and bank in (None, MAIN)
@@ -236,14 +272,21 @@ def _check_shapes(header: Header) -> None:
     check_entries(header.path, found, wanted)
 
 
-def _today(header: Header, weights: "Mapping[str, Array]") -> "Mapping[str, Array]":
-    """Weights in the form of today's format."""
-    if header.version != "1":
-        return weights
+def _read(
+    header: Header, library: Literal["numpy", "torch"]
+) -> "tuple[dict[str, Array], Mapping[str, Array]]":
+    """All tensors of a file in float32, and the network's weights in the form of today's format."""
     from ginr.array_api import as_type
+
+    _check_shapes(header)  # before torch is loaded, and weights of other sizes are made
+    tensors = read_tensors(header.path, library)
+    tensors = {name: as_type(tensor, "float32") for name, tensor in tensors.items()}
+    weights = without_banks(tensors)
+    if header.version != "1":
+        return tensors, weights
     from ginr.checkpoints.format_1 import converted
 
-    return converted(header.config, {k: as_type(w, "float32") for k, w in weights.items()})
+    return tensors, converted(header.config, weights)
 
 
 def _check(header: Header, weights: "Mapping[str, Array]") -> None:
