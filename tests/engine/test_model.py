@@ -43,6 +43,8 @@ CONFIGS = {
     "patches of one pixel": replace(TINY, patch=1, window=4, group=1, placement="equidistant", n_lp=16),
     "four LPs per pixel": replace(TINY, patch=1, window=4),
     "raster": replace(TINY, order="raster", patch=1, window=4, group=1, n_lp=16),
+    "grain": replace(TINY, n_grain=3),
+    "four LPs per pixel, with grain": replace(TINY, patch=1, window=4, n_grain=2),
     "wider inside": replace(TINY, expand=2.0, width=32),
 }  # fmt: skip
 
@@ -170,10 +172,10 @@ def test_memory_that_runs_out_halves_the_tiles(
     expected = upscale(noise(50, 60), network, height=100, width=120, tile=16).samples
     failures = iter([MemoryError(), MemoryError()])
 
-    def limited(self: CpuGinr, planes: Any) -> Any:
+    def limited(self: CpuGinr, planes: Any, origin: tuple[int, int]) -> Any:
         if error := next(failures, None):
             raise error
-        return features(self, planes)
+        return features(self, planes, origin)
 
     monkeypatch.setattr(CpuGinr, "_features", limited)
     out = upscale(noise(50, 60), network, height=100, width=120, tile=64, notice=said.append)

@@ -67,6 +67,16 @@ def test_it_renders_by_the_compiled_pass(tiny_model: Ginr) -> None:
     assert isinstance(Ensemble(tiny_model).decoder, CompiledLatticeDecoder)
 
 
+def test_mirrored_views_have_the_grain_of_their_places(tiny_config: GinrConfig) -> None:
+    model = Ginr(replace(tiny_config, n_grain=2)).eval()
+    torch.nn.init.normal_(model.grain)
+    flat = torch.full((1, 3, 16, 16), 0.5)  # only the grain makes a difference
+    with torch.no_grad():
+        alone, together = (m.encode(flat).render((32, 32)) for m in (model, Ensemble(model)))
+    alike = torch.corrcoef(torch.stack([alone.flatten(), together.flatten()]))[0, 1]
+    assert alone.std() > 1e-3 and alike > 0.5
+
+
 def test_tiles_equal_the_whole(tiny_model: Ginr, sample_images: Path) -> None:
     picture = read_picture(sample_images / "photo_spices.png")
     picture = replace(picture, samples=np.ascontiguousarray(picture.samples[:100, :140]))

@@ -16,7 +16,7 @@ Order = Literal["hilbert", "morton", "raster"]
 
 MAX_COUNT = 4096  # a checkpoint with more is damaged, and building it would exhaust memory
 MAX_WINDOW = 256
-PLAIN = {"mixer": "mamba2", "positions": "none", "values": "normalised"}
+PLAIN = {"mixer": "mamba2", "positions": "none", "values": "normalised", "n_grain": 0}
 """Values of the fields that formats 1 and 2 lack."""
 FORMAT_1 = {"bank": "window", "lps_scale": False, "n_trait": 0}
 WIDTH_STEP = 16  # widths are multiples of it, since compiled loops read whole vectors
@@ -48,6 +48,8 @@ class GinrConfig:
     """Whether the LPs also scale and shift the hidden channels of the feed-forwards."""
     n_trait: int = 0
     """Traits of a picture, each with a direction in which it moves the LPs."""
+    n_grain: int = 0
+    """Random numbers that each LP is given, by which invented texture varies."""
     order: Order = "hilbert"
     """Curve along which the tokens of a window are read; every other scan reads its transpose."""
     width: int = 32
@@ -88,8 +90,9 @@ class GinrConfig:
             least = 0 if name == "n_lp" else 1
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be from {least} to {most}")
-        if not 0 <= self.n_trait <= MAX_COUNT:
-            raise ValueError(f"n_trait = {self.n_trait}: must be from 0 to {MAX_COUNT}")
+        for name in ("n_trait", "n_grain"):
+            if not 0 <= getattr(self, name) <= MAX_COUNT:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be from 0 to {MAX_COUNT}")
         if not (math.isfinite(self.expand) and 1 <= self.inner <= MAX_COUNT):
             raise ValueError(
                 f"expand = {self.expand}: the inner width must be from 1 to {MAX_COUNT}"
@@ -127,7 +130,12 @@ class GinrConfig:
             raise ValueError(
                 f"head_dim = {self.head_dim}: must be a multiple of 4 for positions = rope"
             )
-        for name, none in (("content", "none"), ("lps_scale", False), ("n_trait", 0)):
+        for name, none in (
+            ("content", "none"),
+            ("lps_scale", False),
+            ("n_trait", 0),
+            ("n_grain", 0),
+        ):
             if not self.n_lp and getattr(self, name) != none:
                 shown = str(none).lower()
                 raise ValueError(

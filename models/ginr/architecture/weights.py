@@ -31,6 +31,13 @@ def shapes(config: GinrConfig) -> Shapes:
     parts: dict[str, Shapes] = {"": {"lps": (bank_size(config), d)} if config.n_lp else {}}
     if config.n_trait:
         parts[""]["traits"] = (config.n_trait, bank_size(config), d)
+    if config.n_grain:
+        if window.lp_side is None:
+            raise ValueError(
+                f"n_grain = {config.n_grain}: needs LPs spread evenly over squares of tokens: "
+                "set placement = equidistant, or n_grain = 0"
+            )
+        parts[""]["grain"] = (config.n_grain, d)
     parts["stem."] = {"weight": (d, 3, config.patch + 2, config.patch + 2), "bias": (d,)}
     parts["decoder."] = _lattice(config) if config.decoder == "lattice" else _attention(config)
     if config.positions == "learned":

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.folding import check_traits, content_map, moved_lps, scaled_channels
+from ginr.architecture.grain import grain_at
 from ginr.architecture.tokens import PicturePlan, lattice_of_bank, picture_plan, window_plan
 from ginr.array_api import mirrored
 from ginr.array_types import Floats
@@ -141,7 +142,7 @@ class CpuGinr:
         precision: Precision = "auto",
     ) -> "CpuField":
         """See `ginr.architecture.contract.Encoder`; computes in float32, whatever the precision."""
-        features = [self._features(layer)[None] for layer in layers]
+        features = [self._features(layer, origin)[None] for layer in layers]
         three = (3, *layers[0].shape[1:])
         base = None
         if self.config.base == "bicubic":
@@ -149,8 +150,8 @@ class CpuGinr:
         both = features[0] if len(features) == 1 else np.concatenate(features)
         return CpuField(both, base, size, origin, self._decoder, self.consistent)
 
-    def _features(self, planes: Floats) -> Floats:
-        """planes (1 or 3, H, W) -> LP features (h', w', D)."""
+    def _features(self, planes: Floats, origin: tuple[int, int]) -> Floats:
+        """planes (1 or 3, H, W) that start at `origin` of a picture -> LP features (h', w', D)."""
         from ginr.kernels.feedforward import feed_forward
         from ginr.kernels.linear import add_content
 
@@ -165,6 +166,8 @@ class CpuGinr:
         spare_tokens = self._buffers.borrow(*tokens.shape)
         if self._start is not None:
             add_content(tokens, self._start, lps, lps)
+        if self.config.n_grain:
+            self._add_grain(lps[0], origin)
         for index, block in enumerate(self._blocks):
             if block.mixer is not None:
                 transposed = index // self.config.scan_every % 2 == 1
@@ -178,6 +181,15 @@ class CpuGinr:
             lps, spare_lps = spare_lps, lps
         rows, columns = (-(-n * side // window) for n in planes.shape[1:])
         return lps[0, :rows, :columns]
+
+    def _add_grain(self, lps: Floats, origin: tuple[int, int]) -> None:
+        """Adds the grain of LPs (h', w', D) whose picture starts at `origin`, in LR pixels."""
+        side, window = len(self._bank), self.config.window
+        top, left = (start * side // window for start in origin)
+        columns = np.arange(left, left + lps.shape[1])
+        for row, some in enumerate(lps):  # the grain of all would be the largest array
+            place = np.array([top + row])
+            some += grain_at(place, columns, self.config.n_grain)[0] @ self._weights["grain"]
 
     def _mix(self, weights: MixerWeights, plan: PicturePlan, tokens: Floats, lps: Floats) -> None:
         """Adds the mixer's output to both in place, which is safe since windows are independent."""

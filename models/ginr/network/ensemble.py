@@ -37,9 +37,12 @@ class Ensemble(Ginr):
         self.consistent = model.consistent
         self.to(model.device).train(model.training)  # what is no weight too
 
-    def _features(self, pixels: Tensor, bank: Tensor) -> Tensor:
-        encode = super()._features
-        return torch.cat([encode(pixels.flip(axes), bank).flip(axes) for axes in VIEWS], -1)
+    def _features(self, pixels: Tensor, bank: Tensor, grain: Tensor | None) -> Tensor:
+        encode, found = super()._features, []
+        for axes in VIEWS:
+            own = None if grain is None else grain.flip(axes)
+            found.append(encode(pixels.flip(axes), bank, own).flip(axes))
+        return torch.cat(found, -1)
 
 
 class _MirroredDecoder(CompiledLatticeDecoder):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.folding import check_traits, moved_lps
+from ginr.architecture.grain import grain_at
 from ginr.architecture.tokens import bank_size, window_plan
 from ginr.array_api import mirrored
 from ginr.device import Precision, sent
@@ -47,6 +48,9 @@ class Ginr(nn.Module):
         if config.n_trait:
             self.traits = nn.Parameter(torch.zeros(config.n_trait, *self.lps.shape))
             """How each trait of a picture moves the LPs, (K, C, D)."""
+        if config.n_grain:
+            self.grain = nn.Parameter(torch.zeros(config.n_grain, config.width))
+            """What the grain of a place adds to its LP, (G, D)."""
         self._shrinkings: dict[Finer, Shrinking] = {}  # measured by its consistent fields
         self._moved: Tensor | None = None  # the LPs moved once for all pictures, by `adapted`
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
@@ -113,24 +117,29 @@ class Ginr(nn.Module):
         origin: tuple[int, int] = (0, 0),
         size: tuple[int, int] | None = None,
         traits: Tensor | None = None,
+        grain_origin: tuple[int, int] | None = None,
     ) -> Field:
         """pixels (B, 3, H, W) in [0, 1] -> Field.
 
         `traits` (B, K) of the pictures move the LPs, see `ginr.architecture.folding.moved_lps`.
         For a tile of a larger picture, `origin` is where it starts (LR pixels) and `size` is the
-        H, W of the picture, whose coordinates the field then uses. Raises SizeError for another
-        shape, or without pixels.
+        H, W of the picture, whose coordinates the field then uses. `grain_origin` is where it is in
+        the grain, if elsewhere. Raises SizeError for another shape, or without pixels.
         """
         height, width = pixels.shape[2:]
         if not (pixels.shape[1] == 3 and height and width):
             raise SizeError(f"pixels of shape {tuple(pixels.shape)}: give (B, 3, H, W)")
         whole = self._whole_windows(pixels)
+        grain = self._grain(whole.shape[1:3], grain_origin or origin)
         if traits is None:
-            lps = self._features(whole, self.lps if self._moved is None else self._moved)
+            lps = self._features(whole, self.lps if self._moved is None else self._moved, grain)
         else:  # each picture has its own LPs, and so its own folded weights
             banks = (moved_lps(self.lps, self.traits, own) for own in traits)
             lps = torch.cat(
-                [self._features(own[None], bank) for own, bank in zip(whole, banks, strict=True)]
+                [
+                    self._features(own[None], bank, grain)
+                    for own, bank in zip(whole, banks, strict=True)
+                ]
             )
         base = pixels if self.config.base == "bicubic" else None
         return Field(
@@ -160,7 +169,7 @@ class Ginr(nn.Module):
             base=torch.cat(bases) if bases else None,
         )
 
-    def _features(self, pixels: Tensor, bank: Tensor) -> Tensor:
+    def _features(self, pixels: Tensor, bank: Tensor, grain: Tensor | None) -> Tensor:
         """pixels (B, H', W', 3) of whole windows, bank (C, D) -> LP features (B, h', w', D).
 
         Without a lattice of LPs, their features are (B, W, N, D); without LPs, those of the tokens.
@@ -176,6 +185,8 @@ class Ginr(nn.Module):
             tokens, lps = self.positions(tokens, lps)
         if self.start is not None:
             lps = self.start.onto(lps, tokens, bank)
+        if grain is not None:
+            lps = lps + grain @ self.grain
         for index, block in enumerate(self.blocks):
             layout = sequence_layout(
                 self.config,
@@ -186,6 +197,18 @@ class Ginr(nn.Module):
             )
             tokens, lps = block(tokens, lps, bank, layout)
         return lps if self.config.n_lp else tokens
+
+    def _grain(self, shape: torch.Size, origin: tuple[int, int]) -> Tensor | None:
+        """The grain (1, h', w', G) of the LPs of H', W' pixels that start at `origin`, if there is any."""
+        if not self.config.n_grain:
+            return None
+        side, window = window_plan(self.config).lp_side or 0, self.config.window
+        rows, columns = (
+            torch.arange(n * side // window, device=self.device) + start * side // window
+            for n, start in zip(shape, origin, strict=True)
+        )
+        found: Tensor = grain_at(rows, columns, self.config.n_grain)[None]
+        return found
 
     def _whole_windows(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) padded below and right to whole windows by mirroring: (B, H', W', 3)."""

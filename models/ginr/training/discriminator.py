@@ -18,7 +18,7 @@ from ginr.training.processes import ProcessGroup
 WIDTHS = (24, 48, 96)
 LEAK = 0.2
 BETAS = (0.5, 0.99)
-RATE = 0.3  # as a share of the network's
+RATE = 1.0  # as a share of the network's
 
 AROUND = 13  # pixels a side of the square that is looked at for detail
 FINE = 5  # pixels a side of the square whose mean is no detail

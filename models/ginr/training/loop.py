@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +35,7 @@ from ginr.training.store import PictureStore
 
 N_SHOWN = 4  # held-out pictures written for TensorBoard
 
+FARTHEST = 1 << 20  # LR pixels: crops stand anywhere in the grain
 LONGEST_WARM_UP = 0.1  # as a fraction of the run
 
 
@@ -126,6 +128,7 @@ class _Run:
         self.objective = objective_of(settings, self.processes, config.max_scale)
         self.weights = Weights(self.model, self.optimizer)
         self.backward: Callable[[Batch], Tensor] = self.plain_backward
+        self._grain_origin = 0, 0
         self._numbers = deque[Callable[[], Tensor]]()  # of steps that a GPU may still compute
         if processes.device.type == "cuda" and self.objective.can_be_recorded:
             self.backward = GraphedStep(self.plain_backward, self.trained)
@@ -166,6 +169,8 @@ class _Run:
     def step(self, batch: Batch, progress: Progress) -> None:
         """One step of the optimizer. Raises GinrError if the loss is not finite."""
         rate = self._set_rates(progress)
+        random = np.random.default_rng((self.settings.seed, progress.step))
+        self._grain_origin = tuple(random.integers(FARTHEST, size=2).tolist())
         self.optimizer.zero_grad(set_to_none=True)
         start = time.monotonic()
         errors = self.backward(batch)
@@ -207,7 +212,9 @@ class _Run:
         for part in batch.split(settings.accumulate):
             with torch.autocast(device.type, torch.bfloat16, enabled=low):
                 traits = part.traits if self.config.n_trait else None
-                field = self.model.encode(part.pixels, traits=traits)
+                field = self.model.encode(
+                    part.pixels, traits=traits, grain_origin=self._grain_origin
+                )
             field = replace(field, features=field.features.float())  # queries are float32
             colours = field.query(part.coords, part.cells, limited=False)
             loss = self.objective(colours, part) / settings.accumulate

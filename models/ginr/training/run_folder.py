@@ -142,7 +142,7 @@ class RunFolder:
         save_checkpoint(self.checkpoint, self.config, weights, every)
 
 
-GROWS = ("n_blocks", "n_trait", "lps_scale")
+GROWS = ("n_blocks", "n_trait", "n_grain", "lps_scale")
 """Fields of the configuration in which a network may exceed the one that it starts from."""
 SILENT = ("out.weight", "out.bias", "content.value.weight")
 """Weights that are 0 in new blocks: the last of each branch."""
