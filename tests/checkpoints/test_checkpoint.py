@@ -57,6 +57,7 @@ OTHER_VALUES: dict[str, Any] = {
     "mixer": "transformer",
     "positions": "rope",
     "values": "raw",
+    "n_grain": 4,
     "n_tap": 2,
     "hidden": 96,
     "kernel": 5,
