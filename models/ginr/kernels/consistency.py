@@ -4,7 +4,8 @@ As in Irani and Peleg (1991), what a shrunken render lacks is added to it. Shrin
 imresize), interpolating the base and rendering LP features are linear, so that nothing has to be
 rendered: with A, which enlarges LR pixels n times and shrinks them again, and K, which renders LP
 features f at n times the size and shrinks the result, the base x becomes x + r + (I - A) r, where
-r = x - A x - K f. Both are small convolutions over LR pixels. Works on NumPy arrays and tensors.
+r = x - A x - K f. Both are small convolutions over LR pixels. Works on NumPy arrays and tensors;
+`ginr.kernels.correction` does the same to arrays in a fifth of the time.
 
 Letters: B batch, H W the LR picture, D numbers of all LPs of a pixel, E the reach of K, S = 2 E + 1.
 """
