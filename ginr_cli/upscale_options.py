@@ -19,6 +19,14 @@ DryRun = Annotated[
         "Print what would be written, with sizes, memory and an estimate of the time, and exit.",
     ),
 ]
+Watch = Annotated[
+    bool,
+    option(
+        "--watch",
+        "Wait for further pictures in the folders and enlarge each when it is complete, until "
+        "Ctrl+C.",
+    ),
+]
 Preview = Annotated[
     bool,
     option(

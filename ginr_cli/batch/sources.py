@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import NamedTuple
 
 from ginr_cli.batch.animated import probe
 from ginr_cli.console import UsageError, count, printable, say, visible
@@ -24,6 +25,7 @@ class Source:
 
 
 EARLIER = "result of an earlier run"
+VIDEO = "video in a folder: name it to enlarge it"
 
 
 def ignore(path: Path, reason: str) -> None:
@@ -145,23 +147,29 @@ def find_sources(
                 yield source
 
 
-def _walk(
-    folder: Path,
-    place: Path | None,
-    refused: Callable[[OSError], None],
-    leave_out: Callable[[Path, str], None],
-) -> list[Path]:
+class Contents(NamedTuple):
+    """What a folder holds: pictures to enlarge or of kinds that cannot be read, and what is left out."""
+
+    pictures: list[Path]
+    earlier: list[Path]
+    """Results of earlier runs."""
+    videos: list[Path]
+    links: list[Path]
+    """To folders, which may lead back."""
+
+
+def contents_of(
+    folder: Path, place: Path | None, refused: Callable[[OSError], None] = lambda error: None
+) -> Contents:
+    """What a folder and its subfolders hold, sorted by name; `place` is as for `find_sources`."""
     from ginr.pictures import READABLE, UNREADABLE
     from ginr.videos import VIDEOS
 
     known = READABLE | UNREADABLE
-    found: list[Path] = []
-    earlier, videos = list[Path](), list[Path]()
+    found = Contents([], [], [], [])
     for parent, folders, files in os.walk(folder, onerror=refused):
         here = Path(parent)
-        for name in sorted(folders):
-            if (here / name).is_symlink():  # may lead back here
-                say(f"{printable(here / name)}: symbolic link to a folder, not followed")
+        found.links.extend(here / name for name in sorted(folders) if (here / name).is_symlink())
         folders[:] = sorted(
             name
             for name in folders
@@ -172,25 +180,37 @@ def _walk(
             for name in files
             if not name.startswith(".") and Path(name).suffix.lower() in known
         )
-        videos += sorted(here / name for name in files if Path(name).suffix.lower() in VIDEOS)
+        videos = sorted(name for name in files if Path(name).suffix.lower() in VIDEOS)
+        found.videos.extend(here / name for name in videos)
         stems = {*pictures, *(Path(name).stem for name in pictures)}
         for name in pictures:
             labelled = _LABELLED.fullmatch(Path(name).stem)
-            if place is None and labelled is not None and labelled[1] in stems:
-                earlier.append(here / name)
-            else:
-                found.append(here / name)
-    if videos:
-        say(f"{printable(folder)}: {count(len(videos), 'video')} left out: name each to enlarge it")
-    results = _results_among(found)
-    earlier += sorted(results)
-    if earlier:
-        say(f"{printable(folder)}: skipped {count(len(earlier), 'output')} of earlier runs")
-    for path in videos:
-        leave_out(path, "video in a folder: name it to enlarge it")
-    for path in earlier:
+            is_earlier = place is None and labelled is not None and labelled[1] in stems
+            (found.earlier if is_earlier else found.pictures).append(here / name)
+    results = _results_among(found.pictures)
+    found.earlier.extend(sorted(results))
+    return found._replace(pictures=[path for path in found.pictures if path not in results])
+
+
+def _walk(
+    folder: Path,
+    place: Path | None,
+    refused: Callable[[OSError], None],
+    leave_out: Callable[[Path, str], None],
+) -> list[Path]:
+    """The pictures in a folder; says what is left out."""
+    found, name = contents_of(folder, place, refused), printable(folder)
+    for path in found.links:
+        say(f"{printable(path)}: symbolic link to a folder, not followed")
+    if found.videos:
+        say(f"{name}: {count(len(found.videos), 'video')} left out: name each to enlarge it")
+    if found.earlier:
+        say(f"{name}: skipped {count(len(found.earlier), 'output')} of earlier runs")
+    for path in found.videos:
+        leave_out(path, VIDEO)
+    for path in found.earlier:
         leave_out(path, EARLIER)
-    return [path for path in found if path not in results]
+    return found.pictures
 
 
 def _results_among(pictures: list[Path]) -> set[Path]:

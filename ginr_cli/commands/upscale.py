@@ -2,29 +2,24 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from ginr_cli import console, options, upscale_options
 from ginr_cli.batch.animated import outputs
-from ginr_cli.batch.destination import Destination, split_paths
-from ginr_cli.batch.one_picture import announce, enlarge
-from ginr_cli.batch.plan import Job, identity, plan
+from ginr_cli.batch.destination import split_paths
+from ginr_cli.batch.run import plan_all, run_all
 from ginr_cli.batch.sources import find_sources
 from ginr_cli.batch.streams import Streams, check_stdout, streams
-from ginr_cli.batch.work import Work
-from ginr_cli.console import printable
 from ginr_cli.defaults import say_ignored
 from ginr_cli.files import Writing, clear_left_over
 from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.parsing import only_one, parse_pairs, parse_target, usage
-from ginr_cli.reports.pictures import OutcomeReport, outcome_of
-from ginr_cli.restoring import Networks, choose, parse_restore, recipe
-from ginr_cli.signals import cleaned_up_by, end_if_asked
+from ginr_cli.reports.pictures import OutcomeReport
+from ginr_cli.restoring import choose, parse_restore, recipe
+from ginr_cli.signals import cleaned_up_by
 
 if TYPE_CHECKING:
     from ginr.geometry.size import Target
@@ -55,6 +50,7 @@ def upscale(
     overwrite: options.Overwrite = False,
     preview: upscale_options.Preview = False,
     dry_run: upscale_options.DryRun = False,
+    watch: upscale_options.Watch = False,
     strict: options.Strict = False,
     allow_truncated: options.AllowTruncated = False,
     allow_large: options.AllowLarge = False,
@@ -94,7 +90,8 @@ def upscale(
             check_stdout(as_json, preview)
         report = _upscale_all(
             piped, wanted, writing, rules, choices, as_json,
-            is_default_scale=scale is None and size is None and paper is None, dry_run=dry_run,
+            is_default_scale=scale is None and size is None and paper is None,
+            dry_run=dry_run, watch=watch,
         )  # fmt: skip
         piped.send()
     report.sum_up()
@@ -112,6 +109,7 @@ def _upscale_all(
     *,
     is_default_scale: bool,
     dry_run: bool,
+    watch: bool,
 ) -> OutcomeReport:
     """Plan and do the jobs, or only announce them; returns what became of the inputs."""
     if piped.sent is not None:
@@ -120,8 +118,24 @@ def _upscale_all(
     inputs, destination, report.batch = split_paths(
         piped.paths, piped.output, overwrite=writing.overwrite, leave_out=report.leave_out
     )
+    if writing.suffix and destination.path and not destination.is_folder:
+        raise console.UsageError(
+            f"--format cannot be combined with the file name {destination.path}: give only one"
+        )
     with cleaned_up_by(destination.tidy):
-        jobs = _plan_all(inputs, destination, wanted, writing, rules, report)
+        if watch:
+            if dry_run or len(choices) > 1:
+                raise console.UsageError("--watch goes neither with --dry-run nor several devices")
+            if is_default_scale:
+                console.say("no --scale or --size: enlarging x2")
+            from ginr_cli.batch.watching import watch_folders
+
+            watch_folders(inputs, destination, wanted, writing, rules, choices[0], report)
+        sources = list(
+            find_sources(inputs, destination.path, report.fail, report.skip, report.leave_out)
+        )
+        destination = destination.telling_apart(sources, writing)
+        jobs = plan_all(sources, destination, wanted, writing, rules, report)
         is_encoded = bool(writing.codec or writing.encoder_options)
         if is_encoded and jobs and not any(job.video_size for job in jobs):
             raise console.UsageError("--codec and --encoder-option are for videos: leave them out")
@@ -133,7 +147,7 @@ def _upscale_all(
             announce_all(jobs, choices, report)
         elif jobs:
             clear_left_over(job.output.parent for job in jobs)
-            _run_all(jobs, choices, writing, report)
+            run_all(jobs, choices, writing, report)
     return report
 
 
@@ -168,84 +182,3 @@ def _label(text: str | None) -> str | None:
     if text is not None and (set(text) & {"/", os.sep, "\0"}):
         raise console.UsageError(f"--suffix {text}: is a part of a name, not of a path")
     return text
-
-
-def _plan_all(
-    inputs: list[Path],
-    destination: Destination,
-    wanted: "ViewRule",
-    writing: Writing,
-    rules: "ReadRules",
-    report: OutcomeReport,
-) -> list[Job]:
-    """The jobs to do; reports those that cannot be done or are done already."""
-    from ginr.errors import PictureError
-
-    if writing.suffix and destination.path and not destination.is_folder:
-        raise console.UsageError(
-            f"--format cannot be combined with the file name {destination.path}: give only one"
-        )
-    jobs: list[Job] = []
-    taken: dict[Path, Path] = {}
-    sources = list(
-        find_sources(inputs, destination.path, report.fail, report.skip, report.leave_out)
-    )
-    destination = destination.telling_apart(sources, writing)
-    present = {found for source in sources if (found := identity(source.path)) is not None}
-    for source in sources:
-        end_if_asked()
-        try:
-            job = plan(source, wanted, destination, writing, present, rules, batch=report.batch)
-            if other := taken.get(job.output):
-                raise PictureError(
-                    f"{printable(source.path)} would overwrite the output of {printable(other)}, "
-                    f"{printable(job.output)}: enlarge it separately"
-                )
-        except Exception as problem:
-            report.fail(source.path, problem)
-            continue
-        taken[job.output] = job.source
-        if job.done:
-            report.add(outcome_of(job))
-        else:
-            jobs.append(job)
-    return jobs
-
-
-def _run_all(
-    jobs: list[Job], choices: Sequence[NetworkChoice], writing: Writing, report: OutcomeReport
-) -> None:
-    """Do the jobs on the chosen devices; sums up what was done, interrupted or not."""
-    try:
-        if len(choices) > 1 and len(jobs) > 1:
-            from ginr_cli.batch.devices import share_out
-
-            share_out(jobs, choices, writing, report)
-        else:
-            if len(choices) > 1:
-                console.say(f"one picture uses one device: {choices[0].device}")
-            _run_in_turn(jobs, Networks(choices[0]), writing, report)
-    except (KeyboardInterrupt, SystemExit) as end:
-        console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
-        report.sum_up()
-        raise
-
-
-def _run_in_turn(
-    jobs: list[Job], networks: Networks, writing: Writing, report: OutcomeReport
-) -> None:
-    before_px = 0
-    with console.Meter(sum(job.out_px for job in jobs)) as meter:
-        for job in jobs:
-            announce(job)
-            meter.begin(job.source.name, before_px, job.frame_px)
-            before_px += job.out_px
-            with ExitStack() as until_reported:
-                try:
-                    outcome = enlarge(
-                        Work(job, networks, writing, until_reported, console.say, meter.advance)
-                    )
-                except Exception as problem:
-                    report.fail(job.source, problem)
-                else:
-                    report.add(outcome)
