@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -33,3 +34,18 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         exec("".join(cell["source"]), names)
         assert not cell["outputs"] and cell["execution_count"] is None  # it is kept without results
     assert names["large"]._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_node_of_comfyui_takes_and_gives_its_images() -> None:
+    place = EXAMPLES / "comfyui_node" / "__init__.py"
+    names = runpy.run_path(str(place))
+    node = names["NODE_CLASS_MAPPINGS"]["GinrUpscale"]
+    assert list(node.INPUT_TYPES()["required"]) == ["image", "scale", "checkpoint"]
+    image = torch.rand(2, 12, 16, 3) * 1.02 - 0.01  # resamplings overshoot a little
+    (large,) = getattr(node(), node.FUNCTION)(image=image, scale=2.5, checkpoint="small")
+    assert large.shape == (2, 30, 40, 3) and large.dtype == torch.float32 and large.is_contiguous()
+    assert large.min() >= 0 and large.max() <= 1
+    (alone,) = node().upscale(image[:1], 2.5, "small")
+    assert torch.equal(alone[0], large[0])
+    assert node.VALIDATE_INPUTS("small") is True
+    assert "nope" in node.VALIDATE_INPUTS("nope")
