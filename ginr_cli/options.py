@@ -55,7 +55,10 @@ class NumberFormat(StrEnum):
 
 
 _SIZES = "1920x (width), x1080 (height), 1920x1080 (fit inside) or 1920x1080! (exact)."
-_DEVICES = "cpu, cuda, or cuda:1 for the second GPU. auto uses a GPU if CUDA works, else the CPU."
+_DEVICES = (
+    "cpu, cuda, cuda:1 for the second GPU, or mps for Apple's. auto uses a GPU if CUDA works, else "
+    "the CPU."
+)
 
 Image = Annotated[Path, argument("IMAGE", "The picture.")]
 Scale = Annotated[

@@ -33,11 +33,22 @@ def test_the_cpu_is_always_there() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "CPU", "cpu:1", "tpu", "mps", "cuda:", "cuda:-1", "cuda:01", "cuda:999", "cuda:1\n"],
+    ["", "CPU", "cpu:1", "tpu", "mps:0", "cuda:", "cuda:-1", "cuda:01", "cuda:999", "cuda:1\n"],
 )
 def test_names_that_are_none(name: str) -> None:
-    with pytest.raises(GinrError, match="is not known: use auto, cpu, cuda or cuda:1"):
+    with pytest.raises(GinrError, match="is not known: use auto, cpu, cuda, cuda:1 or mps"):
         choose_device(name)
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+def test_the_gpu_of_apple(is_built: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_built", lambda: is_built)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    why = "" if is_built else ", torch was built without it"
+    with pytest.raises(GinrError, match=rf"'mps' was not found \(an Apple GPU{why}\): use --dev"):
+        choose_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("mps") == (torch.device("mps"), "asked for")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ NO_CUDA = "no CUDA device was found"
 
 
 def choose_device(name: str = "auto") -> tuple["torch.device", str]:
-    """The device called `name` (auto, cpu, cuda, cuda:N), and the reason for the choice.
+    """The device called `name` (auto, cpu, cuda, cuda:N, mps), and the reason for the choice.
 
     Raises GinrError for a device that does not exist; for an unknown name without loading torch.
     """
@@ -67,6 +67,9 @@ def choose_device(name: str = "auto") -> tuple["torch.device", str]:
             raise GinrError(
                 f"device {name!r} was not found (CUDA devices: {count}{build}): use --device cpu"
             )
+    if name == "mps" and not torch.backends.mps.is_available():
+        build = "" if torch.backends.mps.is_built() else ", torch was built without it"
+        raise GinrError(f"device 'mps' was not found (an Apple GPU{build}): use --device cpu")
     return torch.device(name), ASKED_FOR
 
 
@@ -76,8 +79,8 @@ def reason_for_cpu(name: str) -> str:
     Does not load torch. Raises GinrError for an unknown name.
     """
     # Not left to torch, which reads cuda:999 as a negative index.
-    if not re.fullmatch("auto|cpu|cuda(:(0|[1-9][0-9]?))?", name):
-        raise GinrError(f"device {name!r} is not known: use auto, cpu, cuda or cuda:1")
+    if not re.fullmatch("auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?", name):
+        raise GinrError(f"device {name!r} is not known: use auto, cpu, cuda, cuda:1 or mps")
     if name == "cpu":
         return ASKED_FOR
     return NO_CUDA if name == "auto" and not _may_find_cuda() else ""
@@ -107,8 +110,8 @@ def sent(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
     if tensor.device.type == device.type:
         return tensor
     if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def fetched(tensor: "torch.Tensor") -> Callable[[], "torch.Tensor"]:

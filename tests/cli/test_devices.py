@@ -140,7 +140,7 @@ def test_bad_lists_are_refused(run: Run, tiny_checkpoint: Path, devices: str) ->
     picture("in/a.png")
     run("upscale", "in", "out", "-c", tiny_checkpoint, "--device", devices)
     assert run.code == 2 and len(run.err.splitlines()) == 1
-    assert "is not known: use auto, cpu, cuda or cuda:1" in run.err
+    assert "is not known: use auto, cpu, cuda, cuda:1 or mps" in run.err
 
 
 def test_one_picture_uses_one_device(run: Run, core: Core) -> None:

@@ -68,7 +68,7 @@ class TrainConfig:
     compiled: bool = False
     """Fuse the blocks by torch.compile: GPU only, takes a minute before the first step."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:1."""
+    """auto, cpu, cuda, cuda:1 or mps."""
     seed: int = 0
     """Random seed of crops and initial weights."""
     n_held_out: int = 16
