@@ -128,8 +128,7 @@ def _from_picture(
     if output is not None:
         check_output(source, output, size, writing)
     if field_path is not None:
-        refuse_own_input(peek(choice.checkpoint).path, field_path)
-        _check_field(field_path, writing.overwrite)
+        _check_field(field_path, choice.checkpoint, writing.overwrite)
     clear_left_over(path.parent for path in (output, field_path) if path is not None)
     network = load_network(choice)
     picture = read_picture(source, rules)
@@ -163,11 +162,9 @@ def _from_picture(
         reconstruction_of(
             source, field, network.checkpoint, network.device, output, size, field_path
         ),
-        psnr_rgb_db=alike.psnr_rgb,
-        psnr_y_db=alike.psnr_y,
-        ssim_y=alike.ssim_y,
+        psnr_rgb_db=alike.psnr_rgb, psnr_y_db=alike.psnr_y, ssim_y=alike.ssim_y,
         seconds=round(seconds, 3),
-    )
+    )  # fmt: skip
 
 
 def _from_field(
@@ -205,11 +202,13 @@ def _render(
     return field.render(network.model, height=height, width=width, progress=meter.advance)
 
 
-def _check_field(path: Path, overwrite: bool) -> None:
+def _check_field(path: Path, checkpoint: str, overwrite: bool) -> None:
     """Raises `UsageError` or `PictureError` where no field can be saved."""
+    from ginr.checkpoints.checkpoint import peek
     from ginr.pictures.formats import check_place
     from ginr.rendering.field_file import is_field
 
+    refuse_own_input(peek(checkpoint).path, path)
     if not is_field(path):
         raise console.UsageError(f"--save-field {path}: name a .safetensors file")
     check_place(path, overwrite)
