@@ -83,6 +83,13 @@ def say(text: str) -> None:
         _stderr.print(visible(_named(text)))
 
 
+def say_last(text: str) -> None:
+    """Print a message as a signal ends the process, from another thread: takes no lock."""
+    if not _settings.is_quiet:
+        with suppress(OSError):
+            os.write(2, f"{visible(_named(text))}\n".encode())
+
+
 def detail(text: str) -> None:
     """Print a message for --verbose."""
     if _settings.is_verbose:

@@ -224,6 +224,8 @@ def _end_at_once(state: _State) -> NoReturn:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
         time.sleep(0.02)  # it stops when it next runs Python
+    with suppress(Exception):
+        _called("ginr.part_files", "finish_own")
     for action in reversed(_clean_ups):
         with suppress(Exception):
             action()

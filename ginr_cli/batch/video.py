@@ -1,7 +1,7 @@
 """Enlarge a video of `ginr upscale`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from functools import partial
 
 from ginr_cli import console
 from ginr_cli.batch.animated import encoding_of
@@ -9,6 +9,7 @@ from ginr_cli.batch.frames import Frames
 from ginr_cli.batch.signature import facts
 from ginr_cli.batch.work import Work
 from ginr_cli.reports.pictures import Outcome
+from ginr_cli.signals import cleaned_up_by
 
 
 def enlarge_video(work: Work) -> Outcome:
@@ -26,7 +27,7 @@ def enlarge_video(work: Work) -> Outcome:
             work.say(f"{console.printable(job.source)}: goes on after {kept} of an earlier run")
         frames.count(n_done)
 
-    with _saying_how_to_go_on(work):
+    with cleaned_up_by(partial(_say_how_to_go_on, work)):
         n_frames, lost = write_video(
             job.source, job.output, frames.enlarged, job.out_size, encoding_of(writing),
             facts(job, writing, frames.network, frames.restoration), progress=progress,
@@ -35,16 +36,13 @@ def enlarge_video(work: Work) -> Outcome:
     return frames.outcome(n_frames, [*job.notes, *lost])
 
 
-@contextmanager
-def _saying_how_to_go_on(work: Work) -> Iterator[None]:
-    """Says, if the block fails or is interrupted, what it leaves for the next run."""
+def _say_how_to_go_on(work: Work) -> None:
+    """Says what an unfinished video leaves for the next run."""
     from ginr.videos import WORK
 
-    try:
-        yield
-    except BaseException:
-        folder = work.job.output.with_name(work.job.output.name + WORK)
-        if folder.exists() and not work.writing.is_piped:
-            name = console.printable(folder)
-            work.say(f"{name} keeps what is finished: the same command goes on from there")
-        raise
+    folder = work.job.output.with_name(work.job.output.name + WORK)
+    if folder.exists() and not work.writing.is_piped:
+        is_main = threading.current_thread() is threading.main_thread()
+        say = work.say if is_main else console.say_last  # else a signal ends the process
+        name = console.printable(folder)
+        say(f"{name} keeps what is finished: the same command goes on from there")

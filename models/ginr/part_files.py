@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import BinaryIO
 _NAME = re.compile(r"\.ginr-[0-9a-f]{16}\.part")
 _own: set[Path] = set()
 """Those of this process."""
+_unfinished: list[Callable[[], None]] = []
+"""What keeps finished work as the process is about to end."""
 
 
 class Part:
@@ -116,6 +118,22 @@ def remove_left_over(folder: Path) -> int:
 def is_writing() -> bool:
     """Whether this process has an unfinished output."""
     return bool(_own)
+
+
+@contextmanager
+def finished_by(action: Callable[[], None]) -> Iterator[None]:
+    """Within the block, `finish_own` calls `action`."""
+    _unfinished.append(action)
+    try:
+        yield
+    finally:
+        _unfinished.remove(action)
+
+
+def finish_own() -> None:
+    """Keep what this process has finished of an output, as it is about to end; from any thread."""
+    for action in list(_unfinished):
+        action()
 
 
 def remove_own() -> None:

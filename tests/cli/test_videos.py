@@ -336,6 +336,30 @@ def test_a_killed_run_leaves_its_segments(run: Run, core: Core) -> None:
     assert Path("b.mp4").read_bytes() == Path("whole.mp4").read_bytes()
 
 
+def test_a_run_that_a_second_signal_ends_keeps_its_frames(run: Run, core: Core) -> None:
+    clip("a.mp4")
+    said = Path("said.txt")
+    if (child := os.fork()) == 0:
+
+        def hang(picture: Any) -> None:
+            if len(core.calls) == 8:
+                time.sleep(0.5)
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.3)
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+
+        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
+        core.fail = hang
+        main(["upscale", "a.mp4", "b.mp4"])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert said.read_text().endswith(
+        "b.mp4.ginr-work keeps what is finished: the same command goes on from there\ninterrupted\n"
+    )
+    run("upscale", "a.mp4", "b.mp4")
+    assert run.code == 0 and len(core.calls) <= 7 and len(contents("b.mp4")["times"]) == 12
+
+
 def test_videos_say_how_they_were_made(run: Run, core: Core) -> None:
     for name in ("a.mp4", "b.mkv", "c.mov"):
         clip(name, audio=None)

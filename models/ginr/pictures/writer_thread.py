@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from ginr.part_files import finished_by
 from ginr.pictures.samples import Samples
 
 T = TypeVar("T")
 
+_PATIENCE_S = 5.0  # for what `write` keeps as the process ends
 _PIECE = 1 << 20  # bytes written at a time, after which the writer checks for an early end
 
 
@@ -28,10 +30,13 @@ def while_made(
     bands: Iterable[T],
     write: Callable[[Iterator[T]], None],
     cut: Callable[[Any], Iterable[Any]] = cut_band,
+    *,
+    keeps_work: bool = False,
 ) -> None:
     """Runs `write` on the bands in a second thread while they are made in this one.
 
     It gets each in the parts that `cut` makes of it. An exception in either thread ends the other one and is raised here.
+    `keeps_work`: `write` keeps what it has when the bands end by an error, also as the process ends.
     """
     # Not a Queue: Ctrl+C inside its Python code would leave a lock locked.
     waiting: SimpleQueue[T | None] = SimpleQueue()
@@ -65,14 +70,20 @@ def while_made(
                 room.get(timeout=0.1)
                 return waiting.put(band)
 
+    def end_early() -> None:
+        ended.set()
+        waiting.put(None)
+        writer.join(_PATIENCE_S)
+
     writer = threading.Thread(target=run, name="writer", daemon=True)
     writer.start()
     try:
-        for band in bands:
-            hand_over(band)
-            del band
-            if written.is_set():
-                break
+        with finished_by(end_early) if keeps_work else nullcontext():
+            for band in bands:
+                hand_over(band)
+                del band
+                if written.is_set():
+                    break
     except BaseException:
         ended.set()
         raise

@@ -85,8 +85,9 @@ def write_video(
                     yield enlarge(rgb_of(frame)), frame
 
         while_made(
-            enlarged(), lambda items: encoder.write(items, work.add), cut=lambda item: [item]
-        )
+            enlarged(), lambda items: encoder.write(items, work.add), cut=lambda item: [item],
+            keeps_work=True,
+        )  # fmt: skip
         with closing(Output(*begin)) as out, opened(source) as again:
             out.join(work, again, lambda: progress(n_frames, n_kept))
     work.remove()
