@@ -13,6 +13,10 @@ from ginr.device import Device, Precision
 class EncodedField(Protocol):
     """A picture, or a tile of one, as a field that renders any box of it at any size."""
 
+    @property
+    def codes(self) -> Any:
+        """The decoder's codes of all of it, computed once."""
+
     def begin_render(
         self, size: tuple[int, int], box: tuple[int, int, int, int], out: NDArray[Any] | None = None
     ) -> Callable[[], NDArray[Any]]:

@@ -24,11 +24,11 @@ from ginr.rendering.tile_size import MARGIN, whole_windows
 from ginr.rendering.upscale import (
     Progress,
     Tiles,
+    begin_samples,
     canvas,
     check_size,
     cut_box,
     cut_strips,
-    planes_of,
 )
 
 TILE = 512  # side of the core of a tile in LR pixels
@@ -82,15 +82,15 @@ class PictureField:
         """
         check_size(height, width)
         out = canvas((height, width, self.channels), np.uint8 if self.depth == 8 else np.uint16)
-        done, has_alpha = 0, self.channels in (2, 4)
+        done, kind = 0, (self.channels, self.depth, len(self.features) == 1)
         for core in self._cores():
-            field = self._part(core, model)
+            field = self.part(core, model)
             for top, left, bottom, right in cut_strips(
                 output_box(core, self.size, (height, width))
             ):
-                layers = field.render((height, width), (top, left, bottom, right)).float().cpu()
-                planes = planes_of(layers.numpy(), self.channels < 3, has_alpha, len(layers) == 1)
-                out[top:bottom, left:right] = quantize(planes, self.depth, has_alpha)
+                box = top, left, bottom, right
+                samples = begin_samples(field, (height, width), box, *kind)()
+                out[top:bottom, left:right] = samples
                 done += (bottom - top) * (right - left)
                 if progress:
                     progress(done, height * width)
@@ -99,8 +99,8 @@ class PictureField:
     def _cores(self) -> Iterator[Box]:
         return cut_box((0, 0, *self.size), whole_windows(TILE, self.config.window))
 
-    def _part(self, core: Box, model: Ginr) -> Field:
-        """The field of a core and of the margin that its decoder needs."""
+    def part(self, core: Box, model: Ginr) -> Field:
+        """The field of a core, a box on the grid of windows, and of the margin that its decoder needs."""
         window, n = self.config.window, _rows_per_window(self.config)
         reach = MARGIN
         if self.config.decoder == "attention":

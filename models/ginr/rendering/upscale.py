@@ -207,7 +207,10 @@ class _Upscaling(Tiles[EncodedField]):
         place = self.place(core)
         field = self.encode(core)
         done, total = self.done, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
-        begun = ((strip, self._begin(field, strip)) for strip in cut_strips(place))
+        kind = self.picture.channels, self.picture.depth, self.opaque
+        begun = (
+            (strip, begin_samples(field, self.out, strip, *kind)) for strip in cut_strips(place)
+        )
         for strip, finish in one_ahead(begun):
             yield strip[0], strip[1], finish()
             done += (strip[2] - strip[0]) * (strip[3] - strip[1])
@@ -215,17 +218,28 @@ class _Upscaling(Tiles[EncodedField]):
                 self.progress(done, total)
         self.done = done
 
-    def _begin(self, field: EncodedField, strip: Box) -> Callable[[], Samples]:
-        """Start to render a strip of a tile; the returned function waits for its samples."""
-        picture = self.picture
-        if picture.is_grey or not self.opaque:
-            arrived = field.begin_render(self.out, strip)
-            return lambda: self.samples(
-                planes_of(arrived(), picture.is_grey, picture.has_alpha, self.opaque)
-            )
-        samples = self.canvas(strip)
-        samples[..., 3:] = np.iinfo(samples.dtype).max
-        return field.begin_render(self.out, strip, samples)
+
+def begin_samples(
+    field: EncodedField,
+    out: tuple[int, int],
+    box: Box,
+    channels: int,
+    depth: int,
+    is_opaque: bool,
+) -> Callable[[], Samples]:
+    """Start to render a box of a picture at size `out`; the returned function waits for its samples.
+
+    They are (h', w', C) with `depth` bits. `is_opaque` pictures have one layer, of colour, others a second one.
+    """
+    is_grey, has_alpha = channels < 3, channels in (2, 4)
+    if is_grey or not is_opaque:
+        arrived = field.begin_render(out, box)
+        return lambda: quantize(
+            planes_of(arrived(), is_grey, has_alpha, is_opaque), depth, has_alpha
+        )
+    samples = canvas((box[2] - box[0], box[3] - box[1], channels), np.dtype(f"uint{depth}"))
+    samples[..., 3:] = np.iinfo(samples.dtype).max
+    return field.begin_render(out, box, samples)
 
 
 def check_size(height: int, width: int) -> None:

@@ -1,0 +1,203 @@
+"""A field that is looked at: encoded core by core, in any order, kept, and rendered in boxes.
+
+What is kept of a core are its LP features in float16, with as much around them as its renders read.
+The codes and bases of the cores rendered last are kept, too: computing them takes longer than a render.
+"""
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ginr.architecture.config import GinrConfig
+from ginr.architecture.contract import EncodedField, Encoder
+from ginr.architecture.tokens import window_plan
+from ginr.array_api import as_type
+from ginr.device import Precision
+from ginr.geometry.size import Box, output_box
+from ginr.pictures import Picture
+from ginr.pictures.samples import Samples
+from ginr.rendering.tile_size import whole_windows
+from ginr.rendering.upscale import Tiles, begin_samples, canvas, cut_box
+
+if TYPE_CHECKING:
+    from ginr.network.model import Ginr
+    from ginr.rendering.picture_field import PictureField
+
+SIDE = 192
+"""Side of a core in LR pixels: a smaller one is encoded sooner, a larger one wastes less on its margin."""
+REACH = 8
+"""LR pixels around a core that its renders read: 2 by the base's taps, 5 by back-projection."""
+READY = 1 << 20
+"""LR pixels whose codes are kept: 0.5 KB each with `small`."""
+
+
+class LiveField(ABC):
+    """A picture's field, rendered box by box. Renders may run beside one `encode`."""
+
+    def __init__(
+        self, size: tuple[int, int], channels: int, depth: int, is_opaque: bool, window: int
+    ) -> None:
+        self.size, self._kind = size, (channels, depth, is_opaque)
+        self.side = whole_windows(SIDE, window)
+        self._ready = OrderedDict[Box, EncodedField]()
+
+    @property
+    def cores(self) -> list[Box]:
+        """All cores, row by row."""
+        return list(cut_box((0, 0, *self.size), self.side))
+
+    @abstractmethod
+    def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
+        """The cores that a box of a render of size `out` needs and that are not encoded, middle first."""
+
+    @abstractmethod
+    def encode(self, core: Box) -> None:
+        """Encode a core, unless that has been done."""
+
+    def render(self, out: tuple[int, int], box: Box) -> Samples:
+        """A box (top, left, bottom, right) of the picture at size `out`, with its own depth.
+
+        The pixels are those of `upscale`, but for float16. Cores that are missing are encoded.
+        """
+        samples = canvas((box[2] - box[0], box[3] - box[1], self._kind[0]), f"uint{self._kind[1]}")
+        for core in self.under(out, box):
+            part = output_box(core, self.size, out)
+            top, left = max(part[0], box[0]), max(part[1], box[1])
+            bottom, right = min(part[2], box[2]), min(part[3], box[3])
+            if top < bottom and left < right:
+                place = samples[top - box[0] : bottom - box[0], left - box[1] : right - box[1]]
+                seen = top, left, bottom, right
+                place[:] = begin_samples(self.part(core), out, seen, *self._kind)()
+        return samples
+
+    def under(self, out: tuple[int, int], box: Box) -> Iterator[Box]:
+        """The cores in which pixels of a box of a render of size `out` have their centres."""
+        spans = []
+        for k, (n, n_out) in enumerate(zip(self.size, out, strict=True)):
+            low, high = ((2 * i + 1) * n // (2 * n_out) for i in (box[k], box[k + 2] - 1))
+            spans.append(range(low // self.side * self.side, high + 1, self.side))
+        for top in spans[0]:
+            for left in spans[1]:
+                bottom, right = (
+                    min(start + self.side, n)
+                    for start, n in zip((top, left), self.size, strict=True)
+                )
+                yield top, left, bottom, right
+
+    def part(self, core: Box) -> EncodedField:
+        """The field of a core, with its codes computed."""
+        if core not in self._ready:
+            field = self._part(core)
+            _ = field.codes
+            self._ready[core] = field
+        self._ready.move_to_end(core)
+        while len(self._ready) > max(4, READY // self.side**2):
+            self._ready.popitem(last=False)
+        return self._ready[core]
+
+    @abstractmethod
+    def _part(self, core: Box) -> EncodedField: ...
+
+
+class LivePicture(LiveField):
+    """The field of a picture that is encoded as it is needed. At most `most_bytes` of features are kept."""
+
+    def __init__(
+        self,
+        picture: Picture,
+        model: Encoder[Any],
+        *,
+        most_bytes: int,
+        precision: Precision = "auto",
+    ) -> None:
+        size, config = (picture.height, picture.width), model.config
+        super().__init__(size, picture.channels, picture.depth, picture.is_opaque, config.window)
+        self._tiles, self._most = Tiles[Any](picture, model, precision), most_bytes
+        self._kept, self._lock = OrderedDict[Box, Any](), Lock()
+        self._n_bytes = 0
+
+    @property
+    def n_encoded(self) -> int:
+        """Cores that are kept."""
+        return len(self._kept)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another core would displace one."""
+        return self._n_bytes * (len(self._kept) + 1) > self._most * max(1, len(self._kept))
+
+    def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
+        """See `LiveField`."""
+        middle = (box[0] + box[2]) / (2 * out[0]), (box[1] + box[3]) / (2 * out[1])
+        absent = [core for core in self.under(out, box) if core not in self._kept]
+        return sorted(absent, key=lambda core: self._distance(core, middle))
+
+    def next_missing(self, middle: tuple[float, float]) -> Box | None:
+        """The core to encode next that is nearest to a place, in shares of height and width."""
+        absent = (core for core in self.cores if core not in self._kept)
+        return min(absent, key=lambda core: self._distance(core, middle), default=None)
+
+    def _distance(self, core: Box, place: tuple[float, float]) -> float:
+        return sum(((core[k] + core[k + 2]) / 2 - place[k] * self.size[k]) ** 2 for k in (0, 1))
+
+    def encode(self, core: Box) -> None:
+        """See `LiveField`."""
+        with self._lock:
+            if core in self._kept:
+                return
+            tiles = self._tiles
+            field = _cropped(tiles.encode(core), core, tiles.read_box(core), tiles.model.config)
+            self._kept[core] = field = replace(field, features=as_type(field.features, "float16"))
+            self._n_bytes += field.features.nbytes
+            while self._n_bytes > self._most and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                self._n_bytes -= oldest.features.nbytes
+
+    def _part(self, core: Box) -> EncodedField:
+        while (field := self._kept.get(core)) is None:
+            self.encode(core)
+        self._kept.move_to_end(core)
+        whole: EncodedField = replace(field, features=as_type(field.features, "float32"))
+        return whole
+
+
+class LiveSavedField(LiveField):
+    """A saved field, of which nothing is missing."""
+
+    def __init__(self, field: "PictureField", model: "Ginr") -> None:
+        is_opaque = len(field.features) == 1
+        super().__init__(field.size, field.channels, field.depth, is_opaque, model.config.window)
+        self._render: Callable[[Box], EncodedField] = lambda core: field.part(core, model)
+
+    def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
+        """See `LiveField`."""
+        return []
+
+    def encode(self, core: Box) -> None:
+        """See `LiveField`."""
+
+    def _part(self, core: Box) -> EncodedField:
+        return self._render(core)
+
+
+def _cropped(field: Any, core: Box, read: Box, config: GinrConfig) -> Any:
+    """The field of a tile (of the box `read`) with no more around its core than renders read."""
+    n = window_plan(config).decoded_side
+    if config.decoder != "lattice" or n is None:
+        return field
+    reach = REACH if REACH * n % config.window == 0 else config.window
+    pixels, rows = [], []
+    for k in (0, 1):
+        first, end = max(read[k], core[k] - reach), min(read[k + 2], core[k + 2] + reach)
+        pixels.append(slice(first - read[k], end - read[k]))
+        rows.append(slice(*(-(-(at - read[k]) * n // config.window) for at in (first, end))))
+    return replace(
+        field,
+        features=field.features[:, rows[0], rows[1]],
+        base=None if field.base is None else copy(field.base[:, :, pixels[0], pixels[1]]),
+        origin=(read[0] + pixels[0].start, read[1] + pixels[1].start),
+    )
