@@ -22,6 +22,7 @@ from ginr_cli.commands.models import models
 from ginr_cli.commands.reconstruct import reconstruct
 from ginr_cli.commands.train import train
 from ginr_cli.commands.upscale import upscale
+from ginr_cli.commands.view import view
 from ginr_cli.commands.warp import warp
 from ginr_cli.commands.zoom import zoom
 from ginr_cli.defaults import LazyDefaults
@@ -37,7 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "default_map": LazyDefaults()},
 )
 for _command in (
-    upscale, compare, warp, zoom, reconstruct, train, evaluate, inspect_lps, models, doctor,
+    upscale, view, compare, warp, zoom, reconstruct, train, evaluate, inspect_lps, models, doctor,
 ):  # fmt: skip
     _name = _command.__name__.replace("_", "-")
     app.command(_name, cls=Command, epilog=epilog(_name))(_command)

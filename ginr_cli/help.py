@@ -10,6 +10,7 @@ EXAMPLES = {
         "ginr upscale album/ -o large/ --size 3840x2160",
         "cat photo.png | ginr upscale - - --scale 2 > large.png",
     ),
+    "view": ("ginr view photo.jpg", "ginr view photo.safetensors --port 8080 --no-browser"),
     "compare": (
         "ginr compare photo.jpg photo_x2.png",
         "ginr compare photo.jpg photo_x2.png -o sheet.png",

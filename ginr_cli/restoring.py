@@ -112,15 +112,20 @@ class Restoration:
 class Networks:
     """The networks of a device, for undamaged and for damaged pictures, each loaded when needed."""
 
-    def __init__(self, choice: NetworkChoice, say: Callable[[str], None] = console.say) -> None:
-        self._choice, self._say = choice, say
+    def __init__(
+        self,
+        choice: NetworkChoice,
+        say: Callable[[str], None] = console.say,
+        load: Callable[[NetworkChoice, Callable[[str], None]], LoadedNetwork] = load_upscaler,
+    ) -> None:
+        self._choice, self._say, self._load = choice, say, load
         if choice.restorer in (None, choice.checkpoint):
             _ = self.plain  # every picture needs it: errors come before the first is begun
 
     @cached_property
     def plain(self) -> LoadedNetwork:
         """The network for undamaged pictures."""
-        return load_upscaler(self._choice, self._say)
+        return self._load(self._choice, self._say)
 
     @cached_property
     def restorer(self) -> LoadedNetwork:
@@ -128,7 +133,7 @@ class Networks:
         checkpoint = self._choice.restorer or self._choice.checkpoint
         if checkpoint == self._choice.checkpoint:
             return self.plain
-        return load_upscaler(replace(self._choice, checkpoint=checkpoint), self._say)
+        return self._load(replace(self._choice, checkpoint=checkpoint), self._say)
 
     def suited(self, picture: "Picture") -> tuple[LoadedNetwork, Restoration | None]:
         """The network for a picture, and what it does to it; None if pictures are not looked at."""

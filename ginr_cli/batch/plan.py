@@ -48,6 +48,8 @@ class Job:
     """Size of the frames of a video as they are written; None for anything else."""
     notes: tuple[str, ...] = ()
     """What is not read of a video."""
+    name: str | None = None
+    """What the output calls its source, if not by the name of the file."""
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -76,7 +78,7 @@ class Job:
     def facts(self, writing: Writing) -> dict[str, str]:
         """What the output says of how it was made."""
         box = "" if self.box is None else ",".join(map(str, self.box))
-        return {**writing.recipe, "source": self.source.name, "box": box}
+        return {**writing.recipe, "source": self.name or self.source.name, "box": box}
 
 
 def plan(

@@ -111,7 +111,7 @@ def test_what_was_seen_longest_ago_makes_room(tiny_model: Ginr) -> None:
     first, second, *_ = live.cores
     live.encode(first)
     live._most = int(1.5 * live._n_bytes)
-    assert live.is_full
+    assert live.next_missing((0.5, 0.5)) is None  # it would displace the first one
     live.encode(second)
     assert live.n_encoded == 1 and live._n_bytes <= live._most
     assert live.missing((70, 90), (0, 0, 32, 32)) == [first]

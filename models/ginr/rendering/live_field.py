@@ -31,19 +31,24 @@ SIDE = 192
 """Side of a core in LR pixels: a smaller one is encoded sooner, a larger one wastes less on its margin."""
 REACH = 8
 """LR pixels around a core that its renders read: 2 by the base's taps, 5 by back-projection."""
+NEAR = 6
+"""LR pixels around a token whose field is looked at closely."""
 READY = 1 << 20
-"""LR pixels whose codes are kept: 0.5 KB each with `small`."""
+"""LR pixels whose codes and bases are kept: 0.6 KB each with `small`."""
+SCALES = (2, 3, 4)
+"""Scales that have a base of their own, see `ginr.kernels.consistency`."""
 
 
 class LiveField(ABC):
-    """A picture's field, rendered box by box. Renders may run beside one `encode`."""
+    """A picture's field, rendered box by box. Threads may share it."""
 
     def __init__(
-        self, size: tuple[int, int], channels: int, depth: int, is_opaque: bool, window: int
+        self, config: GinrConfig, size: tuple[int, int], channels: int, depth: int, is_opaque: bool
     ) -> None:
-        self.size, self._kind = size, (channels, depth, is_opaque)
-        self.side = whole_windows(SIDE, window)
-        self._ready = OrderedDict[Box, EncodedField]()
+        self.config, self.size, self._kind = config, size, (channels, depth, is_opaque)
+        self.side = whole_windows(SIDE, config.window)
+        self._ready, self._making_ready = OrderedDict[Box, EncodedField](), Lock()
+        self._prepared, self._most_ready = set[Box](), max(4, READY // self.side**2)
 
     @property
     def cores(self) -> list[Box]:
@@ -53,6 +58,18 @@ class LiveField(ABC):
     @abstractmethod
     def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
         """The cores that a box of a render of size `out` needs and that are not encoded, middle first."""
+
+    @abstractmethod
+    def next_missing(self, middle: tuple[float, float]) -> Box | None:
+        """The core to encode next, the nearest to a place in shares of height and width.
+
+        None if there is none, or no room for it.
+        """
+
+    @property
+    @abstractmethod
+    def n_encoded(self) -> int:
+        """Cores that are encoded."""
 
     @abstractmethod
     def encode(self, core: Box) -> None:
@@ -90,14 +107,53 @@ class LiveField(ABC):
 
     def part(self, core: Box) -> EncodedField:
         """The field of a core, with its codes computed."""
-        if core not in self._ready:
-            field = self._part(core)
-            _ = field.codes
-            self._ready[core] = field
-        self._ready.move_to_end(core)
-        while len(self._ready) > max(4, READY // self.side**2):
-            self._ready.popitem(last=False)
-        return self._ready[core]
+        with self._making_ready:
+            if core not in self._ready:
+                field = self._part(core)
+                _ = field.codes
+                self._ready[core] = field
+            self._ready.move_to_end(core)
+            while len(self._ready) > self._most_ready:
+                self._ready.popitem(last=False)
+            return self._ready[core]
+
+    def prepare(self, core: Box) -> None:
+        """Compute what renders of a core need at any scale, unless that has been done."""
+        if core in self._prepared and core in self._ready:
+            return
+        field, (y, x) = self.part(core), core[:2]
+        for n in SCALES:
+            out = n * self.size[0], n * self.size[1]
+            field.begin_render(out, (n * y, n * x, n * y + 1, n * x + 1))()
+        self._prepared.add(core)
+
+    def advance(self, middle: tuple[float, float]) -> bool:
+        """Encode the core nearest to a place, in shares of height and width, and prepare it.
+
+        Returns whether there was one to encode, and room for it.
+        """
+        core = self.next_missing(middle)
+        if core is None:
+            return False
+        self.encode(core)
+        if len(self._ready) < self._most_ready:
+            self.prepare(core)
+        return True
+
+    def around(self, place: tuple[int, int]) -> tuple[EncodedField, Box]:
+        """The field of a few pixels around a pixel (y, x), of a lattice decoder, and their box."""
+        core = next(self.under(self.size, (*place, place[0] + 1, place[1] + 1)))
+        field: Any = self.part(core)
+        config, n = self.config, window_plan(self.config).decoded_side or 1
+        unit = max(config.patch, config.window // n)
+        starts = [at // unit * unit for at in place]
+        box = (
+            *(max(field.origin[k], starts[k] - NEAR) for k in (0, 1)),
+            *(min(self.size[k], core[k + 2] + REACH, starts[k] + unit + NEAR) for k in (0, 1)),
+        )
+        rows = [count * config.window // n for count in field.features.shape[1:3]]
+        read = (*field.origin, *(field.origin[k] + rows[k] for k in (0, 1)))
+        return _cropped(field, box, read, config), box
 
     @abstractmethod
     def _part(self, core: Box) -> EncodedField: ...
@@ -114,21 +170,11 @@ class LivePicture(LiveField):
         most_bytes: int,
         precision: Precision = "auto",
     ) -> None:
-        size, config = (picture.height, picture.width), model.config
-        super().__init__(size, picture.channels, picture.depth, picture.is_opaque, config.window)
+        size = picture.height, picture.width
+        super().__init__(model.config, size, picture.channels, picture.depth, picture.is_opaque)
         self._tiles, self._most = Tiles[Any](picture, model, precision), most_bytes
         self._kept, self._lock = OrderedDict[Box, Any](), Lock()
         self._n_bytes = 0
-
-    @property
-    def n_encoded(self) -> int:
-        """Cores that are kept."""
-        return len(self._kept)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether another core would displace one."""
-        return self._n_bytes * (len(self._kept) + 1) > self._most * max(1, len(self._kept))
 
     def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
         """See `LiveField`."""
@@ -137,9 +183,16 @@ class LivePicture(LiveField):
         return sorted(absent, key=lambda core: self._distance(core, middle))
 
     def next_missing(self, middle: tuple[float, float]) -> Box | None:
-        """The core to encode next that is nearest to a place, in shares of height and width."""
+        """See `LiveField`."""
+        if self._n_bytes * (len(self._kept) + 1) > self._most * max(1, len(self._kept)):
+            return None
         absent = (core for core in self.cores if core not in self._kept)
         return min(absent, key=lambda core: self._distance(core, middle), default=None)
+
+    @property
+    def n_encoded(self) -> int:
+        """See `LiveField`."""
+        return len(self._kept)
 
     def _distance(self, core: Box, place: tuple[float, float]) -> float:
         return sum(((core[k] + core[k + 2]) / 2 - place[k] * self.size[k]) ** 2 for k in (0, 1))
@@ -170,12 +223,20 @@ class LiveSavedField(LiveField):
 
     def __init__(self, field: "PictureField", model: "Ginr") -> None:
         is_opaque = len(field.features) == 1
-        super().__init__(field.size, field.channels, field.depth, is_opaque, model.config.window)
+        super().__init__(model.config, field.size, field.channels, field.depth, is_opaque)
         self._render: Callable[[Box], EncodedField] = lambda core: field.part(core, model)
 
     def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
         """See `LiveField`."""
         return []
+
+    def next_missing(self, middle: tuple[float, float]) -> Box | None:
+        """See `LiveField`."""
+
+    @property
+    def n_encoded(self) -> int:
+        """See `LiveField`."""
+        return len(self.cores)
 
     def encode(self, core: Box) -> None:
         """See `LiveField`."""

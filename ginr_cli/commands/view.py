@@ -1,0 +1,116 @@
+"""`ginr view`: pictures and their fields in a browser, at any depth."""
+
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from ginr_cli import console, options
+from ginr_cli.load_network import NetworkChoice, check_network
+from ginr_cli.options import argument, option
+from ginr_cli.signals import cleaned_up_by, end_if_asked
+
+LOOPBACK = "127.0.0.1"
+
+
+def view(
+    paths: Annotated[
+        list[Path] | None,
+        argument("PICTURE|FIELD", "Pictures and saved fields (.safetensors) to open."),
+    ] = None,
+    port: Annotated[
+        int, option("--port N", "Port of the page; 0 takes a free one.", between=(0, 65535))
+    ] = 0,
+    host: Annotated[
+        str | None,
+        option(
+            "--host ADDRESS",
+            "Address to serve, for other machines, such as 0.0.0.0 for all of this one's. The page then "
+            "needs the token in the printed address. Default: this machine only.",
+        ),
+    ] = None,
+    no_browser: Annotated[bool, option("--no-browser", "Print the address only.")] = False,
+    checkpoint: options.ChosenCheckpoint = None,
+    device: options.Device = "auto",
+    strict: options.Strict = False,
+    allow_truncated: options.AllowTruncated = False,
+    allow_large: options.AllowLarge = False,
+) -> None:
+    """Look at pictures in a browser, enlarged as far as you zoom.
+
+    The page shows bicubic interpolation and ginr side by side, and saves what
+    it shows. It runs on this machine; nothing is sent elsewhere.
+    """
+    from ginr.pictures import ReadRules
+
+    try:
+        import uvicorn
+
+        from ginr_cli.view.entry import Entry, Settings
+        from ginr_cli.view.server import Viewer
+    except ImportError:
+        raise console.UsageError('ginr view needs its packages: pip install "ginr[view]"') from None
+    if checkpoint is not None:
+        check_network(NetworkChoice(checkpoint, device))
+    settings = Settings(ReadRules(strict, allow_truncated, allow_large), checkpoint, device)
+    given = paths or []
+    for number, path in enumerate(given):
+        Entry(number, path.name, path, settings)  # raises for what cannot be read
+    token = None if host is None else secrets.token_urlsafe(24)
+    folder = Path(tempfile.mkdtemp(prefix="ginr-view-"))
+    with (
+        _bound(host or LOOPBACK, port) as bound,
+        cleaned_up_by(partial(shutil.rmtree, folder, ignore_errors=True)),
+    ):
+        app = Viewer(settings, given, folder).app(host, token)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False
+        )  # fmt: skip
+        # Not in the main thread, which waits for signals.
+        work = partial(uvicorn.Server(config).run, [bound])
+        thread = threading.Thread(target=work, name="server", daemon=True)
+        thread.start()
+        address = _address(host, bound.getsockname()[1], token)
+        console.result(address)
+        console.say("Ctrl+C ends it")
+        if not no_browser:
+            _open(address)
+        while thread.is_alive():
+            end_if_asked()
+            thread.join(0.1)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that waits for connections. Raises `UsageError` where it cannot."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen()
+    except OSError as problem:
+        raise console.UsageError(
+            f"port {port} of {host} cannot be served ({problem.strerror}): try another --port or --host"
+        ) from None
+    return bound
+
+
+def _address(host: str | None, port: int, token: str | None) -> str:
+    """What to open in a browser."""
+    name = LOOPBACK if host is None else host
+    if name in ("0.0.0.0", "::"):
+        name = socket.gethostname()
+    if ":" in name:
+        name = f"[{name}]"
+    return f"http://{name}:{port}/" + ("" if token is None else f"?token={token}")
+
+
+def _open(address: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(address):
+        console.say("no browser was found: open the address yourself")

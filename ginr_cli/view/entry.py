@@ -1,0 +1,192 @@
+"""A picture or saved field on a page: read and encoded when it is looked at.
+
+Sizes are (H, W), boxes (top, left, bottom, right). Whatever takes long here runs in the heavy lane.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_network, load_upscaler
+from ginr_cli.restoring import Networks, choose, parse_restore
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ginr.checkpoints.tensors_file import Header
+    from ginr.geometry.size import Box
+    from ginr.pictures import Picture, ReadRules
+    from ginr.rendering.live_field import LiveField
+
+Size = tuple[int, int]
+N_LOOK = 2
+"""Looks whose fields are kept, to go back and forth between."""
+SHARE = 4
+"""A field may keep this fraction of the free memory, 1/4."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says of all pictures."""
+
+    rules: "ReadRules"
+    checkpoint: str | None = None
+    device: str = "auto"
+    loaded: dict[str, LoadedNetwork] = field(default_factory=dict, repr=False)
+    """Networks by their checkpoints: pictures share them, and what has been measured of them."""
+
+    def load(self, choice: NetworkChoice, say: Callable[[str], None]) -> LoadedNetwork:
+        """`load_upscaler`, once."""
+        if choice.checkpoint not in self.loaded:
+            self.loaded[choice.checkpoint] = load_upscaler(choice, say)
+        return self.loaded[choice.checkpoint]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the sliders say of how a picture is encoded: one field each."""
+
+    restore: float | None = None
+    """The strength of restoration from 0 to 1, None for as much as the picture needs."""
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str]) -> "Look":
+        """Raises `UsageError` for what is no number."""
+        return cls(parse_restore(values.get("restore", "auto"), None))
+
+    def choice(self, settings: Settings) -> NetworkChoice:
+        """The networks that this takes. Raises `UsageError` for a checkpoint that cannot restore."""
+        plain, restorer = choose(settings.checkpoint, self.restore, None)
+        return NetworkChoice(plain, settings.device, restorer=restorer, restore=self.restore)
+
+
+class Entry:
+    """A picture or a saved field, by the name that the user knows it by."""
+
+    def __init__(self, number: int, name: str, path: Path, settings: Settings) -> None:
+        """Reads the header. Raises GinrError."""
+        from ginr.pictures import probe_picture
+        from ginr.rendering.field_file import is_field, peek_field
+
+        self.number, self.name, self.path, self.settings = number, name, path, settings
+        self.is_field = is_field(path)
+        self.middle = 0.5, 0.5
+        """The place that was looked at last, in shares of height and width."""
+        self._picture: Picture | None = None
+        self._shown: Image | None = None
+        self._fields = OrderedDict[Look, "LiveField"]()
+        if self.is_field:
+            self.size: Size = peek_field(path).size
+        else:
+            header = probe_picture(path, settings.rules)
+            self.size = header.height, header.width
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its pixels are in memory."""
+        return self._picture is not None
+
+    def load(self, say: Callable[[str], None]) -> None:
+        """Read the pixels, unless that has been done. Raises GinrError."""
+        from ginr.pictures import read_picture
+        from ginr.rendering.live_field import LiveSavedField
+        from ginr_cli.comparing.display import displayed
+
+        if self.is_loaded:
+            return
+        if self.is_field:
+            from ginr.rendering.field_file import load_field
+
+            network = load_network(NetworkChoice(str(self.maker.path), self.settings.device), say)
+            field = load_field(self.path)
+            height, width = self.size
+            picture = field.render(network.model, height=height, width=width)
+            self._fields[Look()] = LiveSavedField(field, network.model)
+        else:
+            picture = read_picture(self.path, self.settings.rules)
+            for note in picture.notes:
+                say(note)
+        self._shown = displayed(picture)
+        self._picture = picture
+
+    @property
+    def maker(self) -> "Header":
+        """The checkpoint that made a saved field. Raises CheckpointError."""
+        from ginr.rendering.field_file import checkpoint_of, peek_field
+
+        return checkpoint_of(peek_field(self.path), self.settings.checkpoint)
+
+    def forget(self) -> None:
+        """Free the memory; the pixels are read again when they are needed."""
+        self._picture = self._shown = None
+        self._fields.clear()
+
+    def field(self, look: Look, say: Callable[[str], None]) -> "tuple[LiveField, bool]":
+        """The field for a look, and whether it is new. Raises GinrError."""
+        import psutil
+
+        from ginr.rendering.live_field import LivePicture
+
+        picture = self.picture(say)
+        look = Look() if self.is_field else look
+        is_new = look not in self._fields
+        if is_new:
+            networks = Networks(look.choice(self.settings), say, self.settings.load)
+            network, restoration = networks.suited(picture)
+            if restoration is not None:
+                say(str(restoration))
+            most = psutil.virtual_memory().available // SHARE
+            self._fields[look] = LivePicture(
+                picture, network.model, most_bytes=most, precision=network.precision
+            )
+        self._fields.move_to_end(look)
+        while len(self._fields) > N_LOOK:
+            self._fields.popitem(last=False)
+        return self._fields[look], is_new
+
+    def picture(self, say: Callable[[str], None]) -> "Picture":
+        """The picture itself; of a saved field, as it is rendered at its own size."""
+        self.load(say)
+        assert self._picture is not None
+        return self._picture
+
+    def is_current(self, field: "LiveField") -> bool:
+        """Whether a field is that of the look asked for last."""
+        return bool(self._fields) and next(reversed(self._fields.values())) is field
+
+    def render(self, field: "LiveField", out: Size, box: "Box") -> bytes:
+        """A box of the picture at size `out` by the field, for the screen: RGBA, row by row."""
+        from ginr.pictures import Picture
+        from ginr_cli.comparing.display import displayed
+
+        icc = None if self._picture is None else self._picture.icc
+        return _rgba(displayed(Picture(field.render(out, box), icc=icc)))
+
+    def lps(self, field: "LiveField", place: tuple[int, int]) -> dict[str, object]:
+        """The LPs of the token at a pixel (y, x), for JSON."""
+        from ginr.lps.spot import spot
+
+        found = spot(*field.around(place), field.config, place)
+        return {
+            "places": found.places.tolist(),
+            "alike": found.alike.round(3).tolist(),
+            "changes": found.changes.round(2).tolist(),
+            "box": found.box,
+        }
+
+    def interpolate(self, out: Size, box: "Box") -> bytes:
+        """The same by bicubic interpolation, averaged where it shrinks."""
+        from PIL import Image
+
+        assert self._shown is not None
+        top, left, bottom, right = box
+        y, x = self.size[0] / out[0], self.size[1] / out[1]
+        part = left * x, top * y, min(right * x, self.size[1]), min(bottom * y, self.size[0])
+        size, kind = (right - left, bottom - top), Image.Resampling.BICUBIC
+        return _rgba(self._shown.resize(size, kind, part))
+
+
+def _rgba(image: "Image") -> bytes:
+    return image.convert("RGBA").tobytes()

@@ -1,0 +1,80 @@
+"""What requests hold. Raises HTTPException for what they should not."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from ginr_cli.console import UsageError
+from ginr_cli.parsing import parse_numbers
+from ginr_cli.view.entry import Look
+
+T = TypeVar("T")
+
+
+def look(request: Request) -> Look:
+    """How a picture is to be encoded."""
+    try:
+        return Look.parse(request.query_params)
+    except UsageError as problem:
+        raise HTTPException(400, str(problem)) from None
+
+
+def whole(text: str | None) -> int:
+    """A whole number, -1 for anything else."""
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else -1
+
+
+def numbers(text: str | None, count: int) -> list[float]:
+    """Finite numbers, separated by commas."""
+    try:
+        return parse_numbers("number", text or "", count, ",".join("1234"[:count]))
+    except UsageError as problem:
+        raise HTTPException(400, str(problem)) from None
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """The result of work, which is given up if the browser no longer waits for it."""
+    task = asyncio.ensure_future(work)
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    watch = asyncio.ensure_future(gone())
+    await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+    watch.cancel()
+    if not task.done():
+        task.cancel()
+        raise HTTPException(499, "given up")
+    return task.result()
+
+
+async def receive(request: Request, path: Path, name: str, most: int) -> None:
+    """Write an upload into a file. Raises HTTPException for one that is too large."""
+    n_bytes = max(0, whole(request.headers.get("content-length")))
+    with path.open("wb") as file:
+        free = shutil.disk_usage(path.parent).free
+        async for chunk in request.stream():
+            n_bytes = max(n_bytes, file.tell() + len(chunk))
+            if n_bytes > most:
+                raise HTTPException(
+                    413, f"{name} is over {most >> 30} GiB: name it on the command line"
+                )
+            if n_bytes > free:
+                raise HTTPException(413, f"{name} does not fit onto the disk: free some space")
+            file.write(chunk)
+
+
+async def body(request: Request) -> bytes:
+    """The body of a small request."""
+    whole = b""
+    async for chunk in request.stream():
+        whole += chunk
+        if len(whole) > 1 << 16:
+            raise HTTPException(413, "the request is too long")
+    return whole
