@@ -6,6 +6,7 @@ Sizes are (H, W), boxes (top, left, bottom, right). Whatever takes long here run
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ginr.rendering.live_field import LiveField
 
 Size = tuple[int, int]
+Tell = Callable[[str, str], None]
+"""Called with a kind of message and its text: `file` on what was read, `look` on what was restored,
+`status` on what is being done."""
 N_LOOK = 2
 """Looks whose fields are kept, to go back and forth between."""
 SHARE = 4
@@ -88,7 +92,7 @@ class Entry:
         """Whether its pixels are in memory."""
         return self._picture is not None
 
-    def load(self, say: Callable[[str], None]) -> None:
+    def load(self, tell: Tell) -> None:
         """Read the pixels, unless that has been done. Raises GinrError."""
         from ginr.pictures import read_picture
         from ginr.rendering.live_field import LiveSavedField
@@ -99,7 +103,8 @@ class Entry:
         if self.is_field:
             from ginr.rendering.field_file import load_field
 
-            network = load_network(NetworkChoice(str(self.maker.path), self.settings.device), say)
+            choice = NetworkChoice(str(self.maker.path), self.settings.device)
+            network = load_network(choice, partial(tell, "status"))
             field = load_field(self.path)
             height, width = self.size
             picture = field.render(network.model, height=height, width=width)
@@ -107,7 +112,7 @@ class Entry:
         else:
             picture = read_picture(self.path, self.settings.rules)
             for note in picture.notes:
-                say(note)
+                tell("file", note)
         self._shown = displayed(picture)
         self._picture = picture
 
@@ -123,20 +128,21 @@ class Entry:
         self._picture = self._shown = None
         self._fields.clear()
 
-    def field(self, look: Look, say: Callable[[str], None]) -> "tuple[LiveField, bool]":
+    def field(self, look: Look, tell: Tell) -> "tuple[LiveField, bool]":
         """The field for a look, and whether it is new. Raises GinrError."""
         import psutil
 
         from ginr.rendering.live_field import LivePicture
 
-        picture = self.picture(say)
+        picture = self.picture(tell)
         look = Look() if self.is_field else look
         is_new = look not in self._fields
         if is_new:
-            networks = Networks(look.choice(self.settings), say, self.settings.load)
+            choice = look.choice(self.settings)
+            networks = Networks(choice, partial(tell, "status"), self.settings.load)
             network, restoration = networks.suited(picture)
             if restoration is not None:
-                say(str(restoration))
+                tell("look", str(restoration))
             most = psutil.virtual_memory().available // SHARE
             self._fields[look] = LivePicture(
                 picture, network.model, most_bytes=most, precision=network.precision
@@ -146,9 +152,9 @@ class Entry:
             self._fields.popitem(last=False)
         return self._fields[look], is_new
 
-    def picture(self, say: Callable[[str], None]) -> "Picture":
+    def picture(self, tell: Tell) -> "Picture":
         """The picture itself; of a saved field, as it is rendered at its own size."""
-        self.load(say)
+        self.load(tell)
         assert self._picture is not None
         return self._picture
 

@@ -113,8 +113,9 @@ def save(
         batch=False,
     )  # fmt: skip
     job = replace(job, name=entry.name)
+    networks = Networks(choice, lambda text: None, entry.settings.load)
     with ExitStack() as until_reported:
-        enlarge(job, Networks(choice, say), writing, until_reported, say=say, progress=progress)
+        enlarge(job, networks, writing, until_reported, say=say, progress=progress)
 
 
 def _save_field(
@@ -122,9 +123,9 @@ def _save_field(
 ) -> None:
     from ginr.pictures import at_dpi, check_target, losses, write_bands
 
-    view, (field, _) = order.view(entry), entry.field(Look(), say)
+    view, (field, _) = order.view(entry), entry.field(Look(), lambda *_: None)
     check_target(output, *view.size, overwrite=True, quality=order.quality)
-    like = entry.picture(say)
+    like = entry.picture(lambda *_: None)
     if order.dpi is not None:
         like = at_dpi(like, order.dpi)
     for loss in losses(like, output):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ginr_cli.console import describe
-from ginr_cli.view.entry import Entry, Look, Settings
+from ginr_cli.view.entry import Entry, Look, Settings, Tell
 from ginr_cli.view.lane import Lane, Urgency
 from ginr_cli.view.saving import Order, save
 
@@ -175,9 +175,9 @@ class Session:
     def _emit_progress(self, entry: Entry, live: "LiveField") -> None:
         self.emit("encoded", id=entry.number, done=live.n_encoded, all=len(live.cores))
 
-    def _teller(self, entry: Entry) -> Callable[[str], None]:
-        def tell(text: str) -> None:
-            self.emit("note", id=entry.number, text=text.replace(str(entry.path), entry.name))
+    def _teller(self, entry: Entry) -> Tell:
+        def tell(kind: str, text: str) -> None:
+            self.emit("note", id=entry.number, kind=kind, text=self.named(text))
 
         return tell
 
@@ -215,22 +215,30 @@ class Session:
             self.emit_saving(saving, "working", share=done / total)
             self._heavy.make_way()
 
+        def note(text: str) -> None:
+            saving.notes.append(self.named(text).removeprefix(f"{saving.entry.name}: "))
+
         try:
             progress(0, 1)
-            save(saving.entry, saving.order, saving.output, saving.notes.append, progress)
+            save(saving.entry, saving.order, saving.output, note, progress)
             saving.is_done = True
             self.emit_saving(saving, "done")
         except StoppedError:
             self._discard(saving.output)
         except Exception as problem:
-            self.emit_saving(saving, "failed", error=self.words(problem, saving.entry))
+            self.emit_saving(saving, "failed", error=self.words(problem))
 
-    def words(self, problem: BaseException, entry: Entry | None = None) -> str:
+    def words(self, problem: BaseException, path: Path | None = None, name: str = "") -> str:
         """An error in one line, with the user's names of files in place of ours."""
-        text = describe(problem)
-        for known in [entry] if entry else self.entries.values():
-            text = text.replace(str(known.path), known.name)
-        return text.replace(f"{self.folder}/", "")
+        return self.named(describe(problem), path, name)
+
+    def named(self, text: str, path: Path | None = None, name: str = "") -> str:
+        """A text with the user's names of files in place of ours; `path` is not known yet."""
+        names = {str(entry.path): entry.name for entry in self.entries.values()}
+        names |= {str(saving.output): saving.file_name for saving in self.savings.values()}
+        for own, shown in (names | {str(path): name}).items():
+            text = text.replace(own, shown)
+        return text
 
     def _discard(self, path: Path) -> None:
         """Delete a file, if it is ours."""

@@ -10,6 +10,7 @@ const at = id => document.getElementById(id);
 const entries = new Map();
 let facts = { max_upload: Infinity, max_scale: 240, restores: true };
 let current = null;
+let status = "encoding";  // what the server does until it tells how far it is
 
 const look = () => ({ restore: at("auto").checked || at("restoring").disabled ? "auto" : at("strength").value });
 
@@ -20,7 +21,7 @@ const view = new Stage(at("stage"), at("canvas"), {
   drawn(isSharp) {
     const busy = !isSharp && view.zoom > 1 && current && !current.isEncoded;
     at("badge").hidden = !busy;
-    if (busy) at("badge").textContent = current.all ? `encoding, ${percent(current)}` : "encoding";
+    if (busy) at("badge").textContent = current.all ? `encoding, ${percent(current)}` : status;
     const words = `${current.name}, ${current.width} by ${current.height} pixels, zoom ${view.zoom.toPrecision(3)}`;
     if (at("stage").ariaLabel !== words) at("stage").ariaLabel = words;
     if (isSharp) say(`sharp at zoom ${view.zoom.toPrecision(3)}`);
@@ -74,7 +75,7 @@ function select(id) {
   }
   at("welcome").hidden = Boolean(current);
   at("handle").hidden = !current;
-  at("seen").textContent = current?.seen ?? "";
+  showNotes();
   at("save").querySelector("button").disabled = !current;
   at("restoring").disabled = !facts.restores || Boolean(current?.is_field);
   if (!current) { at("stage").ariaLabel = "No picture"; at("zoom").textContent = "–"; at("badge").hidden = true; }
@@ -82,6 +83,10 @@ function select(id) {
   view.show(current);
   if (current) at("stage").focus();
   resize();
+}
+
+function showNotes() {
+  at("seen").textContent = current ? [current.seen, ...current.notes].filter(Boolean).join("; ") : "";
 }
 
 function show(entry) {
@@ -101,7 +106,7 @@ function show(entry) {
   bar.hidden = true;
   item.append(name, away, note, bar);
   at("entries").append(item);
-  entries.set(entry.id, { ...entry, item, bar, isEncoded: entry.is_field });
+  entries.set(entry.id, { ...entry, item, bar, isEncoded: entry.is_field, seen: "", notes: [] });
   at("save-all").hidden = entries.size < 2;
   at("save-all").textContent = `Save all ${entries.size}`;
   if (!current || opened === entry.id) select(entry.id);
@@ -133,7 +138,7 @@ listen({
     at("entries").replaceChildren();
     clearQueue();
     opened = current?.id;
-    if (current) select(null);
+    select(null);
   },
   entry: show,
   encoded({ id, done, all }) {
@@ -144,11 +149,12 @@ listen({
     entry.bar.value = done / all;
     if (entry === current) view.redraw();
   },
-  note({ id, text }) {
+  note({ id, kind, text }) {
     const entry = entries.get(id);
-    if (!entry) return;
-    entry.seen = text;
-    if (entry === current) at("seen").textContent = text;
+    if (kind === "status") say(status = text);
+    if (!entry || kind === "status") return;
+    if (kind === "look") entry.seen = text; else entry.notes.push(text);
+    if (entry === current) showNotes();
   },
   saving: showSaving,
   problem: ({ text }) => problem(text),
