@@ -80,7 +80,9 @@ class Entry:
         """The place that was looked at last, in shares of height and width."""
         self._picture: Picture | None = None
         self._shown: Image | None = None
-        self._fields = OrderedDict[Look, "LiveField"]()
+        self._icc: bytes | None = None
+        self._fields = OrderedDict[Look, tuple["LiveField", str]]()
+        """The fields of the looks asked for last, each with what was restored."""
         if self.is_field:
             self.size: Size = peek_field(path).size
         else:
@@ -108,12 +110,12 @@ class Entry:
             field = load_field(self.path)
             height, width = self.size
             picture = field.render(network.model, height=height, width=width)
-            self._fields[Look()] = LiveSavedField(field, network.model)
+            self._fields[Look()] = LiveSavedField(field, network.model), ""
         else:
             picture = read_picture(self.path, self.settings.rules)
             for note in picture.notes:
                 tell("file", note)
-        self._shown = displayed(picture)
+        self._shown, self._icc = displayed(picture), picture.icc
         self._picture = picture
 
     @property
@@ -141,16 +143,19 @@ class Entry:
             choice = look.choice(self.settings)
             networks = Networks(choice, partial(tell, "status"), self.settings.load)
             network, restoration = networks.suited(picture)
-            if restoration is not None:
-                tell("look", str(restoration))
-            most = psutil.virtual_memory().available // SHARE
-            self._fields[look] = LivePicture(
-                picture, network.model, most_bytes=most, precision=network.precision
+            live = LivePicture(
+                picture,
+                network.model,
+                most_bytes=psutil.virtual_memory().available // SHARE,
+                precision=network.precision,
             )
+            self._fields[look] = live, "" if restoration is None else str(restoration)
+        if is_new or next(reversed(self._fields)) != look:
+            tell("look", self._fields[look][1])
         self._fields.move_to_end(look)
         while len(self._fields) > N_LOOK:
             self._fields.popitem(last=False)
-        return self._fields[look], is_new
+        return self._fields[look][0], is_new
 
     def picture(self, tell: Tell) -> "Picture":
         """The picture itself; of a saved field, as it is rendered at its own size."""
@@ -160,15 +165,14 @@ class Entry:
 
     def is_current(self, field: "LiveField") -> bool:
         """Whether a field is that of the look asked for last."""
-        return bool(self._fields) and next(reversed(self._fields.values())) is field
+        return bool(self._fields) and next(reversed(self._fields.values()))[0] is field
 
     def render(self, field: "LiveField", out: Size, box: "Box") -> bytes:
         """A box of the picture at size `out` by the field, for the screen: RGBA, row by row."""
         from ginr.pictures import Picture
         from ginr_cli.comparing.display import displayed
 
-        icc = None if self._picture is None else self._picture.icc
-        return _rgba(displayed(Picture(field.render(out, box), icc=icc)))
+        return _rgba(displayed(Picture(field.render(out, box), icc=self._icc)))
 
     def lps(self, field: "LiveField", place: tuple[int, int]) -> dict[str, object]:
         """The LPs of the token at a pixel (y, x), for JSON."""
@@ -182,16 +186,17 @@ class Entry:
             "box": found.box,
         }
 
-    def interpolate(self, out: Size, box: "Box") -> bytes:
-        """The same by bicubic interpolation, averaged where it shrinks."""
+    def interpolate(self, out: Size, box: "Box") -> bytes | None:
+        """The same by bicubic interpolation, averaged where it shrinks; None if it is not loaded."""
         from PIL import Image
 
-        assert self._shown is not None
+        if (shown := self._shown) is None:
+            return None
         top, left, bottom, right = box
         y, x = self.size[0] / out[0], self.size[1] / out[1]
         part = left * x, top * y, min(right * x, self.size[1]), min(bottom * y, self.size[0])
         size, kind = (right - left, bottom - top), Image.Resampling.BICUBIC
-        return _rgba(self._shown.resize(size, kind, part))
+        return _rgba(shown.resize(size, kind, part))
 
 
 def _rgba(image: "Image") -> bytes:

@@ -131,9 +131,12 @@ class Session:
 
     async def interpolated(self, entry: Entry, out: tuple[int, int], box: "Box") -> bytes:
         """The same by bicubic interpolation."""
-        if not entry.is_loaded:
-            await self.run(self._heavy, Urgency.VIEW, self._load, entry)
-        return await self.run(self._light, Urgency.VIEW, entry.interpolate, out, box)
+        while True:
+            if not entry.is_loaded:
+                await self.run(self._heavy, Urgency.VIEW, self._load, entry)
+            pixels = await self.run(self._light, Urgency.VIEW, entry.interpolate, out, box)
+            if pixels is not None:
+                return pixels
 
     async def field(self, entry: Entry, look: Look) -> "LiveField":
         """The field of a picture; the rest of it is encoded when nothing else is to be done."""
