@@ -1,7 +1,7 @@
 """A user's defaults for options: a TOML file, and environment variables that go before it.
 
 `device = "cpu"` in the file and GINR_DEVICE=cpu are the default of `--device`. They hold for the
-commands that enlarge: `upscale`, `warp` and `zoom`. Options that exclude each other, such as --scale
+commands that enlarge: `upscale`, `view`, `warp` and `zoom`. Options that exclude each other, such as --scale
 and --size, have none.
 """
 
@@ -14,7 +14,7 @@ import typer
 
 from ginr_cli.console import UsageError, printable, say
 
-COMMANDS = frozenset(("upscale", "warp", "zoom"))
+COMMANDS = frozenset(("upscale", "view", "warp", "zoom"))
 KINDS: dict[str, type] = {
     "checkpoint": str,
     "device": str,

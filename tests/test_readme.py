@@ -33,12 +33,13 @@ def commands(page: Path) -> list[str]:
 
 
 COMMANDS = list(dict.fromkeys(line for page in PAGES for line in commands(page)))
-# Not here: devices that are lacking, and the sample and --watch, which have tests of their own.
+# Not here: devices that are lacking, and what has tests of its own: the sample, --watch, and the page, which
+# is served until Ctrl+C.
 HAS_PYAV = importlib.util.find_spec("av") is not None
 CHEAP = [
     line
     for line in COMMANDS
-    if not re.search("cuda|sample_images|--watch" + "|clip.mp4" * (not HAS_PYAV), line)
+    if not re.search("cuda|sample_images|--watch|^view " + "|clip.mp4" * (not HAS_PYAV), line)
 ]
 
 

@@ -5,6 +5,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -86,16 +87,19 @@ def view(
 
 def _bound(host: str, port: int) -> socket.socket:
     """A socket that waits for connections. Raises `UsageError` where it cannot."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen()
-    except OSError as problem:
-        raise console.UsageError(
-            f"port {port} of {host} cannot be served ({problem.strerror}): try another --port or --host"
-        ) from None
+    with ExitStack() as closing:
+        try:
+            family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            bound = closing.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen()
+        except OSError as problem:
+            raise console.UsageError(
+                f"port {port} of {host} cannot be served ({problem.strerror}): try another --port "
+                "or --host"
+            ) from None
+        closing.pop_all()
     return bound
 
 

@@ -32,7 +32,7 @@ MAX_PART = 1 << 22
 MAX_SCALE = 240.0
 MAX_SESSIONS = 16
 GRACE_S = 5.0
-"""Time for a page to be loaded again before what it holds is freed."""
+"""Time for a page to take up its stream again before what it holds is freed."""
 PULSE_S = 15.0
 
 
@@ -81,9 +81,7 @@ class Viewer:
     async def _stream(self, key: str, session: Session, is_new: bool) -> AsyncIterator[str]:
         session.n_stream += 1
         try:
-            yield _event("hello", **self._facts())
-            for entry in session.entries.values():
-                session.emit_entry(entry)
+            yield _event("hello", is_new=is_new, **self._facts())
             if is_new:
                 await self._open_given(session)
             while True:

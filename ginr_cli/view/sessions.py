@@ -172,7 +172,12 @@ class Session:
         if not (self.is_open and entry.is_current(live)):
             return
         self._emit_progress(entry, live)
-        if live.advance(entry.middle):
+        try:
+            is_more = live.advance(entry.middle)
+        except Exception as problem:
+            self.emit("problem", text=self.words(problem))
+            return
+        if is_more:
             self._heavy.submit(Urgency.AHEAD, self._encode_ahead, entry, look, live)
 
     def _emit_progress(self, entry: Entry, live: "LiveField") -> None:

@@ -348,14 +348,28 @@ def test_closing_the_page_frees_what_it_held(
     assert not viewer.settings.loaded
 
 
-def test_a_page_that_is_loaded_again_keeps_its_pictures(viewer_at: tuple[str, Viewer]) -> None:
+def test_a_page_whose_stream_breaks_off_keeps_its_pictures(viewer_at: tuple[str, Viewer]) -> None:
     first = Page(viewer_at[0])
-    first.wait("hello")
+    assert first.wait("hello")["is_new"]
     number = first.open("noise.png", noise())
     first.close()
     second = Page(viewer_at[0])
-    assert second.wait("entry")["id"] == number
+    assert not second.wait("hello")["is_new"]
+    second.part(number, (0, 0, 9, 9), scale=1, kind="bicubic")
     second.close()
+
+
+def test_what_goes_wrong_ahead_is_said(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ginr.errors import GinrError
+    from ginr.rendering.live_field import LivePicture
+
+    def fail(*_: object) -> bool:
+        raise GinrError("out of memory: close other programs")
+
+    monkeypatch.setattr(LivePicture, "advance", fail)
+    number = page.open("noise.png", noise())
+    page.part(number, (0, 0, 9, 9), scale=2, kind="ginr")
+    assert page.wait("problem")["text"] == "out of memory: close other programs"
 
 
 def test_there_is_a_limit_to_pages(

@@ -132,12 +132,12 @@ let lost = null;
 listen({
   hello(values) {
     facts = values;
+    if (!values.is_new) return;  // the stream broke off for a moment
     if (!at("format").length) at("format").append(...Object.entries(values.formats).map(([suffix, name]) =>
       new Option(name, suffix)));
     entries.clear();
     at("entries").replaceChildren();
     clearQueue();
-    opened = current?.id;
     select(null);
   },
   entry: show,
