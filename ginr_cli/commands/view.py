@@ -1,5 +1,6 @@
 """`ginr view`: pictures and their fields in a browser, at any depth."""
 
+import os
 import secrets
 import shutil
 import socket
@@ -91,7 +92,8 @@ def _bound(host: str, port: int) -> socket.socket:
         try:
             family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             bound = closing.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name != "nt":  # there it would let others take the port
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)
             bound.listen()
         except OSError as problem:

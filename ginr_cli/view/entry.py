@@ -163,9 +163,11 @@ class Entry:
         assert self._picture is not None
         return self._picture
 
-    def is_current(self, field: "LiveField") -> bool:
-        """Whether a field is that of the look asked for last."""
-        return bool(self._fields) and next(reversed(self._fields.values()))[0] is field
+    def current(self, look: Look) -> "LiveField | None":
+        """The field of a look, if that is the one asked for last."""
+        for last, (live, _) in reversed(self._fields.items()):
+            return live if last == (Look() if self.is_field else look) else None
+        return None
 
     def render(self, field: "LiveField", out: Size, box: "Box") -> bytes:
         """A box of the picture at size `out` by the field, for the screen: RGBA, row by row."""

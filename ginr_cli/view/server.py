@@ -30,7 +30,8 @@ MAX_UPLOAD = 1 << 30
 MAX_PART = 1 << 22
 """Pixels of one answer: a screen of 4K in four."""
 MAX_SCALE = 240.0
-MAX_SESSIONS = 16
+MAX_SESSIONS = 4
+"""Pages at once: each takes one of the six connections that browsers allow."""
 GRACE_S = 5.0
 """Time for a page to take up its stream again before what it holds is freed."""
 PULSE_S = 15.0

@@ -140,7 +140,10 @@ class Session:
 
     async def field(self, entry: Entry, look: Look) -> "LiveField":
         """The field of a picture; the rest of it is encoded when nothing else is to be done."""
-        return await self.run(self._heavy, Urgency.VIEW, self._field, entry, look)
+        live = entry.current(look)  # if there is one, it need not wait for what is encoded ahead
+        if live is None:
+            live = await self.run(self._heavy, Urgency.VIEW, self._field, entry, look)
+        return live
 
     async def lps(self, entry: Entry, look: Look, place: tuple[int, int]) -> dict[str, object]:
         """The LPs of the token at a pixel (y, x)."""
@@ -169,7 +172,7 @@ class Session:
 
     def _encode_ahead(self, entry: Entry, look: Look, live: "LiveField") -> None:
         """Encode the core nearest to what was looked at last, then queue up again."""
-        if not (self.is_open and entry.is_current(live)):
+        if not self.is_open or entry.current(look) is not live:
             return
         self._emit_progress(entry, live)
         try:

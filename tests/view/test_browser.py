@@ -335,6 +335,20 @@ def test_two_tabs_do_not_disturb_each_other(
     settled(pages[1])
 
 
+def test_a_page_too_many_is_told_why(browser: Any, serve: Callable[..., str]) -> None:
+    address = serve()
+    contexts = [browser.new_context() for _ in range(5)]
+    pages = [context.new_page() for context in contexts]
+    for page in pages[:4]:
+        page.goto(address)
+        until(page, "document.querySelector('#format').options.length")
+    pages[4].goto(address)
+    pages[4].wait_for_selector("#problems li")
+    assert pages[4].inner_text("#problems li").startswith("4 pages are open: close one first")
+    for context in contexts:
+        context.close()
+
+
 def test_a_saved_field_is_opened_from_the_command_line(
     new_page: Callable[..., Any], serve: Callable[..., str], sample_images: Path, tmp_path: Path
 ) -> None:

@@ -27,5 +27,8 @@ export function listen(acts) {
   for (const event of ["hello", "entry", "encoded", "note", "saving", "problem"])
     source.addEventListener(event, message => acts[event](JSON.parse(message.data)));
   source.addEventListener("open", () => acts.found());
-  source.addEventListener("error", () => acts.lost());
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.CLOSED) acts.lost();
+    else ask("events").catch(problem => acts.problem({ text: problem.message }));  // refused: why?
+  });
 }
