@@ -1,20 +1,21 @@
 """`ginr view`: pictures and their fields in a browser, at any depth."""
 
 import os
-import secrets
 import shutil
-import socket
 import tempfile
 import threading
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from ginr_cli import console, options
 from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.options import argument, option
 from ginr_cli.signals import cleaned_up_by, end_if_asked
+
+if TYPE_CHECKING:
+    import socket
 
 LOOPBACK = "127.0.0.1"
 
@@ -47,6 +48,8 @@ def view(
     The page shows bicubic interpolation and ginr side by side, and saves what
     it shows. It runs on this machine; nothing is sent elsewhere.
     """
+    import secrets
+
     from ginr.pictures import ReadRules
 
     try:
@@ -86,8 +89,10 @@ def view(
             thread.join(0.1)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> "socket.socket":
     """A socket that waits for connections. Raises `UsageError` where it cannot."""
+    import socket
+
     with ExitStack() as closing:
         try:
             family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -107,6 +112,8 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _address(host: str | None, port: int, token: str | None) -> str:
     """What to open in a browser."""
+    import socket
+
     name = LOOPBACK if host is None else host
     if name in ("0.0.0.0", "::"):
         name = socket.gethostname()
