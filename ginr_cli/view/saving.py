@@ -11,6 +11,7 @@ from ginr_cli.batch.destination import Destination
 from ginr_cli.batch.one_picture import enlarge
 from ginr_cli.batch.plan import plan
 from ginr_cli.batch.sources import Source
+from ginr_cli.batch.work import Work
 from ginr_cli.console import UsageError
 from ginr_cli.files import Writing
 from ginr_cli.restoring import Networks, recipe
@@ -115,7 +116,7 @@ def save(
     job = replace(job, name=entry.name)
     networks = Networks(choice, lambda text: None, entry.settings.load)
     with ExitStack() as until_reported:
-        enlarge(job, networks, writing, until_reported, say=say, progress=progress)
+        enlarge(Work(job, networks, writing, until_reported, say, progress))
 
 
 def _save_field(
