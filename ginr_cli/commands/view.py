@@ -4,7 +4,8 @@ import os
 import shutil
 import tempfile
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,11 +67,7 @@ def view(
     for number, path in enumerate(given):
         Entry(number, path.name, path, settings)  # raises for what cannot be read
     token = None if host is None else secrets.token_urlsafe(24)
-    folder = Path(tempfile.mkdtemp(prefix="ginr-view-"))
-    with (
-        _bound(host or LOOPBACK, port) as bound,
-        cleaned_up_by(partial(shutil.rmtree, folder, ignore_errors=True)),
-    ):
+    with _bound(host or LOOPBACK, port) as bound, _temporary() as folder:
         app = Viewer(settings, given, folder).app(host, token)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False
@@ -87,6 +84,14 @@ def view(
         while thread.is_alive():
             end_if_asked()
             thread.join(0.1)
+
+
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    """Yields a folder that is removed at the end, however that comes."""
+    folder = Path(tempfile.mkdtemp(prefix="ginr-view-"))
+    with cleaned_up_by(partial(shutil.rmtree, folder, ignore_errors=True)):
+        yield folder
 
 
 def _bound(host: str, port: int) -> "socket.socket":

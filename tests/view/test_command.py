@@ -38,13 +38,17 @@ def test_what_cannot_be_shown_is_refused_at_once(
     assert code == 2 and "from 0 to 65535" in words
 
 
-def test_a_port_in_use_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
         code, words = refused(capfd, "--port", port)
     assert code == 2 and f"port {port} of 127.0.0.1 cannot be served" in words
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_packages_are_named(
