@@ -27,7 +27,9 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
         network = SimpleNamespace(
             name=name,
             sha256=name * 8,
-            config=SimpleNamespace(n_trait=int(name == "photo"), mixer="mamba2", values="normalised"),
+            config=SimpleNamespace(
+                n_trait=int(name == "photo"), mixer="mamba2", values="normalised"
+            ),
         )
         network.build = lambda device: network
         network.adapted = lambda traits: network
