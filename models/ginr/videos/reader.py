@@ -70,7 +70,9 @@ def the_av() -> Any:
         import av
     except ImportError:
         raise PictureError('videos need PyAV: pip install "ginr[video]"') from None
-    av.logging.set_level(av.logging.PANIC)  # its warnings would not be lines of ours
+    # Its warnings would not be lines of ours; and at any level but None a decoder's thread that logs waits
+    # for the interpreter, which may be waiting for the thread to end.
+    av.logging.set_level(None)
     return av
 
 
