@@ -6,25 +6,28 @@ texture, again and again. The same place of a picture has the same grain in ever
 Letters: G numbers per LP, D width.
 """
 
+import numpy as np
+
 from ginr.array_api import Array, as_type, namespace
 
 _BITS = (1 << 32) - 1
-_STEP, _ROW, _COLUMN = 0x9E3779B9, 73856093, 19349663
+_ROW, _COLUMN, _NEXT, _FACTOR = 73856093, 19349663, 0x3779B97, 0x45D9F3B
 
 
 def grain_at(rows: Array, columns: Array, n: int) -> Array:
     """rows (h,) and columns (w,) of LPs, int64 -> uniform in [-1, 1), float32 (h, w, n).
 
-    By an integer hash of the place (the finalizer of MurmurHash3 with smaller factors, so that 64 bits
-    suffice), equal in NumPy and torch to the last bit.
+    Halves of integer hashes of the place (the finalizer of MurmurHash3 with smaller factors, so that
+    products fit 64 bits), equal in NumPy and torch to the last bit.
     """
     ops = namespace(rows)
-    place = (rows * _ROW & _BITS)[:, None] ^ (columns * _COLUMN & _BITS)
-    planes = []
-    for k in range(n):
-        x = place ^ (_STEP * (k + 1) & _BITS)
+    place = (rows * _ROW)[:, None] ^ (columns * _COLUMN)
+    place = place.astype(np.uint32) if ops is np else place & _BITS
+    planes: list[Array] = []
+    for k in range(0, n, 2):
+        x = place ^ (_NEXT * (k + 1) & _BITS)
         for _ in range(2):
-            x = (x ^ (x >> 16)) * 0x45D9F3B & _BITS
+            x = (x ^ (x >> 16)) * _FACTOR & _BITS
         x = x ^ (x >> 16)
-        planes.append(as_type(x >> 8, "float32") / 2**23 - 1)  # 24 bits: exact
-    return ops.stack(planes, -1)
+        planes += [x & 0xFFFF, x >> 16]
+    return as_type(ops.stack(planes[:n], -1), "float32") / 2**15 - 1

@@ -39,6 +39,7 @@ from ginr.kernels.packing import (
 from ginr.kernels.sizes import STATES, whole
 
 Packed = TypeVar("Packed", MixerWeights, FeedForwardWeights, LinearWeights)
+GRAIN_ROWS = 16
 _EMPTY = np.empty((0, 0, 0), np.float32)  # tells kernels to save nothing for gradients
 
 
@@ -187,9 +188,10 @@ class CpuGinr:
         side, window = len(self._bank), self.config.window
         top, left = (start * side // window for start in origin)
         columns = np.arange(left, left + lps.shape[1])
-        for row, some in enumerate(lps):  # the grain of all would be the largest array
-            place = np.array([top + row])
-            some += grain_at(place, columns, self.config.n_grain)[0] @ self._weights["grain"]
+        for row in range(0, len(lps), GRAIN_ROWS):  # the grain of all would be the largest array
+            some = lps[row : row + GRAIN_ROWS]
+            rows = np.arange(top + row, top + row + len(some))
+            some += grain_at(rows, columns, self.config.n_grain) @ self._weights["grain"]
 
     def _mix(self, weights: MixerWeights, plan: PicturePlan, tokens: Floats, lps: Floats) -> None:
         """Adds the mixer's output to both in place, which is safe since windows are independent."""
