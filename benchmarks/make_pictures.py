@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ginr.assessing.assessment import assess
-from ginr.checkpoints.checkpoint import load_checkpoint
+from ginr.checkpoints.checkpoint import Blend, load_checkpoint
 from ginr.geometry.view import parse_box
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, quantize, read_picture, write_picture
@@ -17,6 +17,7 @@ from ginr.pictures.resize import bicubic_8bit, downscale_8bit
 from ginr.rendering.upscale import upscale
 from ginr.rendering.zoom import render_shots, shot_of, zoom_path
 from ginr.training.degradation import damaged
+from ginr_cli.restoring import MOST_DETAIL
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SCALE = 3.7
@@ -93,13 +94,15 @@ def before_after(model: Ginr) -> None:
 
 def restored(model: Ginr) -> None:
     """restored.png: rows of damaged input, bicubic, `small` and what ginr makes of it by itself."""
-    restorer, rows = load_checkpoint("photo").build(), []
+    crisp, rows = load_checkpoint("crisp"), []
     for (name, preset), (top, left) in DAMAGED.items():
         original = np.ascontiguousarray(read_picture(SAMPLES / f"{name}.png").samples[..., :3])
         small = damaged(original, *(n // 2 for n in original.shape[:2]), preset, name)
         height, width = (2 * n for n in small.shape[:2])
         seen = assess(Picture(small))
-        network = restorer.adapted(seen.traits_for(seen.strength))
+        detail = round(min(MOST_DETAIL, seen.strength), 1)
+        network = crisp.blended(Blend("photo", 1 - detail)).build()
+        network = network.adapted(seen.traits_for(seen.strength))
         shown = [small.repeat(2, axis=0).repeat(2, axis=1), bicubic_8bit(small, height, width)]
         shown += [
             upscale(Picture(small), one, height=height, width=width).samples

@@ -22,6 +22,7 @@ KINDS: dict[str, type] = {
     "tile": int,
     "ensemble": bool,
     "restore": str,
+    "detail": str,
     "suffix": str,
     "strict": bool,
     "allow_truncated": bool,

@@ -12,6 +12,7 @@ from ginr_cli.parsing import usage
 
 if TYPE_CHECKING:
     from ginr.architecture.config import GinrConfig
+    from ginr.checkpoints.checkpoint import Blend
     from ginr.device import Precision as PrecisionName
     from ginr.engine.model import CpuGinr
     from ginr.kernels.available import Device
@@ -33,6 +34,10 @@ class NetworkChoice:
     """The strength of restoration, from 0 to 1; None for as much as each picture needs."""
     bank: str | None = None
     """The bank of LPs, see `ginr.checkpoints.banks`; None for the network's own."""
+    detail: float | None = None
+    """How much detail is invented, from 0 to 1; None for as much as each picture has lost."""
+    blend: "Blend | None" = None
+    """How far to go from the checkpoint to another one."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,8 @@ def load_network(
     loaded = load_checkpoint(choice.checkpoint)
     if choice.bank is not None:
         loaded = loaded.with_bank(choice.bank)
+    if choice.blend is not None:
+        loaded = loaded.blended(choice.blend)
     place, reason = choose_device(choice.device)
     plain = in_plain_torch(place, loaded.config)
     named = _named(loaded.name, choice)
@@ -140,6 +147,8 @@ def load_network(
 
 
 def _named(name: str, choice: NetworkChoice) -> str:
+    if choice.blend is not None:
+        return f"{name} with {choice.blend.share:g} of {choice.blend.checkpoint}"
     return name if choice.bank is None else f"{name}, bank {console.visible(choice.bank)},"
 
 
@@ -155,7 +164,7 @@ def load_upscaler(choice: NetworkChoice, say: Callable[[str], None] = console.sa
         return load_network(choice, say)
     say(f"{_named(header.name, choice)} on {HOST} ({reason})")
     announce_compilation(HOST, say)
-    model = load_cpu_network(choice.checkpoint, choice.bank)
+    model = load_cpu_network(choice.checkpoint, choice.bank, choice.blend)
     return LoadedNetwork(
         model, header.name, str(HOST), choice.tile or None, choice.precision.value, choice.bank
     )

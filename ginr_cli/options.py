@@ -228,7 +228,7 @@ Preset = Annotated[
     str | None,
     option(
         "--preset NAME",
-        "Network configuration: small (default), base, photo, plain or reconstruct.",
+        "Network configuration: small (default), base, photo, crisp, plain or reconstruct.",
     ),
 ]
 Minutes = Annotated[

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from ginr.assessing.assessment import Assessment
     from ginr.pictures import Picture
 
-PLAIN, RESTORER = "small", "photo"
-"""The networks that enlarge undamaged and damaged pictures, unless `--checkpoint` names one."""
+PLAIN, RESTORER, CRISP = "small", "photo", "crisp"
+"""The networks for undamaged and damaged pictures, unless `--checkpoint` names one; and that to which
+`--detail` goes from the second."""
+MOST_DETAIL = 0.6
+"""The detail of a badly damaged photograph, if `--detail` does not say."""
 
 
 def parse_restore(text: str | None, bank: str | None) -> float | None:
@@ -27,21 +30,37 @@ def parse_restore(text: str | None, bank: str | None) -> float | None:
     words = {"auto": None, "off": 0.0}
     if text.lower() in words:
         return words[text.lower()]
+    return _share("--restore", text, "auto, off")
+
+
+def parse_detail(text: str) -> float | None:
+    """The value of `--detail`: 0 to 1, or None if it depends on the picture."""
+    return None if text.lower() == "auto" else _share("--detail", text, "auto")
+
+
+def _share(option: str, text: str, words: str) -> float:
     try:
-        strength = float(text)
+        share = float(text)
     except ValueError:
-        strength = math.nan
-    if not 0 <= strength <= 1:
-        raise console.UsageError(f"--restore {text}: use auto, off, or a number from 0 to 1")
-    return strength
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise console.UsageError(f"{option} {text}: use {words}, or a number from 0 to 1")
+    return share
 
 
 def choose(
-    checkpoint: str | None, restore: float | None, bank: str | None
+    checkpoint: str | None, restore: float | None, bank: str | None, detail: float | None = None
 ) -> tuple[str, str | None]:
-    """The checkpoints for undamaged and for damaged pictures; None if nothing is restored."""
+    """The checkpoints for undamaged and for damaged pictures; None if pictures are not looked at."""
     from ginr.checkpoints.checkpoint import peek
 
+    if detail:
+        for name, value in (("--checkpoint", checkpoint), ("--bank", bank)):
+            if value is not None:
+                raise console.UsageError(
+                    f"--detail {detail:g} mixes {RESTORER} and {CRISP}: leave {name} out"
+                )
+        return PLAIN, RESTORER
     if checkpoint is None:
         if bank is not None and restore != 0:
             raise console.UsageError(
@@ -73,14 +92,24 @@ def recipe(choice: NetworkChoice) -> dict[str, str]:
     from ginr.checkpoints.checkpoint import peek
 
     names = dict.fromkeys(filter(None, (choice.checkpoint, choice.restorer)))
+    detail = "off"
+    if _invents(choice):
+        names[CRISP] = None
+        detail = "auto" if choice.detail is None else f"{choice.detail:g}"
     headers = [peek(name) for name in names]
     strength = "auto" if choice.restore is None else f"{choice.restore:g}"
     return {
         "version": version("ginr"),
         "checkpoint": " and ".join(f"{header.name} {header.sha256[:8]}" for header in headers),
         "restore": "off" if choice.restorer is None else strength,
+        "detail": detail,
         "ensemble": "on" if choice.ensemble else "off",
     }
+
+
+def _invents(choice: NetworkChoice) -> bool:
+    """Whether pictures may be given detail."""
+    return choice.restorer not in (None, choice.checkpoint) and choice.detail != 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +118,7 @@ class Restoration:
 
     assessment: "Assessment"
     strength: float
+    detail: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
@@ -101,12 +131,14 @@ class Restoration:
             "jpeg_quality": seen.jpeg_quality,
             "blur": round(seen.blur, 2),
             "is_drawn": seen.is_drawn,
+            "detail": self.detail,
         }
 
     def __str__(self) -> str:
-        if self.strength == 0:
-            return f"{self.assessment}: enlarged as it is"
-        return f"{self.assessment}: restored with strength {self.strength:.2f}"
+        done = (
+            f"restored with strength {self.strength:.2f}" if self.strength else "enlarged as it is"
+        )
+        return f"{self.assessment}: {done}" + (f", detail {self.detail:g}" if self.detail else "")
 
 
 class Networks:
@@ -119,6 +151,7 @@ class Networks:
         load: Callable[[NetworkChoice, Callable[[str], None]], LoadedNetwork] = load_upscaler,
     ) -> None:
         self._choice, self._say, self._load = choice, say, load
+        self._restorers: dict[float, LoadedNetwork] = {}  # by detail
         if choice.restorer in (None, choice.checkpoint):
             _ = self.plain  # every picture needs it: errors come before the first is begun
 
@@ -127,16 +160,30 @@ class Networks:
         """The network for undamaged pictures."""
         return self._load(self._choice, self._say)
 
-    @cached_property
-    def restorer(self) -> LoadedNetwork:
-        """The network for damaged pictures."""
-        checkpoint = self._choice.restorer or self._choice.checkpoint
-        if checkpoint == self._choice.checkpoint:
+    def restorer(self, detail: float) -> LoadedNetwork:
+        """The network for damaged pictures, or between it and the one that invents detail."""
+        choice = self._choice
+        if choice.restorer in (None, choice.checkpoint):
             return self.plain
-        return self._load(replace(self._choice, checkpoint=checkpoint), self._say)
+        if detail not in self._restorers:
+            wanted = replace(choice, checkpoint=choice.restorer or "")
+            if detail:
+                from ginr.checkpoints.checkpoint import Blend, peek
 
-    def suited(self, picture: "Picture") -> tuple[LoadedNetwork, Restoration | None]:
-        """The network for a picture, and what it does to it; None if pictures are not looked at."""
+                wanted = replace(wanted, checkpoint=CRISP, blend=Blend(RESTORER, 1 - detail))
+            loaded = self._load(wanted, self._say)
+            if detail:
+                loaded = replace(loaded, checkpoint=peek(RESTORER).name)
+            self._restorers[detail] = loaded
+        return self._restorers[detail]
+
+    def suited(
+        self, picture: "Picture", *, is_moving: bool = False
+    ) -> tuple[LoadedNetwork, Restoration | None]:
+        """The network for a picture, and what it does to it; None if pictures are not looked at.
+
+        Frames are given detail only if it is asked for: invented texture does not move with the scene.
+        """
         choice = self._choice
         if choice.restorer is None:
             return self.plain, None
@@ -144,8 +191,19 @@ class Networks:
 
         seen = assess(picture)
         strength = seen.strength if choice.restore is None else choice.restore
-        done = Restoration(seen, strength)
-        if strength == 0 and choice.restorer != choice.checkpoint:
+        most = 0.0 if is_moving else min(MOST_DETAIL, strength)
+        done = Restoration(seen, strength, self._detail(seen, most))
+        if strength == done.detail == 0 and choice.restorer != choice.checkpoint:
             return self.plain, done
-        model = self.restorer.model.adapted(seen.traits_for(strength))
-        return replace(self.restorer, model=model), done
+        restorer = self.restorer(done.detail)
+        return replace(restorer, model=restorer.model.adapted(seen.traits_for(strength))), done
+
+    def _detail(self, seen: "Assessment", most: float) -> float:
+        """The detail that a picture is given, at most `most` if the command line does not say.
+
+        None for drawings, where whatever is invented is wrong.
+        """
+        if seen.is_drawn or not _invents(self._choice):
+            return 0.0
+        wanted = self._choice.detail
+        return round(most, 1) if wanted is None else wanted

@@ -12,6 +12,14 @@ Label = Annotated[
         "Default: the scale or size, as in _x2; nothing in another folder.",
     ),
 ]
+Detail = Annotated[
+    str,
+    option(
+        "--detail AMOUNT",
+        "How much detail is invented where a photograph has lost its own, from 0 to 1. auto is up to 0.6, "
+        "by how damaged it is. 0 with --checkpoint.",
+    ),
+]
 DryRun = Annotated[
     bool,
     option(

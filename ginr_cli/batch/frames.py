@@ -54,7 +54,7 @@ class Frames:
         from ginr.pictures import Picture
 
         self._work, self._start, self._n_done = work, time.perf_counter(), 0
-        self.network, self.restoration = work.networks.suited(Picture(sample))
+        self.network, self.restoration = work.networks.suited(Picture(sample), is_moving=True)
         if self.restoration is not None:
             self._say(f"{which}: {self.restoration}")
         self.enlarged = Enlarged(self._enlarge)

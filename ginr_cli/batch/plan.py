@@ -146,6 +146,7 @@ def plan(
 _COMPARED = {
     "checkpoint": "checkpoint",
     "restore": "--restore",
+    "detail": "--detail",
     "ensemble": "--ensemble",
     "box": "--box",
 }

@@ -18,7 +18,7 @@ from ginr_cli.files import Writing, clear_left_over
 from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.parsing import only_one, parse_pairs, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport
-from ginr_cli.restoring import choose, parse_restore, recipe
+from ginr_cli.restoring import choose, parse_detail, parse_restore, recipe
 from ginr_cli.signals import cleaned_up_by
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def upscale(
     checkpoint: options.ChosenCheckpoint = None,
     bank: options.Bank = None,
     restore: options.Restore = None,
+    detail: upscale_options.Detail = "auto",
     device: options.Devices = "auto",
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
@@ -73,9 +74,10 @@ def upscale(
         dpi = dpi or 300.0
     wanted = _wanted(scale, size, paper, dpi, box)
     strength = parse_restore(restore, bank)
-    plain, restorer = choose(checkpoint, strength, bank)
+    invented = parse_detail(detail)
+    plain, restorer = choose(checkpoint, strength, bank, invented)
     choices = [
-        NetworkChoice(plain, name, precision, tile, ensemble, restorer, strength, bank)
+        NetworkChoice(plain, name, precision, tile, ensemble, restorer, strength, bank, invented)
         for name in device.split(",")
     ]
     for choice in choices:  # before torch is loaded

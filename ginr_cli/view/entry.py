@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_network, load_upscaler
-from ginr_cli.restoring import Networks, choose, parse_restore
+from ginr_cli.restoring import Networks, choose, parse_detail, parse_restore
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from ginr.checkpoints.checkpoint import Blend
     from ginr.checkpoints.tensors_file import Header
     from ginr.geometry.size import Box
     from ginr.pictures import Picture, ReadRules
@@ -38,14 +39,17 @@ class Settings:
     rules: "ReadRules"
     checkpoint: str | None = None
     device: str = "auto"
-    loaded: dict[str, LoadedNetwork] = field(default_factory=dict, repr=False)
+    loaded: "dict[tuple[str, Blend | None], LoadedNetwork]" = field(
+        default_factory=dict, repr=False
+    )
     """Networks by their checkpoints: pictures share them, and what has been measured of them."""
 
     def load(self, choice: NetworkChoice, say: Callable[[str], None]) -> LoadedNetwork:
         """`load_upscaler`, once."""
-        if choice.checkpoint not in self.loaded:
-            self.loaded[choice.checkpoint] = load_upscaler(choice, say)
-        return self.loaded[choice.checkpoint]
+        key = choice.checkpoint, choice.blend
+        if key not in self.loaded:
+            self.loaded[key] = load_upscaler(choice, say)
+        return self.loaded[key]
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,23 @@ class Look:
     restore: float | None = None
     """The strength of restoration from 0 to 1, None for as much as the picture needs."""
 
+    detail: float | None = None
+    """How much detail is invented, from 0 to 1, None for up to 0.6 by how damaged the picture is."""
+
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> "Look":
         """Raises `UsageError` for what is no number."""
-        return cls(parse_restore(values.get("restore", "auto"), None))
+        return cls(
+            parse_restore(values.get("restore", "auto"), None),
+            parse_detail(values.get("detail", "auto")),
+        )
 
     def choice(self, settings: Settings) -> NetworkChoice:
         """The networks that this takes. Raises `UsageError` for a checkpoint that cannot restore."""
-        plain, restorer = choose(settings.checkpoint, self.restore, None)
-        return NetworkChoice(plain, settings.device, restorer=restorer, restore=self.restore)
+        plain, restorer = choose(settings.checkpoint, self.restore, None, self.detail)
+        return NetworkChoice(
+            plain, settings.device, restorer=restorer, restore=self.restore, detail=self.detail
+        )
 
 
 class Entry:

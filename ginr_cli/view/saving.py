@@ -66,7 +66,7 @@ class Order:
                 raise UsageError(f"box {box!r} is not four whole numbers from 0")
             x, y, width, height = map(Fraction, box)
             box = BoxRule(x, y, width, height)
-        look = Look.parse({"restore": str(values.get("restore", "auto"))})
+        look = Look.parse({k: str(values.get(k, "auto")) for k in ("restore", "detail")})
         return cls(
             ViewRule(target, box),
             look,

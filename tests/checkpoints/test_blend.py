@@ -3,6 +3,7 @@
 Run: pytest tests/checkpoints/test_blend.py
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,18 @@ def test_the_ends_are_the_two_networks(pair: tuple[Path, Path]) -> None:
     between = features(one, Blend(two, 0.5))
     assert np.abs(between - features(one)).max() > 0.01
     assert np.abs(between - features(two)).max() > 0.01
+
+
+def test_a_network_without_grain_has_one_of_zero(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    plain = load_checkpoint(pair[0])
+    config = dataclasses.replace(plain.config, n_grain=2)
+    weights = {**plain.weights, "grain": torch.ones(2, config.width)}
+    save_checkpoint(tmp_path / "grained.safetensors", config, weights, {})
+    grained = load_checkpoint(tmp_path / "grained.safetensors")
+    between = grained.blended(Blend(pair[0], 0.25))
+    assert (between.weights["grain"] == 0.75).all() and between.build().config == config
+    with pytest.raises(CheckpointError, match="another form"):
+        plain.blended(Blend(tmp_path / "grained.safetensors", 0.25))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])

@@ -22,13 +22,13 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def core(monkeypatch: pytest.MonkeyPatch) -> Core:
     def load(name: str) -> Any:
-        if name not in ("small", "photo"):
+        if name not in ("small", "photo", "crisp"):
             raise CheckpointError(f"{name} is no checkpoint: use small")
         network = SimpleNamespace(
             name=name,
             sha256=name * 8,
             config=SimpleNamespace(
-                n_trait=int(name == "photo"), mixer="mamba2", values="normalised"
+                n_trait=int(name in ("photo", "crisp")), mixer="mamba2", values="normalised"
             ),
         )
         network.build = lambda device: network
@@ -48,7 +48,7 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
         "checkpoints.checkpoint": {
             "peek": load,
             "load_checkpoint": load,
-            "load_cpu_network": lambda name, bank: load(name),
+            "load_cpu_network": lambda name, bank, blend: load(name),
             "needs_torch": lambda header: "",
         },
         "device": {"choose_device": place, "reason_for_cpu": reason},

@@ -44,7 +44,10 @@ def test_the_output_of_another_picture_is_not_done(run: Run, core: Core) -> None
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--restore", "off"], "made with checkpoint small smallsma and photo photopho, not small"),
+        (
+            ["--restore", "off"],
+            "made with checkpoint small smallsma and photo photopho and crisp crispcri, not small",
+        ),
         (["--restore", "0.5"], "made with --restore auto, not 0.5"),
         (["--ensemble"], "made with --ensemble off, not on"),
     ],

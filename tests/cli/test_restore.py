@@ -60,7 +60,8 @@ def test_off_is_what_small_makes(run: Run, damaged: Path) -> None:
 def test_more_strength_leaves_less_noise(run: Run, damaged: Path) -> None:
     left = []
     for strength in ("0", "0.3", "0.6", "1"):
-        run("upscale", damaged, "-o", "out.png", "--restore", strength, "--overwrite")
+        options = "--restore", strength, "--detail", "0", "--overwrite"
+        run("upscale", damaged, "-o", "out.png", *options)
         assert run.code == 0
         left.append(np.abs(np.diff(pixels_of("out.png"), axis=1)).mean())
     assert left == sorted(left, reverse=True) and left[-1] < 0.7 * left[0]
@@ -96,3 +97,81 @@ def test_the_quality_of_a_jpeg_is_reported(run: Run, sound: Path) -> None:
     assert record["restoration"]["jpeg_quality"] == 40
     assert record["restoration"]["strength"] > 0.7
     assert "low.jpg: JPEG of quality 40" in run.err
+
+
+def test_detail_comes_with_damage_and_photographs_alone(
+    run: Run, damaged: Path, sound: Path
+) -> None:
+    flat = Image.new("RGB", (96, 96), "white")
+    for k in range(0, 96, 12):
+        flat.paste((20, 30, 60), (k, 8, k + 2, 88))
+    flat.save("drawn.png")
+    night, day, drawn = run("upscale", damaged, sound, "drawn.png", "-o", "out", "--json").records
+    assert run.code == 0 and 0.3 <= night["restoration"]["detail"] <= 0.6
+    assert day["restoration"]["detail"] == drawn["restoration"]["detail"] == 0
+    assert f", detail {night['restoration']['detail']:g}\n" in run.err
+    night, day, drawn = run(
+        "upscale", damaged, sound, "drawn.png", "-o", "more", "--detail", "0.8", "--json"
+    ).records
+    assert night["restoration"]["detail"] == day["restoration"]["detail"] == 0.8
+    assert drawn["restoration"]["detail"] == 0 and drawn["checkpoint"] == "ginr-small"
+    assert day["restoration"]["strength"] == 0
+
+
+def test_detail_goes_from_photo_to_crisp(run: Run, damaged: Path) -> None:
+    for name, options in {
+        "0.png": ["--detail", "0"],
+        "photo.png": ["-c", "photo"],
+        "half.png": ["--detail", "0.5"],
+        "1.png": ["--detail", "1"],
+        "crisp.png": ["-c", "crisp"],
+    }.items():
+        run("upscale", damaged, name, "--restore", "1", *options)
+        assert run.code == 0
+    assert (pixels_of("0.png") == pixels_of("photo.png")).all()
+    assert (pixels_of("1.png") == pixels_of("crisp.png")).all()
+    ends = [np.abs(pixels_of("half.png") - pixels_of(f"{k}.png")).mean() for k in (0, 1)]
+    assert min(ends) > 0.2 and max(ends) < np.abs(pixels_of("0.png") - pixels_of("1.png")).mean()
+
+
+def test_detail_is_the_same_in_tiles_in_torch_and_again(run: Run, damaged: Path) -> None:
+    every = ["upscale", damaged, "--detail", "1", "--scale", "3"]
+    run(*every, "whole.png")
+    run(*every, "again.png")
+    run(*every, "tiles.png", "--tile", "48")
+    run(*every, "torch.png", "--ensemble")
+    assert run.code == 0
+    assert (pixels_of("whole.png") == pixels_of("again.png")).all()
+    assert np.abs(pixels_of("whole.png") - pixels_of("tiles.png")).max() <= 2
+
+
+def test_an_output_of_other_detail_does_not_count_as_done(
+    run: Run, damaged: Path, sound: Path
+) -> None:
+    run("upscale", damaged, sound, "-o", "out")
+    run("upscale", damaged, sound, "-o", "out", "--detail", "1")
+    assert run.code == 1 and run.err.count("made with --detail auto, not 1") == 2
+
+
+@pytest.mark.parametrize("amount", ["2", "-0.1", "nan", "much", "off"])
+def test_an_amount_of_detail_out_of_range_is_refused(run: Run, sound: Path, amount: str) -> None:
+    run("upscale", sound, "out.png", f"--detail={amount}")
+    assert run.code == 2
+    assert run.err == f"ginr: --detail {amount}: use auto, or a number from 0 to 1\n"
+
+
+@pytest.mark.parametrize(("option", "value"), [("--checkpoint", "photo"), ("--bank", "main")])
+def test_detail_is_for_the_automatic_choice(run: Run, sound: Path, option: str, value: str) -> None:
+    run("upscale", sound, "out.png", "--detail", "0.5", option, value)
+    assert run.code == 2
+    assert run.err == f"ginr: --detail 0.5 mixes photo and crisp: leave {option} out\n"
+
+
+def test_frames_are_given_detail_only_if_asked_for(run: Run, damaged: Path) -> None:
+    with Image.open(damaged) as image:
+        image.save("a.webp", save_all=True, append_images=[image.rotate(180)], lossless=True)
+    (record,) = run("upscale", "a.webp", "b.webp", "--json").records
+    assert record["frames"] == 2 and record["restoration"]["strength"] > 0.3
+    assert record["restoration"]["detail"] == 0
+    (record,) = run("upscale", "a.webp", "c.webp", "--detail", "0.5", "--json").records
+    assert record["restoration"]["detail"] == 0.5

@@ -291,7 +291,7 @@ def test_a_second_run_goes_on_where_the_first_one_was_interrupted(
     [
         (["--restore", "0", "--scale", "3"], "size"),
         (["--restore", "0", "--encoder-option", "crf=30"], "encoder options"),
-        (["--restore", "0.5"], "checkpoint, restore, network, restored"),
+        (["--restore", "0.5"], "checkpoint, restore, detail, network, restored"),
         (["--restore", "0"], "input"),
         (["--restore", "0"], ""),
     ],
@@ -365,7 +365,7 @@ def test_videos_say_how_they_were_made(run: Run, core: Core) -> None:
         clip(name, audio=None)
         run("upscale", name, "-o", "out/")
         header = probe(Path("out") / name)
-        assert header.made["checkpoint"] == "small smallsma and photo photopho"
+        assert header.made["checkpoint"] == "small smallsma and photo photopho and crisp crispcri"
         assert header.made["source"] == name and header.made["network"] == "photo"
         assert contents(f"out/{name}")["title"] == "a clip"
     run("upscale", "out/a.mp4", "again.mp4")

@@ -12,7 +12,10 @@ let facts = { max_upload: Infinity, max_scale: 240, restores: true };
 let current = null;
 let status = "encoding";  // what the server does until it tells how far it is
 
-const look = () => ({ restore: at("auto").checked || at("restoring").disabled ? "auto" : at("strength").value });
+const look = () => {
+  const auto = at("auto").checked || at("restoring").disabled;
+  return Object.fromEntries([["restore", "strength"], ["detail", "detail"]].map(([name, id]) => [name, auto ? "auto" : at(id).value]));
+};
 
 const view = new Stage(at("stage"), at("canvas"), {
   mostZoom: () => facts.max_scale,
@@ -180,18 +183,22 @@ at("split").addEventListener("input", () => setSplit(at("split").value / 100));
 setSplit(.5);
 
 function encodeAgain() {
-  at("strength").disabled = at("auto").checked;
-  at("strength-value").textContent = at("auto").checked ? "auto" : Number(at("strength").value).toFixed(2);
+  for (const id of ["strength", "detail"]) {
+    at(id).disabled = at("auto").checked;
+    at(`${id}-value`).textContent = at("auto").checked ? "auto" : Number(at(id).value).toFixed(2);
+  }
   if (current) {
     if (!current.is_field) current.isEncoded = false;
     view.encodeAs(look());
   }
 }
 at("auto").addEventListener("change", encodeAgain);
-at("strength").addEventListener("change", encodeAgain);
-at("strength").addEventListener("input", () => {
-  at("strength-value").textContent = Number(at("strength").value).toFixed(2);
-});
+for (const id of ["strength", "detail"]) {
+  at(id).addEventListener("change", encodeAgain);
+  at(id).addEventListener("input", () => {
+    at(`${id}-value`).textContent = Number(at(id).value).toFixed(2);
+  });
+}
 
 const centre = () => {
   const frame = at("stage").getBoundingClientRect();

@@ -215,11 +215,14 @@ PHOTO = GinrConfig(n_blocks=10, lps_scale=True, n_trait=10)
 """A deeper `small`, which is told what is wrong with a picture."""
 PLAIN_LPS = GinrConfig(content="none", order="morton", values="raw")
 """The ablation: LPs that learn of the picture through the mixer alone."""
+CRISP = dataclasses.replace(PHOTO, n_grain=8)
+"""`photo` with grain, by which the texture that it invents varies."""
 RECONSTRUCT = GinrConfig(
     patch=4, window=32, n_lp=16, placement="equidistant", bank="window", width=64, n_blocks=4, scan_every=2,
     head_dim=32, hidden=64, decoder="attention", n_frequency=32, base="none", max_scale=2.0,
 )  # fmt: skip
 """A picture as its LP features alone: one LP of 64 numbers for every 8x8 pixels."""
 PRESETS = {
-    "small": SMALL, "base": BASE, "photo": PHOTO, "plain": PLAIN_LPS, "reconstruct": RECONSTRUCT
+    "small": SMALL, "base": BASE, "photo": PHOTO, "crisp": CRISP, "plain": PLAIN_LPS,
+    "reconstruct": RECONSTRUCT,
 }  # fmt: skip

@@ -60,20 +60,21 @@ class Blend:
     def of(
         self, header: Header, weights: Mapping[str, "Array"], library: Literal["numpy", "torch"]
     ) -> dict[str, "Array"]:
-        """The interpolated weights.
+        """The interpolated weights. A network without grain has one of 0.
 
         Raises GinrError for a share outside 0 to 1, CheckpointError for a network of another form.
         """
         if not 0 <= self.share <= 1:
             raise GinrError(f"a blend of {self.share:g}: give a number from 0 to 1")
         other = peek(self.checkpoint)
-        if other.config != header.config:
+        same = other.config.n_grain or header.config.n_grain
+        if replace(other.config, n_grain=same) != header.config:
             raise CheckpointError(
                 f"{other.path}: a network of another form than {header.name}: they cannot be blended"
             )
         _, theirs = _read(other, library)
         _check(other, theirs)
-        return {name: w + self.share * (theirs[name] - w) for name, w in weights.items()}
+        return {name: w + self.share * (theirs.get(name, 0 * w) - w) for name, w in weights.items()}
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,11 @@ class TrainConfig:
     """Parts that a batch is split into, computed one after another to save memory."""
     loss: Literal["l1", "charbonnier", "mse", "perceptual", "perceptual+adversarial"] = "l1"
     """Absolute, smooth absolute (with a corner of 1e-3) or squared error of the colours; or l1 with LPIPS of square patches, and a discriminator of them."""
-    perceptual_weight: float = 0.1
+    perceptual_weight: float = 0.12
     """Weight of LPIPS beside l1, for the perceptual losses."""
-    adversarial_weight: float = 0.005
+    adversarial_weight: float = 0.02
     """Weight of the discriminator's verdict beside l1, for the adversarial loss."""
-    ripple_weight: float = 3.0
+    ripple_weight: float = 8.0
     """Weight of texture that repeats with the LR pixels, for the perceptual losses."""
     optimizer: Literal["muon", "adam", "adamw"] = "muon"
     """Muon for the encoder's matrices and AdamW for the rest, or one for all; betas 0.9 and 0.99."""
@@ -138,9 +138,11 @@ class TrainConfig:
         return self.loss.startswith("perceptual")
 
 
+_PHOTO: Mapping[str, Any] = {"degradation": "photo", "batch": 4, "crop": 48, "rate": 1e-3}
 TRAINING: Mapping[str, Mapping[str, Any]] = {
     "base": {"rate": 2e-3, "batch": 32, "crop": 48},
-    "photo": {"degradation": "photo", "batch": 4, "crop": 48, "rate": 1e-3},
+    "photo": _PHOTO,
+    "crisp": {**_PHOTO, "loss": "perceptual+adversarial", "n_query": 96**2},
     "reconstruct": {"crop": 64, "n_query": 1024, "rate": 2e-3, "scales": (1.0, 1.5, 2.0)},
 }
 """Defaults that differ for a preset of `ginr.architecture.config.PRESETS`."""
