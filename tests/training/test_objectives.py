@@ -20,7 +20,7 @@ from ginr.errors import CheckpointError, GinrError
 from ginr.geometry.coords import to_lattice
 from ginr.measuring.perceptual_weights import VARIABLE
 from ginr.training.config import TrainConfig
-from ginr.training.discriminator import Adversary, Discriminator, detailed
+from ginr.training.discriminator import Adversary, Discriminator
 from ginr.training.loop import train
 from ginr.training.objectives import (
     Objective,
@@ -32,6 +32,7 @@ from ginr.training.objectives import (
 from ginr.training.processes import ProcessGroup
 from ginr.training.ripples import ripples
 from ginr.training.samples import Batch, Sampler
+from ginr.training.texture import detailed
 
 from .support import Log, noise
 

@@ -14,10 +14,11 @@ from ginr.geometry.coords import to_lattice
 from ginr.measuring.perceptual import Lpips
 from ginr.measuring.perceptual_weights import load_weights, weights_path
 from ginr.training.config import TrainConfig
-from ginr.training.discriminator import Adversary, detailed
+from ginr.training.discriminator import Adversary
 from ginr.training.processes import ProcessGroup
 from ginr.training.ripples import ripples
 from ginr.training.samples import Batch
+from ginr.training.texture import detailed
 
 JITTER = 8  # pixels: LPIPS reads every fourth, and patches are shifted so that it reads all of them
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ginr.training.texture import mean_around
+
 WAVES = ((0.5, 0), (0, 0.5), (0.5, 0.5), (0.5, -0.5), (1, 0), (0, 1), (1, 1), (1, -1))
 """Cycles per LR pixel, y first: of the pitch of tokens and of pixels."""
 FINE = 9  # pixels a side of the square whose mean is taken away
@@ -34,7 +36,7 @@ def ripples(fake: Tensor, real: Tensor, places: Tensor) -> Tensor:
 def _detail(patches: Tensor) -> Tensor:
     """The grey (B, 1, P, P) of patches less its mean around each place."""
     grey = patches.mean(1, keepdim=True)
-    return grey - F.avg_pool2d(grey, FINE, 1, FINE // 2, count_include_pad=False)
+    return grey - mean_around(grey, FINE)
 
 
 def _amplitude(plane: Tensor, phase: Tensor) -> Tensor:
