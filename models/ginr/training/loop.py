@@ -130,7 +130,9 @@ class _Run:
         self.backward: Callable[[Batch], Tensor] = self.plain_backward
         self._grain_origin = 0, 0
         self._numbers = deque[Callable[[], Tensor]]()  # of steps that a GPU may still compute
-        if processes.device.type == "cuda" and self.objective.can_be_recorded:
+        # A recorded step would see the grain of the first one, again and again.
+        can_be_recorded = self.objective.can_be_recorded and not config.n_grain
+        if processes.device.type == "cuda" and can_be_recorded:
             self.backward = GraphedStep(self.plain_backward, self.trained)
         if settings.compiled:
             if processes.device.type != "cuda":
@@ -169,8 +171,9 @@ class _Run:
     def step(self, batch: Batch, progress: Progress) -> None:
         """One step of the optimizer. Raises GinrError if the loss is not finite."""
         rate = self._set_rates(progress)
-        random = np.random.default_rng((self.settings.seed, progress.step))
-        self._grain_origin = tuple(random.integers(FARTHEST, size=2).tolist())
+        if self.config.n_grain:
+            random = np.random.default_rng((self.settings.seed, progress.step))
+            self._grain_origin = tuple(random.integers(FARTHEST, size=2).tolist())
         self.optimizer.zero_grad(set_to_none=True)
         start = time.monotonic()
         errors = self.backward(batch)
