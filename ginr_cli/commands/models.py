@@ -21,8 +21,8 @@ class Role(NamedTuple):
 ROLES = {
     "small": Role("undamaged pictures; the default", 1.0),
     "base": Role("undamaged pictures, with more detail", 4.0),
-    "photo": Role("damaged pictures; chosen by itself for them", 1.3),
-    "crisp": Role("damaged photographs, with invented detail; mixed into photo by --detail", 1.4),
+    "photo": Role("damaged pictures; chosen by itself for them", 1.6),
+    "crisp": Role("damaged photographs, with invented detail; mixed into photo by --detail", 1.6),
     "reconstruct": Role("ginr reconstruct: pictures as LP features alone", 4.0),
 }
 
