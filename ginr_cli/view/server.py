@@ -53,6 +53,7 @@ class Viewer:
             Route("/open", self._open, methods=["POST"]),
             Route("/remove", self._remove, methods=["POST"]),
             Route("/part", self._part),
+            Route("/ahead", self._ahead, methods=["POST"]),
             Route("/lps", self._lps),
             Route("/size", self._size, methods=["POST"]),
             Route("/save", self._save, methods=["POST"]),
@@ -168,6 +169,12 @@ class Viewer:
             work = session.interpolated(entry, out, box)
         pixels = await unless_gone(request, self._told(session, work))
         return Response(pixels, media_type="application/octet-stream")
+
+    async def _ahead(self, request: Request) -> Response:
+        """Begin to encode a picture before somebody zooms in."""
+        session, entry = self._entry(request)
+        await unless_gone(request, self._told(session, session.field(entry, look(request))))
+        return JSONResponse({})
 
     async def _lps(self, request: Request) -> Response:
         """The LPs of the token at a pixel."""

@@ -321,6 +321,16 @@ def test_of_24_megapixels_the_visible_part_goes_first(
     page.wait_for_selector("#welcome", state="visible")
 
 
+def test_a_picture_is_encoded_before_somebody_zooms_in(
+    new_page: Callable[..., Any], address: str, sample_images: Path
+) -> None:
+    page = new_page(address, viewport={"width": 400, "height": 300})
+    drop(page, "a.png", (sample_images / "photo_spices.png").read_bytes())
+    settled(page)
+    assert zoom(page) < 1
+    until(page, "document.querySelector('#entries progress').value === 1")
+
+
 def test_two_tabs_do_not_disturb_each_other(
     new_page: Callable[..., Any], address: str, sample_images: Path
 ) -> None:

@@ -83,6 +83,13 @@ def test_the_rest_is_encoded_ahead_and_progress_is_told(page: Page) -> None:
     assert told == {"id": number, "done": 6, "all": 6}
 
 
+def test_a_picture_is_encoded_before_its_field_is_rendered(page: Page) -> None:
+    number = page.open("noise.png", noise(420, 300))
+    assert page.post("/ahead", id=number).status_code == 200
+    assert page.wait("encoded", lambda v: v["done"] == v["all"])["id"] == number
+    assert "restore" in page.error(page.post("/ahead", id=number, restore="much"))
+
+
 def test_transparent_16_bit_and_tagged_pictures_are_shown_in_8_bit_srgb(page: Page) -> None:
     grey = Image.new("LA", (20, 20), (100, 128))
     file = io.BytesIO()

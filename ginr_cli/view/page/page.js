@@ -28,6 +28,7 @@ const view = new Stage(at("stage"), at("canvas"), {
     const words = `${current.name}, ${current.width} by ${current.height} pixels, zoom ${view.zoom.toPrecision(3)}`;
     if (at("stage").ariaLabel !== words) at("stage").ariaLabel = words;
     if (isSharp) say(`sharp at zoom ${view.zoom.toPrecision(3)}`);
+    if (isSharp && view.zoom <= 1) encodeAhead();
   },
 });
 const { size } = saving({
@@ -171,6 +172,14 @@ listen({
 });
 
 // Controls
+
+// Above zoom 1 the tiles themselves ask for the field.
+function encodeAhead() {
+  const key = JSON.stringify(look());
+  if (current.isEncoded || current.ahead === key) return;
+  current.ahead = key;
+  post("ahead", { id: current.id, ...look() }).catch(problem);
+}
 
 function setSplit(share) {
   view.split = Math.min(1, Math.max(0, share));

@@ -2,7 +2,7 @@
 
 import { Layer, pixels, round } from "./tiles.js";
 
-const REST_MS = 40;      // without a change, after which the exact pixels are fetched
+const REST_MS = 24;      // without a change, after which the exact pixels are fetched
 const COARSE = 1600;     // longest side of the picture that is shown meanwhile
 const TILE = 440;        // most pixels along a side of a tile
 
