@@ -20,6 +20,15 @@ Detail = Annotated[
         "by how damaged it is. 0 with --checkpoint.",
     ),
 ]
+Jobs = Annotated[
+    int,
+    option(
+        "--jobs N",
+        "Pictures at once on a device, in a process each; they share the cores. Default: 1. For many small "
+        "pictures on many cores.",
+        between=(1, 256),
+    ),
+]
 DryRun = Annotated[
     bool,
     option(

@@ -40,6 +40,7 @@ def upscale(
     restore: options.Restore = None,
     detail: upscale_options.Detail = "auto",
     device: options.Devices = "auto",
+    jobs: upscale_options.Jobs = 1,
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
@@ -78,7 +79,7 @@ def upscale(
     plain, restorer = choose(checkpoint, strength, bank, invented)
     choices = [
         NetworkChoice(plain, name, precision, tile, ensemble, restorer, strength, bank, invented)
-        for name in device.split(",")
+        for name in device.split(",") * jobs
     ]
     for choice in choices:  # before torch is loaded
         check_network(choice)
@@ -127,7 +128,9 @@ def _upscale_all(
     with cleaned_up_by(destination.tidy):
         if watch:
             if dry_run or len(choices) > 1:
-                raise console.UsageError("--watch goes neither with --dry-run nor several devices")
+                raise console.UsageError(
+                    "--watch goes neither with --dry-run nor several jobs or devices"
+                )
             if is_default_scale:
                 console.say("no --scale or --size: enlarging x2")
             from ginr_cli.batch.watching import watch_folders

@@ -59,6 +59,16 @@ def test_two_devices_give_the_results_of_one(run: Run, tiny_checkpoint: Path, al
     assert all(Path("one", n).read_bytes() == Path("out", n).read_bytes() for n in files("one"))
 
 
+def test_jobs_are_as_many_processes_on_a_device(run: Run, tiny_checkpoint: Path) -> None:
+    for name in "ab":
+        picture(f"in/{name}.png", 8, 8)
+    run("upscale", "in", "out", "-c", tiny_checkpoint, "--device", "cpu", "--jobs", "2")
+    assert run.code == 0 and run.err.count("tiny on cpu (asked for)") == 2
+    assert files("out") == ["a.png", "b.png"]
+    run("upscale", "in", "out", "--jobs", "0")
+    assert run.code == 2 and "--jobs" in run.err
+
+
 @pytest.mark.cuda
 def test_two_processes_on_one_gpu(run: Run, tiny_checkpoint: Path, album: Path) -> None:
     arguments = ("upscale", "in", "-c", tiny_checkpoint, "--json", "--device")

@@ -84,7 +84,7 @@ def test_a_file_is_read_when_it_is_complete(run: Run, core: Core) -> None:
     ("arguments", "words"),
     [
         (["a.png"], "--watch: a.png is no folder"),
-        (["in", "--dry-run"], "--watch goes neither with --dry-run nor several devices"),
+        (["in", "--dry-run"], "--watch goes neither with --dry-run nor several jobs or devices"),
     ],
 )
 def test_refusals(run: Run, core: Core, arguments: list[str], words: str) -> None:
