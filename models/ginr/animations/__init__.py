@@ -4,13 +4,8 @@ A file is scanned to its pieces, what each frame draws, with delays and disposal
 Pieces are decoded as stills and drawn on a canvas; frames are written as the boxes they change.
 """
 
-from ginr.animations.reader import (
-    Animation,
-    Frame,
-    is_animated,
-    open_animation,
-    read_frames,
-)
+from ginr.animations.pieces import Frame
+from ginr.animations.reader import Animation, is_animated, open_animation, read_frames
 from ginr.animations.writer import (
     ANIMATED,
     animation_format,

@@ -6,8 +6,11 @@ from fractions import Fraction
 from mmap import mmap
 from typing import BinaryIO
 
-from ginr.animations.pieces import Box, Disposal, Piece, Scan
+from ginr.animations.changes import Changes
+from ginr.animations.pieces import Box, Disposal, Frame, Piece, Scan
+from ginr.pictures import Picture
 from ginr.pictures.opened_png import PNG_MARK, chunk
+from ginr.pictures.writer import encoded
 
 _DISPOSALS: dict[int, Disposal] = {1: "background", 2: "previous"}
 _CONTROL = ">IIIIIHHBB"
@@ -81,17 +84,18 @@ def _add_frame(
 class ApngFile:
     """Writes an APNG frame by frame, from PNG files of what each frame replaces."""
 
-    def __init__(self, file: BinaryIO, plays: int) -> None:
-        self._file, self._plays = file, plays
+    def __init__(self, file: BinaryIO, like: Picture, plays: int) -> None:
+        self._file, self._plays, self._changes = file, plays, Changes(like)
         self._n_frame = self._n_chunk = self._counts_at = 0
 
-    def add(self, still: bytes, box: Box, delay: Fraction) -> None:
+    def add(self, frame: Frame) -> None:
         """The first frame is the whole picture, and its chunks of metadata are kept."""
-        samples = False
+        picture, box = self._changes.of(frame.samples)
+        still, samples = encoded(picture, ".png"), False
         for kind, start, end in chunks_of(still):
             if kind == b"IDAT" and not samples:
                 samples = True
-                self._begin(box, delay)
+                self._begin(box, frame.delay)
             if kind == b"IDAT" and self._n_frame > 1:
                 number = struct.pack(">I", self._next())
                 self._file.write(chunk(b"fdAT", number + still[start:end]))
@@ -102,10 +106,12 @@ class ApngFile:
             elif kind not in (b"IHDR", b"IEND") and self._n_frame < 2:
                 self._file.write(chunk(kind, still[start:end]))
 
-    def finish(self) -> None:
+    def finish(self) -> list[str]:
+        """Write the end; returns what could not be held."""
         self._file.write(chunk(b"IEND", b""))
         self._file.seek(self._counts_at)
         self._file.write(self._counts())
+        return []
 
     def _begin(self, box: Box, delay: Fraction) -> None:
         top, left, bottom, right = box

@@ -12,9 +12,10 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from ginr.animations.changes import box_of, shortened
 from ginr.animations.gif import MAX_DELAY, write_end, write_frame, write_head
-from ginr.animations.pieces import Box
-from ginr.pictures.samples import Samples
+from ginr.animations.pieces import Box, Frame
+from ginr.pictures.samples import Samples, eight_bit
 
 CLEAR = 255
 """The index that shows what is below."""
@@ -42,30 +43,30 @@ class GifFile:
     """Writes a GIF frame by frame, and counts what it cannot hold."""
 
     def __init__(
-        self, file: BinaryIO, height: int, width: int, plays: int, xmp: bytes | None = None
+        self, file: BinaryIO, height: int, width: int, plays: int, xmp: bytes | None
     ) -> None:
         self._file, self._whole = file, (0, 0, height, width)
         self._below: Samples = np.zeros((height, width, 4), np.uint8)  # what is shown, or asked for
         self._time = Fraction(0)
         self._pending: _Pending | None = None
-        self.n_left_out = self.n_shortened = 0
-        self.has_partial_alpha = self.is_dithered = False
+        self._n_left_out = self._n_shortened = 0
+        self._has_partial_alpha = self._is_dithered = False
         write_head(file, height, width, plays, xmp)
 
-    def add(self, samples: Samples, delay: Fraction) -> None:
-        """A frame (H, W, 4) of 8 bits, shown for `delay` seconds.
+    def add(self, frame: Frame) -> None:
+        """Leaves out a frame that would follow sooner than viewers can show it.
 
-        It is left out if it would follow sooner than viewers can show it. Delays are rounded so that
-        their sum is right.
+        Delays are rounded so that their sum is right.
         """
+        samples, delay = eight_bit(frame.samples), frame.delay * 100
         start, pending = round(self._time), self._pending
-        self._time += delay * 100
+        self._time += delay
         if pending and pending.delay > 1 and start - pending.start < _SHORTEST:
-            self.n_left_out += 1
+            self._n_left_out += 1
             return
         alpha = samples[..., 3]
         visible = alpha >= 128
-        self.has_partial_alpha |= bool(((alpha > 0) & (alpha < 255)).any())
+        self._has_partial_alpha |= bool(((alpha > 0) & (alpha < 255)).any())
         shown = np.where(visible[..., None], samples, np.uint8(0))
         shown[..., 3] = np.where(visible, np.uint8(255), np.uint8(0))
         changed = (shown != self._below).any(-1)
@@ -77,15 +78,21 @@ class GifFile:
         top, left, bottom, right = box
         inside = changed[top:bottom, left:right]
         indices, colours, is_exact = with_colours(samples[top:bottom, left:right, :3], inside)
-        self.is_dithered |= not is_exact
-        self._pending = _Pending(box, indices, colours, start, delay * 100)
+        self._is_dithered |= not is_exact
+        self._pending = _Pending(box, indices, colours, start, delay)
         self._below = shown
 
-    def finish(self) -> None:
+    def finish(self) -> list[str]:
+        """Write the end; returns what could not be held."""
         if pending := self._pending:
             shortest = _SHORTEST if pending.delay > 1 else 0
             self._write_pending(max(round(self._time), pending.start + shortest))
         write_end(self._file)
+        lost = ["GIF has 255 colours per frame: others are dithered"] * self._is_dithered
+        lost += ["GIF has no partial transparency: rounded"] * self._has_partial_alpha
+        if self._n_left_out:
+            lost.append(f"GIF shows at most 50 frames per second: {self._n_left_out} left out")
+        return lost + shortened(self._n_shortened, "GIF")
 
     def _clear(self, pending: _Pending) -> None:
         """Let all of a pending frame be cleared after it."""
@@ -98,19 +105,11 @@ class GifFile:
         if (pending := self._pending) is None:
             return
         delay = end - pending.start
-        self.n_shortened += delay > MAX_DELAY
+        self._n_shortened += delay > MAX_DELAY
         write_frame(
             self._file, pending.indices.tobytes(), pending.colours, pending.box, CLEAR,
             min(delay, MAX_DELAY), is_cleared=pending.is_cleared,
         )  # fmt: skip
-
-
-def box_of(changed: Mask) -> Box:
-    """The box around what has changed in (H, W), at least one pixel."""
-    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
-    if not len(rows):
-        return 0, 0, 1, 1
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def with_colours(rgb: Samples, drawn: Mask) -> tuple[Indices, bytes, bool]:

@@ -6,7 +6,7 @@ Letters: H W the canvas, h w a piece, samples RGBA with straight alpha.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,15 @@ from ginr.pictures.samples import Samples
 Box = tuple[int, int, int, int]
 """top, left, bottom, right."""
 Disposal = Literal["keep", "background", "previous"]
+
+
+class Frame(NamedTuple):
+    """A whole frame."""
+
+    samples: Samples
+    """(H, W, 4) RGBA with straight alpha, upright."""
+    delay: Fraction
+    """Seconds."""
 
 
 @dataclass(frozen=True)

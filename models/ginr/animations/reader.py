@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from mmap import mmap
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 
 from ginr.animations.apng import scan_apng
 from ginr.animations.gif import scan_gif
-from ginr.animations.pieces import Canvas, Scan
+from ginr.animations.pieces import Canvas, Frame, Scan
 from ginr.animations.webp import scan_webp
 from ginr.pictures import ReadRules
 from ginr.pictures.decoders import decode
@@ -49,15 +49,6 @@ class Animation:
     """How often it is played; 0 for ever."""
     delays: tuple[Fraction, ...]
     """Seconds that each frame is shown."""
-
-
-class Frame(NamedTuple):
-    """A whole frame."""
-
-    samples: Samples
-    """(H, W, 4) RGBA with straight alpha, upright."""
-    delay: Fraction
-    """Seconds."""
 
 
 def is_animated(format: str, n_frames: int) -> bool:

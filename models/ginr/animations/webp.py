@@ -6,7 +6,11 @@ from fractions import Fraction
 from mmap import mmap
 from typing import BinaryIO
 
-from ginr.animations.pieces import Box, Piece, Scan
+from ginr.animations.changes import Changes, shortened
+from ginr.animations.pieces import Frame, Piece, Scan
+from ginr.pictures import Picture
+from ginr.pictures.samples import eight_bit
+from ginr.pictures.writer import encoded
 
 MAX_DELAY = (1 << 24) - 1
 """Milliseconds."""
@@ -81,26 +85,36 @@ def _add_frame(scan: Scan, data: mmap | bytes, start: int, end: int) -> None:
 class WebpFile:
     """Writes an animated WebP frame by frame, from WebP files of what each frame replaces."""
 
-    def __init__(self, file: BinaryIO, plays: int) -> None:
-        self._file, self._plays = file, min(plays, 65_535)
+    def __init__(self, file: BinaryIO, like: Picture, plays: int, quality: int | None) -> None:
+        """Lossless without a `quality`."""
+        self._file, self._plays, self._quality = file, min(plays, 65_535), quality
+        self._changes = Changes(like, 2)  # boxes have even tops and lefts
+        self._time, self._shown, self._n_shortened = Fraction(0), 0, 0  # milliseconds
         self._start, self._flags, self._after = file.tell(), 0x12, b""  # animated, with alpha
 
-    def add(self, still: bytes, box: Box, delay: int) -> None:
-        """A box with even top and left; the first is the whole picture. `delay` in milliseconds."""
-        top, left, bottom, right = box
+    def add(self, frame: Frame) -> None:
+        """The first frame is the whole picture. Delays are rounded so that their sum is right."""
+        picture, (top, left, bottom, right) = self._changes.of(eight_bit(frame.samples))
+        self._time += frame.delay * 1000
+        delay = round(self._time) - self._shown
+        self._shown += delay
+        self._n_shortened += delay > MAX_DELAY
+        still = encoded(picture, ".webp", self._quality)
         found = {kind: still[start:end] for kind, start, end in chunks_of(still, 12, len(still))}
         if not self._file.tell() - self._start:
             self._begin(found, bottom, right)
-        place = [left // 2, top // 2, right - left - 1, bottom - top - 1, delay]
+        place = [left // 2, top // 2, right - left - 1, bottom - top - 1, min(delay, MAX_DELAY)]
         head = b"".join(number.to_bytes(3, "little") for number in place) + b"\2"  # replaces
         samples = b"".join(packed(kind, found[kind]) for kind in _SAMPLES if kind in found)
         self._file.write(packed(b"ANMF", head + samples))
 
-    def finish(self) -> None:
+    def finish(self) -> list[str]:
+        """Write the end; returns what could not be held."""
         self._file.write(self._after)
         n_bytes = self._file.tell() - self._start
         self._file.seek(self._start + 4)
         self._file.write(struct.pack("<I", n_bytes - 8))
+        return shortened(self._n_shortened, "WEBP")
 
     def _begin(self, found: dict[bytes, bytes], height: int, width: int) -> None:
         for kind, flag in ((b"ICCP", 0x20), (b"EXIF", 8), (b"XMP ", 4)):

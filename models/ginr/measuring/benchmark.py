@@ -19,6 +19,7 @@ from ginr.errors import SizeError
 from ginr.measuring.metrics import LPIPS_SIDE, SSIM_SIDE, psnr_rgb, psnr_y, ssim_y
 from ginr.pictures import Picture
 from ginr.pictures.resize import benchmark_pair, bicubic_8bit
+from ginr.pictures.samples import eight_bit
 
 Upscaler = Callable[[Image, int, int], Image]
 """From LR samples (h, w, C), a height and a width to samples (height, width, C), all 8 bit."""
@@ -100,9 +101,8 @@ def reference(picture: Picture) -> tuple[Image, tuple[str, ...]]:
         samples = samples[..., :-1]
         notes.append("measured without its alpha")
     if picture.depth == 16:
-        samples = (samples.astype(np.uint32) + 128) // 257
         notes.append("measured at 8 bit")
-    return np.ascontiguousarray(samples, np.uint8), tuple(notes)
+    return np.ascontiguousarray(eight_bit(samples), np.uint8), tuple(notes)
 
 
 def trial(hr: Image, scale: float, least: int = SSIM_SIDE) -> tuple[Image, Image, int]:

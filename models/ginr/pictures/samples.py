@@ -106,10 +106,8 @@ class Picture:
         """
         from PIL import Image
 
-        samples = self.samples
-        if self.depth == 16 and self.channels > 1:
-            samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        image = Image.fromarray(samples[..., 0] if self.channels == 1 else samples)
+        grey = self.channels == 1
+        image = Image.fromarray(self.samples[..., 0] if grey else eight_bit(self.samples))
         exif = self.exif and b"Exif\0\0" + self.exif
         info = {"icc_profile": self.icc, "exif": exif, "xmp": self.xmp, "dpi": self.dpi}
         image.info.update({name: value for name, value in info.items() if value is not None})
@@ -147,6 +145,13 @@ class Picture:
         if self.has_alpha:
             planes[:-1] *= planes[-1]
         return planes
+
+
+def eight_bit(samples: Samples) -> Samples:
+    """Samples of any shape as uint8, rounded."""
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def is_credible(dpi: tuple[float, float]) -> bool:

@@ -30,7 +30,7 @@ from ginr.pictures.formats import (
 )  # fmt: skip
 from ginr.pictures.other_readers import register_jxl
 from ginr.pictures.png import write_png
-from ginr.pictures.samples import Picture, Samples
+from ginr.pictures.samples import Picture, Samples, eight_bit
 from ginr.pictures.tiff import TiffWriter
 from ginr.pictures.writer_thread import while_made
 from ginr.pictures.xmp import resized_xmp
@@ -272,6 +272,4 @@ def as_stored(band: Samples, picture: Picture, format: Format) -> Samples:
         alpha = band[..., -1:].astype(np.uint64)
         level = band[..., :-1] * alpha + peak * (peak - alpha) + peak // 2
         band = (level // peak).astype(band.dtype)
-    if picture.depth == 16:
-        band = ((band.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return band
+    return eight_bit(band)
