@@ -37,7 +37,6 @@ class CompiledBlock(Block):
     """A block whose mixer, including gather and residual, is one kernel if it is Mamba-2."""
 
     def mix(self, tokens: Tensor, lps: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor]:
-        """As `Block.mix`."""
         if (
             self.norm is not None
             and isinstance(self.mixer, Mamba2)
@@ -52,7 +51,6 @@ class CompiledFeedForward(FeedForward):
     """A feed-forward as one kernel, if its convolution is 3x3."""
 
     def forward(self, x: Tensor, bank: Tensor) -> Tensor:
-        """As `FeedForward.forward`."""
         if self.conv.weight.shape[-1] == 3 and can_run(self, x):
             return feed_forward(self, x, bank)
         return super().forward(x, bank)
@@ -62,7 +60,6 @@ class CompiledContentPath(ContentPath):
     """A content path as one kernel, if each token covers one LP or a square of LPs."""
 
     def onto(self, lps: Tensor, tokens: Tensor, bank: Tensor) -> Tensor:
-        """As `ContentPath.onto`."""
         if self.by_place and self.down == 1 and can_run(self, tokens, lps):
             return add_content(self, tokens, lps, bank)
         return super().onto(lps, tokens, bank)

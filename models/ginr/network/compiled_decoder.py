@@ -23,19 +23,17 @@ class CompiledLatticeDecoder(LatticeDecoder):
     """The lattice decoder, using plain torch wherever no kernel can run."""
 
     def map(self, features: Tensor) -> Tensor:
-        """As `LatticeDecoder.map`."""
         if can_run(self.head, features):
             return map_rows(self.head, features)
         return super().map(features)
 
     def query(self, codes: Tensor, places: Tensor, cells: Tensor) -> Tensor:
-        """As `LatticeDecoder.query`, which stores every wave of every place several times."""
+        # The plain one stores every wave of every place several times.
         return read_codes_compiled(codes, places, self.pitch, self.gain(cells), self.waves)
 
     def render(
         self, codes: Tensor, ground: Ground | None, rows: Tensor, columns: Tensor, cell: Cell
     ) -> Tensor:
-        """As `LatticeDecoder.render`."""
         learning = torch.is_grad_enabled() and codes.requires_grad
         if codes.device.type != "cpu" or learning:
             return super().render(codes, ground, rows, columns, cell)

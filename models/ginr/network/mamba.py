@@ -20,7 +20,6 @@ class Mamba(BidirectionalScan):
         super().__init__(config, config.inner)
 
     def add_scan(self, config: GinrConfig) -> None:
-        """As `BidirectionalScan.add_scan`."""
         inner, n_state, rank = config.inner, config.n_state, config.step_rank
         self.parts = [rank, n_state, n_state]
         self.to_scan = Pointwise(inner, sum(self.parts), bias=False)

@@ -20,7 +20,6 @@ class Mamba2(BidirectionalScan):
         super().__init__(config, config.inner + 2 * config.n_state)
 
     def add_scan(self, config: GinrConfig) -> None:
-        """As `BidirectionalScan.add_scan`."""
         n_head = config.n_head
         self.n_state = config.n_state
         self.to_step = Pointwise(config.width, n_head, bias=False)
@@ -44,7 +43,6 @@ class Mamba2(BidirectionalScan):
         return self._scan(convolved[0], step, 0), self._scan(convolved[1], step, 1)
 
     def normalised(self, mixed: Tensor) -> Tensor:
-        """As `BidirectionalScan.normalised`."""
         if self.norm is None:
             return mixed
         return F.rms_norm(mixed, self.norm.shape, self.norm.to(mixed.dtype), 1e-5)

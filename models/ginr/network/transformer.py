@@ -35,7 +35,6 @@ class Attention(Mixer):
         self.out = Pointwise(config.inner, config.width, gain=RESIDUAL_INIT, bias=False)
 
     def forward(self, sequence: Tensor, positions: Tensor, values: Tensor | None = None) -> Tensor:
-        """As `Mixer.forward`."""
         mixed = sequence if values is None else values
         query, key, value = (
             layer(x).unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, M, T, K)

@@ -6,7 +6,7 @@ The codes and bases of the cores rendered last are kept, too: computing them tak
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from threading import Lock
@@ -40,7 +40,7 @@ SCALES = (2, 3, 4)
 
 
 class LiveField(ABC):
-    """A picture's field, rendered box by box. Threads may share it."""
+    """A picture's field, rendered box by box, of which nothing is missing. Threads may share it."""
 
     def __init__(
         self, config: GinrConfig, size: tuple[int, int], channels: int, depth: int, is_opaque: bool
@@ -56,23 +56,26 @@ class LiveField(ABC):
         return list(cut_box((0, 0, *self.size), self.side))
 
     @abstractmethod
+    def _part(self, core: Box) -> EncodedField:
+        """The field of a core; its codes need not be computed."""
+
     def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
         """The cores that a box of a render of size `out` needs and that are not encoded, middle first."""
+        return []
 
-    @abstractmethod
     def next_missing(self, middle: tuple[float, float]) -> Box | None:
         """The core to encode next, the nearest to a place in shares of height and width.
 
         None if there is none, or no room for it.
         """
+        return None
 
     @property
-    @abstractmethod
     def n_encoded(self) -> int:
         """Cores that are encoded."""
+        return len(self.cores)
 
-    @abstractmethod
-    def encode(self, core: Box) -> None:
+    def encode(self, core: Box) -> None:  # noqa: B027
         """Encode a core, unless that has been done."""
 
     def render(self, out: tuple[int, int], box: Box) -> Samples:
@@ -155,9 +158,6 @@ class LiveField(ABC):
         read = (*field.origin, *(field.origin[k] + rows[k] for k in (0, 1)))
         return _cropped(field, box, read, config), box
 
-    @abstractmethod
-    def _part(self, core: Box) -> EncodedField: ...
-
 
 class LivePicture(LiveField):
     """The field of a picture that is encoded as it is needed. At most `most_bytes` of features are kept."""
@@ -177,13 +177,11 @@ class LivePicture(LiveField):
         self._n_bytes = 0
 
     def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
-        """See `LiveField`."""
         middle = (box[0] + box[2]) / (2 * out[0]), (box[1] + box[3]) / (2 * out[1])
         absent = [core for core in self.under(out, box) if core not in self._kept]
         return sorted(absent, key=lambda core: self._distance(core, middle))
 
     def next_missing(self, middle: tuple[float, float]) -> Box | None:
-        """See `LiveField`."""
         if self._n_bytes * (len(self._kept) + 1) > self._most * max(1, len(self._kept)):
             return None
         absent = (core for core in self.cores if core not in self._kept)
@@ -191,14 +189,12 @@ class LivePicture(LiveField):
 
     @property
     def n_encoded(self) -> int:
-        """See `LiveField`."""
         return len(self._kept)
 
     def _distance(self, core: Box, place: tuple[float, float]) -> float:
         return sum(((core[k] + core[k + 2]) / 2 - place[k] * self.size[k]) ** 2 for k in (0, 1))
 
     def encode(self, core: Box) -> None:
-        """See `LiveField`."""
         with self._lock:
             if core in self._kept:
                 return
@@ -219,30 +215,15 @@ class LivePicture(LiveField):
 
 
 class LiveSavedField(LiveField):
-    """A saved field, of which nothing is missing."""
+    """A saved field."""
 
     def __init__(self, field: "PictureField", model: "Ginr") -> None:
         is_opaque = len(field.features) == 1
         super().__init__(model.config, field.size, field.channels, field.depth, is_opaque)
-        self._render: Callable[[Box], EncodedField] = lambda core: field.part(core, model)
-
-    def missing(self, out: tuple[int, int], box: Box) -> list[Box]:
-        """See `LiveField`."""
-        return []
-
-    def next_missing(self, middle: tuple[float, float]) -> Box | None:
-        """See `LiveField`."""
-
-    @property
-    def n_encoded(self) -> int:
-        """See `LiveField`."""
-        return len(self.cores)
-
-    def encode(self, core: Box) -> None:
-        """See `LiveField`."""
+        self._field, self._model = field, model
 
     def _part(self, core: Box) -> EncodedField:
-        return self._render(core)
+        return self._field.part(core, self._model)
 
 
 def _cropped(field: Any, core: Box, read: Box, config: GinrConfig) -> Any:

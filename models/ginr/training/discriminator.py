@@ -38,7 +38,6 @@ class Discriminator(nn.Sequential):
         super().__init__(*parts, spectral_norm(layers[-1]))
 
     def forward(self, patches: Tensor) -> Tensor:
-        """See the class."""
         out: Tensor = super().forward(2 * patches - 1)  # type: ignore[no-untyped-call]
         return out
 

@@ -97,22 +97,18 @@ class PerceptualObjective(Objective):
         return self._lpips.distance(*pair)
 
     def backward(self, share: float) -> None:
-        """As of `Objective`: of the adversary."""
         if self._adversary is not None:
             self._adversary.backward(share)
 
     def step(self, rate: float) -> None:
-        """As of `Objective`: of the adversary."""
         if self._adversary is not None:
             self._adversary.step(rate)
 
     def tensors(self) -> dict[str, Tensor]:
-        """As of `Objective`."""
         own = {"random": self._random.get_state()}
         return own if self._adversary is None else own | self._adversary.tensors()
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """As of `Objective`."""
         self._random.set_state(tensors["random"])
         if self._adversary is not None:
             self._adversary.restore(tensors)
