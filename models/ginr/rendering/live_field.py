@@ -21,7 +21,7 @@ from ginr.geometry.size import Box, output_box
 from ginr.pictures import Picture
 from ginr.pictures.samples import Samples
 from ginr.rendering.tile_size import whole_windows
-from ginr.rendering.upscale import Tiles, begin_samples, canvas, cut_box
+from ginr.rendering.upscale import Tiles, area_under, begin_samples, canvas, cut_box
 
 if TYPE_CHECKING:
     from ginr.network.model import Ginr
@@ -96,17 +96,7 @@ class LiveField(ABC):
 
     def under(self, out: tuple[int, int], box: Box) -> Iterator[Box]:
         """The cores in which pixels of a box of a render of size `out` have their centres."""
-        spans = []
-        for k, (n, n_out) in enumerate(zip(self.size, out, strict=True)):
-            low, high = ((2 * i + 1) * n // (2 * n_out) for i in (box[k], box[k + 2] - 1))
-            spans.append(range(low // self.side * self.side, high + 1, self.side))
-        for top in spans[0]:
-            for left in spans[1]:
-                bottom, right = (
-                    min(start + self.side, n)
-                    for start, n in zip((top, left), self.size, strict=True)
-                )
-                yield top, left, bottom, right
+        return cut_box(area_under(box, out, self.size, self.side), self.side)
 
     def part(self, core: Box) -> EncodedField:
         """The field of a core, with its codes computed."""

@@ -29,6 +29,7 @@ from ginr.rendering.upscale import (
     check_size,
     cut_box,
     cut_strips,
+    grown,
 )
 
 TILE = 512  # side of the core of a tile in LR pixels
@@ -85,12 +86,9 @@ class PictureField:
         done, kind = 0, (self.channels, self.depth, len(self.features) == 1)
         for core in self._cores():
             field = self.part(core, model)
-            for top, left, bottom, right in cut_strips(
-                output_box(core, self.size, (height, width))
-            ):
-                box = top, left, bottom, right
-                samples = begin_samples(field, (height, width), box, *kind)()
-                out[top:bottom, left:right] = samples
+            for box in cut_strips(output_box(core, self.size, (height, width))):
+                top, left, bottom, right = box
+                out[top:bottom, left:right] = begin_samples(field, (height, width), box, *kind)()
                 done += (bottom - top) * (right - left)
                 if progress:
                     progress(done, height * width)
@@ -105,9 +103,7 @@ class PictureField:
         reach = MARGIN
         if self.config.decoder == "attention":
             reach = max(reach, math.ceil(surroundings(self.config).radius))
-        margin = whole_windows(reach, window)
-        top, left = (max(0, core[k] - margin) for k in (0, 1))
-        bottom, right = (min(self.size[k], core[k + 2] + margin) for k in (0, 1))
+        top, left, bottom, right = grown(core, whole_windows(reach, window), self.size)
         rows = slice(top // window * n, -(-bottom * n // window))
         columns = slice(left // window * n, -(-right * n // window))
         features = self.features[:, rows, columns].to(model.lps.device, torch.float32)

@@ -96,7 +96,7 @@ def upscale_bands(
         )
     side = tile_side(model, tile)
     work = _Upscaling(picture, model, precision, (height, width), box, side, progress, notice)
-    top, left, bottom, right = work.area()
+    top, left, bottom, right = area_under(box, (height, width), work.size, work.window)
     while top < bottom:
         core = (top, left, min(top + work.rows(), bottom), right)
         place = work.place(core)
@@ -121,13 +121,7 @@ class Tiles(Generic[F]):
 
     def read_box(self, core: Box) -> Box:
         """The core with its margin, within the picture."""
-        margin = whole_windows(MARGIN, self.window)
-        return (
-            max(0, core[0] - margin),
-            max(0, core[1] - margin),
-            min(self.size[0], core[2] + margin),
-            min(self.size[1], core[3] + margin),
-        )
+        return grown(core, whole_windows(MARGIN, self.window), self.size)
 
     def encode(self, core: Box) -> F:
         """The field of a core with its margin: a batch of colour and, unless opaque, alpha."""
@@ -153,16 +147,6 @@ class _Upscaling(Tiles[EncodedField]):
     progress: Progress | None
     notice: Notice | None
     done: int = 0
-
-    def area(self) -> Box:
-        """The LR pixels under the box, in whole windows of the picture."""
-        first, end = [], []
-        for k, (n, n_out) in enumerate(zip(self.size, self.out, strict=True)):
-            # Output pixel i has its centre in LR pixel (2 i + 1) n // (2 n').
-            low, high = ((2 * i + 1) * n // (2 * n_out) for i in (self.box[k], self.box[k + 2] - 1))
-            first.append(low // self.window * self.window)
-            end.append(min(whole_windows(high + 1, self.window), n))
-        return first[0], first[1], end[0], end[1]
 
     def rows(self) -> int:
         """Height of a row of tiles whose band of output stays within `BAND` bytes."""
@@ -257,6 +241,24 @@ def canvas(shape: tuple[int, int, int], kind: DTypeLike) -> Samples:
         raise GinrError(
             f"{shape[1]}x{shape[0]} needs {gib:.1f} GiB: choose a smaller size"
         ) from None
+
+
+def grown(box: Box, margin: int, size: tuple[int, int]) -> Box:
+    """A box with a margin on every side, within a picture of `size` (H, W)."""
+    top, left, bottom, right = box
+    bottom, right = min(size[0], bottom + margin), min(size[1], right + margin)
+    return max(0, top - margin), max(0, left - margin), bottom, right
+
+
+def area_under(box: Box, out: tuple[int, int], size: tuple[int, int], side: int) -> Box:
+    """The squares of `side` in a picture of `size` (H, W) that a box of a render of size `out` needs."""
+    first, end = [], []
+    for k, (n, n_out) in enumerate(zip(size, out, strict=True)):
+        # Output pixel i has its centre in pixel (2 i + 1) n // (2 n') of the picture.
+        low, high = ((2 * i + 1) * n // (2 * n_out) for i in (box[k], box[k + 2] - 1))
+        first.append(low // side * side)
+        end.append(min(whole_windows(high + 1, side), n))
+    return first[0], first[1], end[0], end[1]
 
 
 def cut_box(core: Box, side: int) -> Iterator[Box]:
