@@ -6,7 +6,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from ginr.architecture.contract import EncodedField, Encoder
 from ginr.device import Precision
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from ginr.rendering.upscale import Notice, Progress
+    from ginr.rendering.upscale import Notice, Options, Progress
+
+    class _SizeAndOptions(Options, total=False):
+        scale: float | str | None
+        height: int | None
+        width: int | None
+        box: Box | None
 
     T = TypeVar("T", npt.NDArray[Any], Image.Image, Tensor, Picture)
 
@@ -31,34 +37,12 @@ DEFAULT = "small"
 
 @overload
 def upscale(
-    x: str | Path,
-    model: Network | None = ...,
-    *,
-    scale: float | str | None = ...,
-    height: int | None = ...,
-    width: int | None = ...,
-    box: Box | None = ...,
-    tile: int | None = ...,
-    precision: Precision = ...,
-    progress: "Progress | None" = ...,
-    notice: "Notice | None" = ...,
+    x: str | Path, model: Network | None = ..., **how: "Unpack[_SizeAndOptions]"
 ) -> Picture: ...
 
 
 @overload
-def upscale(
-    x: "T",
-    model: Network | None = ...,
-    *,
-    scale: float | str | None = ...,
-    height: int | None = ...,
-    width: int | None = ...,
-    box: Box | None = ...,
-    tile: int | None = ...,
-    precision: Precision = ...,
-    progress: "Progress | None" = ...,
-    notice: "Notice | None" = ...,
-) -> "T": ...
+def upscale(x: "T", model: Network | None = ..., **how: "Unpack[_SizeAndOptions]") -> "T": ...
 
 
 def upscale(
@@ -105,7 +89,11 @@ def upscale(
 
 
 def upscale_many(
-    items: Iterable[Any], model: Network | None = None, *, scale: float | str = 2, **options: Any
+    items: Iterable[Any],
+    model: Network | None = None,
+    *,
+    scale: float | str = 2,
+    **options: "Unpack[Options]",
 ) -> Iterator[Any]:
     """Enlarge pictures of any kind one after another, each as `upscale` does; yields in order.
 

@@ -9,7 +9,7 @@ one band is in memory at a time.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -34,6 +34,16 @@ F = TypeVar("F", bound=EncodedField)
 Progress = Callable[[int, int], None]  # called with the number of pixels done and of all pixels
 Notice = Callable[[str], None]  # called with a message for the user
 
+
+class Options(TypedDict, total=False):
+    """How to enlarge, see `upscale_bands`."""
+
+    tile: int | None
+    precision: Precision
+    progress: Progress | None
+    notice: Notice | None
+
+
 STRIP = 1 << 20  # output pixels rendered at a time
 BAND = 1 << 27  # most bytes of output in a band; the height of its tiles is reduced to fit
 
@@ -45,19 +55,13 @@ def upscale(
     height: int,
     width: int,
     box: Box | None = None,
-    tile: int | None = None,
-    precision: Precision = "auto",
-    progress: Progress | None = None,
-    notice: Notice | None = None,
+    **options: Unpack[Options],
 ) -> Picture:
     """The picture at height x width pixels, or a `box` of that, with its depth and metadata.
 
     Arguments and errors are those of `upscale_bands`; the whole result is in memory.
     """
-    bands = upscale_bands(
-        picture, model, height=height, width=width, box=box,
-        tile=tile, precision=precision, progress=progress, notice=notice,
-    )  # fmt: skip
+    bands = upscale_bands(picture, model, height=height, width=width, box=box, **options)
     top, left, bottom, right = box or (0, 0, height, width)
     shape = max(0, bottom - top), max(0, right - left), picture.channels
     out, row = canvas(shape, picture.samples.dtype), 0
