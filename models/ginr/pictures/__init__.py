@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ginr.pictures import xmp as xmp_packets
 from ginr.pictures.exif import GEO, RESOLUTION, exif_at_dpi, exif_dpi, without
 from ginr.pictures.formats import (
     FORMATS,
@@ -26,7 +27,6 @@ from ginr.pictures.reader import check_whole, probe_picture, read_picture
 from ginr.pictures.rules import MAX_PIXELS, ReadRules
 from ginr.pictures.samples import Picture, PictureHeader, quantize
 from ginr.pictures.writer import Page, encoded, write_bands, write_pages, write_picture
-from ginr.pictures.xmp import without_panorama
 
 __all__ = [
     "FORMATS",
@@ -81,7 +81,7 @@ def without_place(picture: Picture) -> Picture:
             if is_map:
                 notes = (*notes, "GeoTIFF tags dropped: they are those of the whole picture")
     if xmp is not None and b"GPano:" in xmp:
-        xmp = without_panorama(xmp)
+        xmp = xmp_packets.without(xmp, xmp_packets.PANORAMA)
         notes = (*notes, "panorama entries dropped: they are those of the whole picture")
     return replace(picture, exif=exif, xmp=xmp, notes=notes)
 

@@ -4,11 +4,11 @@ import struct
 from collections.abc import Iterator
 from mmap import mmap
 
+from ginr.pictures import xmp
 from ginr.pictures.directories import Directories
 from ginr.pictures.exif import exif_dpi
 from ginr.pictures.opened import GAIN_MAP, MOTION, OpenedFile
 from ginr.pictures.rules import UnsupportedError
-from ginr.pictures.xmp import EXTENDED_MARK, without_extension
 
 END = b"\xff\xd9"
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -111,8 +111,8 @@ def _read_segments(opened: OpenedFile, segments: list[tuple[int, bytes]]) -> Non
             opened.add_comment(data)
     opened.icc = b"".join(profile[number] for number in sorted(profile)) or None
     packet = packets[0] if packets else None
-    if packet and (more_xmp or EXTENDED_MARK in packet):
-        packet = without_extension(packet)
+    if packet and (more_xmp or xmp.EXTENDED_MARK in packet):
+        packet = xmp.without(packet, xmp.EXTENSION)
         more_xmp = True
     opened.add_xmp(packet)
     if more_xmp:

@@ -63,10 +63,10 @@ class OpenedFile:
             self.faults.append("XMP packet dropped: it is not UTF-8 text")
             return
         if xmp.has_gain_map(packet):
-            packet = xmp.without_gain_map(packet)
+            packet = xmp.without(packet, xmp.GAIN_MAP)
             self.note_once(GAIN_MAP)
         if xmp.has_motion(packet):
-            packet = xmp.without_motion(packet)
+            packet = xmp.without(packet, xmp.MOTION)
             self.note_once(MOTION)
         self.xmp = packet
 

@@ -12,9 +12,13 @@ _PANORAMA = re.compile(
     rb"(GPano:\w*(Width|Height|Left|Top)Pixels)(\s*=\s*[\"']|>)\s*(\d{1,9})(?:\.\d{1,9})?(?=\s*[\"'<])"
 )
 
-_EXTENDED = ("xmpNote",)
-_GAIN_MAP = ("hdrgm", "HDRGainMap", "Container", "Item")
-_MOTION = ("GCamera:MicroVideo", "GCamera:MotionPhoto", "OpCamera", "Container", "Item")
+# Prefixes or names of entries, for `without`.
+PANORAMA = ("GPano",)
+"""What maps the whole picture to a sphere."""
+EXTENSION = ("xmpNote",)
+"""The reference to the rest of a packet, which other JPEG markers hold."""
+GAIN_MAP = ("hdrgm", "HDRGainMap", "Container", "Item")
+MOTION = ("GCamera:MicroVideo", "GCamera:MotionPhoto", "OpCamera", "Container", "Item")
 EXTENDED_MARK = b"xmpNote:HasExtendedXMP"
 
 
@@ -43,24 +47,6 @@ def resized_xmp(xmp: bytes, size: tuple[int, int], former: tuple[int, int]) -> b
     return _PANORAMA.sub(scaled, xmp)
 
 
-def without_panorama(xmp: bytes) -> bytes:
-    """The packet without entries that map the whole picture to a sphere."""
-    return _without(xmp, ("GPano",))
-
-
-def without_gain_map(xmp: bytes) -> bytes:
-    return _without(xmp, _GAIN_MAP)
-
-
-def without_motion(xmp: bytes) -> bytes:
-    return _without(xmp, _MOTION)
-
-
-def without_extension(xmp: bytes) -> bytes:
-    """The packet without the reference to the rest of it, which other JPEG markers hold."""
-    return _without(xmp, _EXTENDED)
-
-
 def has_gain_map(xmp: bytes) -> bool:
     return any(mark in xmp for mark in (b"hdrgm:", b"HDRGainMap:", b'"GainMap"', b">GainMap<"))
 
@@ -69,7 +55,7 @@ def has_motion(xmp: bytes) -> bool:
     return any(mark in xmp for mark in (b"MicroVideo", b"MotionPhoto"))
 
 
-def _without(xmp: bytes, names: tuple[str, ...]) -> bytes:
+def without(xmp: bytes, names: tuple[str, ...]) -> bytes:
     """The packet without the elements, attributes and declarations of some prefixes or names."""
     for name in names:
         label = re.escape(name.encode())
