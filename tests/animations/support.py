@@ -63,8 +63,7 @@ def apng_of(
     frames: list[tuple[npt.NDArray[np.uint8], tuple[int, int], int, int]], delay: tuple[int, int]
 ) -> bytes:
     """An APNG of frames: samples, (top, left), disposal and blending; the first is whole."""
-    from ginr.animations.apng import chunks_of
-    from ginr.pictures.opened_png import PNG_MARK, chunk
+    from ginr.pictures.opened_png import PNG_MARK, chunk, chunks_of
 
     parts, n = [PNG_MARK], 0
     for number, (samples, (top, left), disposal, blending) in enumerate(frames):

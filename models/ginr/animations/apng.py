@@ -1,7 +1,6 @@
 """APNG: its chunks read and written; the samples of a frame are those of a PNG."""
 
 import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from mmap import mmap
 from typing import BinaryIO
@@ -9,22 +8,11 @@ from typing import BinaryIO
 from ginr.animations.changes import Changes
 from ginr.animations.pieces import Box, Disposal, Frame, Piece, Scan
 from ginr.pictures import Picture
-from ginr.pictures.opened_png import PNG_MARK, chunk
+from ginr.pictures.opened_png import PNG_MARK, chunk, chunks_of
 from ginr.pictures.writer import encoded
 
 _DISPOSALS: dict[int, Disposal] = {1: "background", 2: "previous"}
 _CONTROL = ">IIIIIHHBB"
-
-
-def chunks_of(data: mmap | bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the contents of each chunk; the last may end behind the file."""
-    at = len(PNG_MARK)
-    while at + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
-        yield kind, at + 8, at + 8 + length
-        if kind == b"IEND":
-            return
-        at += 12 + length
 
 
 def scan_apng(data: mmap | bytes, limited: bool) -> Scan:

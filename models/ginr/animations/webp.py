@@ -1,7 +1,6 @@
 """Animated WebP: its chunks read and written; the samples of a frame are those of a WebP."""
 
 import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from mmap import mmap
 from typing import BinaryIO
@@ -9,20 +8,13 @@ from typing import BinaryIO
 from ginr.animations.changes import Changes, shortened
 from ginr.animations.pieces import Frame, Piece, Scan
 from ginr.pictures import Picture
+from ginr.pictures.other_readers import chunks_of
 from ginr.pictures.samples import eight_bit
 from ginr.pictures.writer import encoded
 
 MAX_DELAY = (1 << 24) - 1
 """Milliseconds."""
 _SAMPLES = (b"ALPH", b"VP8 ", b"VP8L")
-
-
-def chunks_of(data: mmap | bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the contents of each chunk; the last may end behind `end`."""
-    while at + 8 <= end:
-        kind, length = struct.unpack("<4sI", data[at : at + 8])
-        yield kind, at + 8, at + 8 + length
-        at += 8 + length + length % 2
 
 
 def _u24(data: bytes, at: int) -> int:

@@ -135,16 +135,8 @@ def _profile(
     for tag, value in tags.items():
         table += tag + struct.pack(">II", start + len(values), len(value))
         values += value + bytes(-len(value) % 4)
-    size = struct.pack(">I", 128 + len(table) + len(values))
-    space = b"GRAY" if is_grey else b"RGB "
-    head = (
-        size
-        + bytes(4)
-        + b"\4\x20\0\0mntr"
-        + space
-        + b"XYZ "
-        + struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
-    )
+    head = struct.pack(">I", 128 + len(table) + len(values)) + bytes(4) + b"\4\x20\0\0mntr"
+    head += (b"GRAY" if is_grey else b"RGB ") + b"XYZ " + struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
     head += b"acsp" + bytes(28) + _xyz(_D50)[8:]
     return head.ljust(128, b"\0") + table + values
 

@@ -189,15 +189,13 @@ def unheld(picture: Picture, format: Format) -> list[str]:
         lost.append(f"{format.name} has no transparency: placed on white")
     if not format.has_depth_16 and picture.depth == 16:
         lost.append(f"{format.name} has 8 bits per sample: rounded from 16")
-    for label, block in (
-        ("ICC profile", picture.icc),
-        ("EXIF", picture.exif),
-        ("XMP", picture.xmp),
-    ):
+    blocks = {"ICC profile": picture.icc, "EXIF": picture.exif, "XMP": picture.xmp}
+    for label, block in blocks.items():
         reason = None if block is None else unfit_reason(format, label, block, picture.is_grey)
         if reason is not None:
             lost.append(f"{label} dropped: {format.name} {reason}")
-    if picture.dpi is not None and not format.has_dpi and not _exif_says_dpi(picture.exif):
+    says_dpi = picture.dpi is None or format.has_dpi
+    if not says_dpi and (picture.exif is None or exif_dpi(picture.exif) is None):
         lost.append(f"resolution (dpi) dropped: {format.name} has none")
     n_texts = len(picture.text)
     if format.name == "JPEG" and jpeg_comment(picture) is not None:
@@ -220,10 +218,6 @@ def network_losses(picture: Picture) -> list[str]:
     return ["colour of fully transparent pixels set to 0"]
 
 
-def _exif_says_dpi(exif: bytes | None) -> bool:
-    return exif is not None and exif_dpi(exif) is not None
-
-
 def unfit_reason(format: Format, label: str, block: bytes, is_grey: bool) -> str | None:
     """Why a format cannot hold a block, to follow its name; None if it can."""
     if not (format.has_icc if label == "ICC profile" else format.has_metadata):
@@ -232,15 +226,12 @@ def unfit_reason(format: Format, label: str, block: bytes, is_grey: bool) -> str
         return "is written without"
     if label == "XMP" and not is_xmp(block):
         return "needs UTF-8 text"
-    if label == "ICC profile" and not format.has_grey and colour.icc_space(block) == "GRAY":
-        return "stores RGB, and this is a grey profile"
-    if (
-        label == "ICC profile"
-        and format.name == "PNG"
-        and is_grey
-        and colour.icc_space(block) == "RGB"
-    ):
-        return "does not allow one for RGB in a grey picture"
-    if label != "ICC profile" and format.name == "JPEG" and len(block) > _JPEG_BLOCK:
+    if label == "ICC profile":
+        space = colour.icc_space(block)
+        if not format.has_grey and space == "GRAY":
+            return "stores RGB, and this is a grey profile"
+        if format.name == "PNG" and is_grey and space == "RGB":
+            return "does not allow one for RGB in a grey picture"
+    elif format.name == "JPEG" and len(block) > _JPEG_BLOCK:
         return f"holds 64 KB, and this is {len(block)} bytes"
     return None

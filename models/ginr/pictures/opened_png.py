@@ -46,7 +46,7 @@ class OpenedPng(OpenedFile):
 
         Those of the chunks or that of zlib will do, and that the file ends before zlib's.
         """
-        places = [place for piece in self.pieces for place in _contents(data, *piece)]
+        places = [place for piece in self.pieces for _, *place in chunks_of(data, *piece)]
         packed = [data[start:end] for start, end in places]
         is_right = all(
             zlib.crc32(b"IDAT" + contents).to_bytes(4) == data[end : end + 4]
@@ -80,9 +80,14 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _contents(data: mmap, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Start and end of the contents of each chunk of a run."""
-    while start < end:
-        length = struct.unpack(">I", data[start : start + 4])[0]
-        yield start + 8, start + 8 + length
-        start += 12 + length
+def chunks_of(
+    data: mmap | bytes, at: int = len(PNG_MARK), end: int | None = None
+) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of the contents of each chunk; the last may end behind the file."""
+    end = len(data) if end is None else end
+    while at + 8 <= end:
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        yield kind, at + 8, at + 8 + length
+        if kind == b"IEND":
+            return
+        at += 12 + length

@@ -1,7 +1,7 @@
 """Headers of WebP files and of those that Pillow opens, with what it does not tell."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from mmap import mmap
 from typing import Any, BinaryIO
 
@@ -31,10 +31,8 @@ def open_webp(data: mmap) -> OpenedFile:
     opened = OpenedFile("WEBP", 0, 0, 3, 8)
     if len(data) < 8 + struct.unpack("<I", data[4:8])[0]:
         opened.faults.append("it is shorter than its header says")
-    position, n_frames = 12, 0
-    while position + 8 <= len(data) and n_frames <= 1 << 20:
-        kind, length = struct.unpack("<4sI", data[position : position + 8])
-        start, end = position + 8, min(position + 8 + length, len(data))
+    n_frames = 0
+    for kind, start, end in chunks_of(data, 12, len(data)):
         head = data[start : start + 10]
         if kind == b"VP8X" and len(head) == 10:
             width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (4, 7))
@@ -54,9 +52,18 @@ def open_webp(data: mmap) -> OpenedFile:
         elif kind == b"XMP " and opened.xmp is None:
             opened.add_xmp(data[start:end])
         n_frames += kind == b"ANMF"
-        position = start + length + length % 2
+        if n_frames > 1 << 20:
+            break
     opened.note_frames(n_frames)
     return opened
+
+
+def chunks_of(data: mmap | bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of the contents of each chunk of a WebP; the last may end behind `end`."""
+    while at + 8 <= end:
+        kind, length = struct.unpack("<4sI", data[at : at + 8])
+        yield kind, at + 8, at + 8 + length
+        at += 8 + length + length % 2
 
 
 @foreign_errors()

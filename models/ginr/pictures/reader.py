@@ -25,16 +25,8 @@ def probe_picture(path: Path, rules: ReadRules = _USUAL) -> PictureHeader:
     if opened.turn > 4:
         height, width = width, height
     pages = opened.pages or ((height, width),)
-    return PictureHeader(
-        height,
-        width,
-        opened.channels,
-        opened.depth,
-        opened.format,
-        pages,
-        opened.xmp,
-        opened.n_frames,
-    )
+    kind = opened.channels, opened.depth, opened.format
+    return PictureHeader(height, width, *kind, pages, opened.xmp, opened.n_frames)
 
 
 def read_picture(path: Path, rules: ReadRules = _USUAL, *, page: int | None = None) -> Picture:

@@ -115,16 +115,8 @@ def _checked_file(
     path: Path, like: Picture, height: int, width: int, overwrite: bool, quality: int | None
 ) -> Iterator[Callable[[Iterator[Samples]], None]]:
     """Yields a function that encodes the rows of a picture into the path, all or nothing."""
-    format = output_format(path)
-    check_target(
-        path,
-        height,
-        width,
-        overwrite=overwrite,
-        quality=quality,
-        channels=like.channels,
-        depth=like.depth,
-    )
+    format, kind = output_format(path), {"channels": like.channels, "depth": like.depth}
+    check_target(path, height, width, overwrite=overwrite, quality=quality, **kind)
     like = sized(like, height, width)
     with whole_file(path, overwrite) as file:
         yield _encoder(file, like, format, height, width, quality)

@@ -17,25 +17,10 @@ from ginr.videos.provenance import facts_of
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-VIDEOS = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".ts",
-        ".m2ts",
-        ".mts",
-        ".mpg",
-        ".mpeg",
-        ".wmv",
-        ".flv",
-        ".ogv",
-        ".3gp",
-    ]
-)
+VIDEOS = frozenset((
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg",
+    ".wmv", ".flv", ".ogv", ".3gp",
+))  # fmt: skip
 """Suffixes of files that are read as videos."""
 _SUFFIXES = {
     "mov": ".mp4", "matroska": ".mkv", "avi": ".avi", "mpegts": ".ts", "mpeg": ".mpg",
