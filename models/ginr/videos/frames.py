@@ -14,24 +14,11 @@ if TYPE_CHECKING:
 _STATED = ("matroska", "mov")  # formats whose files state how long they are
 
 
-def decoded(
-    container: "InputContainer", stream: Any, source: Path, strict: bool, notes: list[str]
-) -> Iterator[Any]:
-    """The frames of a stream, their time stamps ascending; adds to `notes` what is damaged.
+class Decoder:
+    """Decodes the frames of a stream; adds to `notes` what is damaged."""
 
-    Raises PictureError for damage if `strict`, and for a size that changes.
-    """
-    return _Decoder(container, stream, source, strict, notes).frames()
-
-
-class _Decoder:
     def __init__(
-        self,
-        container: "InputContainer",
-        stream: Any,
-        source: Path,
-        strict: bool,
-        notes: list[str],
+        self, container: "InputContainer", stream: Any, source: Path, strict: bool, notes: list[str]
     ) -> None:
         self._container, self._stream, self._strict = container, stream, strict
         self._name, self._notes = printable(source), notes
@@ -41,6 +28,10 @@ class _Decoder:
         self._size = stream.codec_context.height, stream.codec_context.width
 
     def frames(self) -> Iterator[Any]:
+        """The frames, their time stamps ascending.
+
+        Raises PictureError for damage if `strict`, and for a size that changes.
+        """
         for packet in self._packets():
             try:
                 found = packet.decode()
@@ -58,18 +49,15 @@ class _Decoder:
     def _packets(self) -> Iterator[Any]:
         """The packets of the video; those of sound and subtitles say where the file ends."""
         other = (*self._container.streams.audio, *self._container.streams.subtitles)
-        packets = self._container.demux(self._stream, *other)
-        while True:
-            try:
-                packet = next(packets, None)
-            except the_av().error.FFmpegError as error:
-                return self._damaged(error)
-            if packet is None:
-                return None
-            if packet.pts is not None and packet.time_base is not None:
-                self._end = max(self._end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-            if packet.stream is self._stream:
-                yield packet
+        try:
+            for packet in self._container.demux(self._stream, *other):
+                if packet.pts is not None and packet.time_base is not None:
+                    end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                    self._end = max(self._end, end)
+                if packet.stream is self._stream:
+                    yield packet
+        except the_av().error.FFmpegError as error:
+            self._damaged(error)
 
     def _check(self, frame: Any) -> None:
         size = frame.height, frame.width

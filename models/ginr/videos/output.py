@@ -1,6 +1,7 @@
 """The output of a video: its streams, and the packets of all of them joined."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from heapq import merge
 from typing import TYPE_CHECKING, Any
 
@@ -88,17 +89,11 @@ class Output:
                 yield packet
 
     def _others(self, container: "InputContainer", streams: list[Any]) -> Iterator[Any]:
-        packets = container.demux(*streams)
-        while True:
-            try:
-                packet = next(packets, None)
-            except the_av().error.FFmpegError:  # damage, which decoding has met as well
-                return
-            if packet is None:
-                return
-            if packet.dts is not None:
-                packet.stream = self._copied[packet.stream.index]
-                yield packet
+        with suppress(the_av().error.FFmpegError):  # damage, which decoding has met as well
+            for packet in container.demux(*streams):
+                if packet.dts is not None:
+                    packet.stream = self._copied[packet.stream.index]
+                    yield packet
 
     def _note(self, first: Any) -> None:
         kinds = {str(part.type).rpartition(".")[2] for part in first.side_data}

@@ -17,7 +17,7 @@ from ginr.pictures.samples import Samples
 from ginr.pictures.writer import whole_file
 from ginr.pictures.writer_thread import while_made
 from ginr.videos.encoder import FrameEncoder
-from ginr.videos.frames import decoded
+from ginr.videos.frames import Decoder
 from ginr.videos.output import Output
 from ginr.videos.reader import opened, rgb_of, the_av, video_stream
 from ginr.videos.segments import WorkFolder
@@ -58,7 +58,7 @@ def write_video(
     notes = list[str]()
     with opened(source) as container, whole_file(path, overwrite) as file:
         stream = video_stream(container, printable(source))
-        frames = decoded(container, stream, source, strict, notes)
+        frames = Decoder(container, stream, source, strict, notes).frames()
         first = next(frames, None)
         if first is None:
             raise PictureError(
