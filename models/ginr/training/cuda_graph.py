@@ -31,14 +31,14 @@ class GraphedStep:
         """
         if self._graph is None:
             self._graph = self._record(batch)
-        torch._foreach_copy_(self._batch.tensors, batch.tensors)
+        torch._foreach_copy_([*self._batch], [*batch])
         self._graph.replay()
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient
         return self._result
 
     def _record(self, batch: Batch) -> torch.cuda.CUDAGraph:
-        self._batch = Batch(*(tensor.clone() for tensor in batch.tensors))
+        self._batch = Batch(*(tensor.clone() for tensor in batch))
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

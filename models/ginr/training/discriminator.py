@@ -18,6 +18,8 @@ from ginr.training.processes import ProcessGroup
 WIDTHS = (24, 48, 96)
 LEAK = 0.2
 BETAS = (0.5, 0.99)
+PREFIX = "discriminator."
+"""Of its tensors in a saved state."""
 RATE = 1.0  # as a share of the network's
 
 
@@ -84,21 +86,17 @@ class Adversary:
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, vectors of the spectral norms and the optimizer's moments."""
-        found = {f"discriminator.{name}": v for name, v in self._net.state_dict().items()}
-        for k, parameter in enumerate(self._parameters):
-            for name, value in self._optimizer.state.get(parameter, {}).items():
-                found[f"discriminator.{name}.{k}"] = value
-        return found
+        found: dict[str, Tensor] = dict(self._net.state_dict())
+        for k, moments in self._optimizer.state_dict()["state"].items():
+            found |= {f"{name}.{k}": value for name, value in moments.items()}
+        return {PREFIX + name: value for name, value in found.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `tensors` returned."""
-        own = self._net.state_dict()
-        self._net.load_state_dict({name: tensors[f"discriminator.{name}"] for name in own})
-        for k, parameter in enumerate(self._parameters):
-            names = ("step", "exp_avg", "exp_avg_sq")
-            found = {n: tensors.get(f"discriminator.{n}.{k}") for n in names}
-            state = {
-                n: v if n == "step" else v.to(parameter) for n, v in found.items() if v is not None
-            }
-            if state:
-                self._optimizer.state[parameter] = state
+        self._net.load_state_dict({n: tensors[PREFIX + n] for n in self._net.state_dict()})
+        moments = {
+            k: {name: tensors[f"{PREFIX}{name}.{k}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+            for k in range(len(self._parameters))
+            if f"{PREFIX}step.{k}" in tensors  # there are none before the first step
+        }
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -24,8 +24,7 @@ from ginr.device import sent
 from ginr.training.degradation import PRESETS, degrade
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """LR pictures, queries and target colours."""
 
     pixels: Tensor  # (B, 3, h, h) in [0, 1], 8-bit values
@@ -34,18 +33,13 @@ class Batch:
     target: Tensor  # (B, Q, 3) in [0, 1]
     traits: Tensor  # (B, K), of the pictures that the crops are from; K is 0 for networks without
 
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors, in the order of the fields."""
-        return self.pixels, self.coords, self.cells, self.target, self.traits
-
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device, copied asynchronously."""
-        return Batch(*(sent(tensor, device) for tensor in self.tensors))
+        return Batch(*(sent(tensor, device) for tensor in self))
 
     def split(self, n: int) -> list["Batch"]:
         """Split into n batches of equal size; n divides B."""
-        return [Batch(*part) for part in zip(*(t.chunk(n) for t in self.tensors), strict=True)]
+        return [Batch(*part) for part in zip(*(t.chunk(n) for t in self), strict=True)]
 
 
 @dataclass(frozen=True)
