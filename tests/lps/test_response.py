@@ -99,7 +99,7 @@ def test_what_an_lp_does_not_see_does_not_change_it(tiny_model: Ginr) -> None:
 def test_the_report_is_of_the_middle_and_of_8_bit_colour(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ginr.lps.response.PART", 32)
+    monkeypatch.setattr("ginr.measuring.held_out.SIDE", 32)
     checkpoint, heard = load_checkpoint(tiny_checkpoint), []
     grey = Picture(noise(50, 20, 1).astype(np.uint16) * 257)
     report = picture_report(checkpoint, grey, "grey", lambda *done: heard.append(done))

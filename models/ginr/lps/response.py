@@ -25,11 +25,10 @@ from ginr.lps.measures import diversity, diversity_off_diagonal, effective_rank
 from ginr.lps.reach import Reach, ReachSum
 from ginr.lps.report import lp_places
 from ginr.measuring.benchmark import reference
-from ginr.measuring.held_out import validate
+from ginr.measuring.held_out import middle, pixels_of, validate
 from ginr.network.model import Ginr
 from ginr.pictures import Picture
 
-PART = 256  # LR pixels: the largest side of the part that is measured, the middle of the picture
 N_AROUND = 3  # windows on each side of the middle one for effect and sight
 MAGNIFICATION = 4  # scale of the renders that are compared
 N_REMOVED, N_LOOKED = 256, 16  # most LPs whose effect and whose sight are measured
@@ -87,12 +86,11 @@ def picture_report(
     """The report on a picture, on the CPU. `progress` counts LPs measured, and all of them."""
     model = checkpoint.build()
     samples, notes = reference(picture)
-    box = _middle(samples.shape[0], samples.shape[1])
-    part = np.ascontiguousarray(samples[box[0] : box[2], box[1] : box[3]].repeat(
-        3 // samples.shape[2], axis=2
-    ))  # fmt: skip
+    part = np.ascontiguousarray(middle(samples).repeat(3 // samples.shape[2], axis=2))
+    height, width = part.shape[:2]
+    top, left = (samples.shape[0] - height) // 2, (samples.shape[1] - width) // 2
     with torch.inference_mode():
-        encoded = model.encode(_pixels(part)).features
+        encoded = model.encode(pixels_of(part)).features
     window = window_plan(model.config)
     places = encoded_places(model.config, *part.shape[:2])
     features = encoded.flatten(0, -2).float()  # (M, D)
@@ -104,7 +102,7 @@ def picture_report(
     effect, sight = _responses(model, part, progress)
     return PictureReport(
         picture=name,
-        box=box,
+        box=(top, left, top + height, left + width),
         notes=notes,
         n_encoded=features.shape[0],
         norm_min=float(norms.min()),
@@ -175,7 +173,7 @@ def _responses(
 def _gradients(model: Ginr, near: Image, chosen: Index) -> Iterator[tuple[int, Doubles]]:
     """Yields LPs with the squares (H, W) of random projections of their features' gradients."""
     random = torch.Generator().manual_seed(0)
-    pixels = _pixels(near).requires_grad_()
+    pixels = pixels_of(near).requires_grad_()
     with torch.enable_grad():
         features = model.encode(pixels).features.flatten(0, -2)  # (M, D)
         for index in chosen.tolist():
@@ -188,7 +186,7 @@ def _gradients(model: Ginr, near: Image, chosen: Index) -> Iterator[tuple[int, D
 @torch.inference_mode()
 def _changes(model: Ginr, near: Image, chosen: Index) -> Iterator[tuple[int, Doubles]]:
     """Yields LPs with the squared change (H', W') of the magnified render without each."""
-    whole = model.encode(_pixels(near))
+    whole = model.encode(pixels_of(near))
     size = (near.shape[0] * MAGNIFICATION, near.shape[1] * MAGNIFICATION)
     before = whole.render(size)
     for index in chosen.tolist():
@@ -232,17 +230,6 @@ def _by_window(features: Tensor, places: Doubles, window: int) -> list[Tensor]:
     y, x = np.floor((places + 0.5) / window).astype(int).T
     _, which = np.unique(y * (x.max() + 1) + x, return_inverse=True)
     return [features[torch.as_tensor(which == k)] for k in range(which.max() + 1)]
-
-
-def _middle(height: int, width: int) -> Box:
-    """The middle PART x PART pixels, or fewer in a small picture."""
-    top, left = (max(0, n - PART) // 2 for n in (height, width))
-    return top, left, min(height, top + PART), min(width, left + PART)
-
-
-def _pixels(part: Image) -> Tensor:
-    """(H, W, 3) 8-bit samples as (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(part.transpose(2, 0, 1).astype(np.float32) / 255)[None]
 
 
 def _grid(y: NDArray[np.generic], x: NDArray[np.generic]) -> Doubles:

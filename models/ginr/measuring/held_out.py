@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ginr.array_types import Image
 from ginr.measuring.metrics import psnr_y
@@ -44,7 +45,7 @@ def validate(
             if stops():
                 return Scores({}, {})
             if min(image.shape[:2]) >= 4 * scale:
-                measured.append(_psnr_of(model, _middle(image), scale))
+                measured.append(_psnr_of(model, middle(image), scale))
         if measured:
             ours, bicubic = np.mean(measured, axis=0)
             psnr[f"x{scale:g}"] = float(ours)
@@ -55,7 +56,7 @@ def validate(
 
 def comparison(model: Ginr, image: Image, scale: float) -> Image:
     """Bicubic, the network and the picture itself, side by side."""
-    hr, lr = benchmark_pair(_middle(image), scale)
+    hr, lr = benchmark_pair(middle(image), scale)
     return np.concatenate([bicubic_8bit(lr, *hr.shape[:2]), _enlarged(model, lr, hr), hr], axis=1)
 
 
@@ -68,13 +69,18 @@ def _psnr_of(model: Ginr, image: Image, scale: float) -> list[float]:
 
 def _enlarged(model: Ginr, lr: Image, hr: Image) -> Image:
     """`lr` enlarged by the network to the size of `hr`."""
-    pixels = torch.from_numpy(lr.transpose(2, 0, 1).astype(np.float32) / 255)[None]
     with torch.inference_mode():
-        rgb = model.encode(pixels.to(model.lps.device)).render(hr.shape[:2])[0]
+        rgb = model.encode(pixels_of(lr).to(model.lps.device)).render(hr.shape[:2])[0]
     image: Image = levels_of(rgb.float(), 8).cpu().numpy()
     return image
 
 
-def _middle(image: Image) -> Image:
+def pixels_of(image: Image) -> Tensor:
+    """8-bit samples (H, W, 3) as (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)[None]
+
+
+def middle(image: Image) -> Image:
+    """The part of an image (H, W, C) that is measured, or all of a small one."""
     top, left = (max(0, n - SIDE) // 2 for n in image.shape[:2])
     return image[top : top + SIDE, left : left + SIDE]
