@@ -84,63 +84,47 @@ class GinrConfig:
     """Largest training scale: beyond it the lattice decoder uses the footprint of this one."""
 
     def __post_init__(self) -> None:
-        for name in ("patch", "window", "n_lp", "group", "width", "n_blocks", "scan_every",
+        for name in ("patch", "window", "n_lp", "group", "n_trait", "n_grain", "width", "n_blocks", "scan_every",
                      "head_dim", "n_state", "n_tap", "hidden", "kernel", "n_frequency"):  # fmt: skip
             most = {"window": MAX_WINDOW, "n_lp": 4 * MAX_WINDOW**2}.get(name, MAX_COUNT)
-            least = 0 if name == "n_lp" else 1
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} = {getattr(self, name)}: must be from {least} to {most}")
-        for name in ("n_trait", "n_grain"):
-            if not 0 <= getattr(self, name) <= MAX_COUNT:
-                raise ValueError(f"{name} = {getattr(self, name)}: must be from 0 to {MAX_COUNT}")
-        if not (math.isfinite(self.expand) and 1 <= self.inner <= MAX_COUNT):
-            raise ValueError(
-                f"expand = {self.expand}: the inner width must be from 1 to {MAX_COUNT}"
-            )
-        if not (math.isfinite(self.max_scale) and self.max_scale >= 1):
-            raise ValueError(f"max_scale = {self.max_scale}: must be at least 1")
+            least = 0 if name in ("n_lp", "n_trait", "n_grain") else 1
+            value = getattr(self, name)
+            _check(least <= value <= most, f"{name} = {value}: must be from {least} to {most}")
+        fits = math.isfinite(self.expand) and 1 <= self.inner <= MAX_COUNT
+        _check(fits, f"expand = {self.expand}: the inner width must be from 1 to {MAX_COUNT}")
+        fits = math.isfinite(self.max_scale) and self.max_scale >= 1
+        _check(fits, f"max_scale = {self.max_scale}: must be at least 1")
         side = self.window // self.patch
-        if self.window % self.patch or side & (side - 1):
-            raise ValueError(
-                f"window = {self.window}: must be patch = {self.patch} times a power of two"
-            )
-        if self.n_lp > 4 * self.seq_len:
-            raise ValueError(
-                f"n_lp = {self.n_lp}: must be at most four per token, {4 * self.seq_len}"
-            )
+        fits = self.window % self.patch == 0 and side & (side - 1) == 0
+        wanted = f"must be patch = {self.patch} times a power of two"
+        _check(fits, f"window = {self.window}: {wanted}")
+        most = 4 * self.seq_len
+        _check(self.n_lp <= most, f"n_lp = {self.n_lp}: must be at most four per token, {most}")
         for name, width in (("width", self.width), ("inner width", self.inner)):
-            if width % WIDTH_STEP:
-                raise ValueError(f"{name} = {width}: must be a multiple of {WIDTH_STEP}")
-        if self.inner % self.head_dim:
-            raise ValueError(
-                f"inner width = {self.inner}: must be a multiple of head_dim = {self.head_dim}"
+            _check(width % WIDTH_STEP == 0, f"{name} = {width}: must be a multiple of {WIDTH_STEP}")
+        wanted = f"must be a multiple of head_dim = {self.head_dim}"
+        _check(self.inner % self.head_dim == 0, f"inner width = {self.inner}: {wanted}")
+        _check(self.kernel % 2 == 1, f"kernel = {self.kernel}: must be odd")
+        _check(
+            self.positions == "none" or self.mixer == "transformer",
+            f"positions = {self.positions}: {self.mixer} reads positions from the order of the "
+            "sequence: set positions = none, or mixer = transformer",
+        )
+        _check(
+            self.positions != "rope" or self.head_dim % 4 == 0,
+            f"head_dim = {self.head_dim}: must be a multiple of 4 for positions = rope",
+        )
+        for name, none in {
+            "content": "none",
+            "lps_scale": False,
+            "n_trait": 0,
+            "n_grain": 0,
+        }.items():
+            value, without = getattr(self, name), f"set {name} = {str(none).lower()}"
+            _check(
+                self.n_lp > 0 or value == none,
+                f"{name} = {value}: needs LPs, and n_lp is 0: {without}",
             )
-        if not self.kernel % 2:
-            raise ValueError(f"kernel = {self.kernel}: must be odd")
-        self._check_mixer()
-
-    def _check_mixer(self) -> None:
-        """Raises ValueError for positions or LPs that do not go with the rest."""
-        if self.positions != "none" and self.mixer != "transformer":
-            raise ValueError(
-                f"positions = {self.positions}: {self.mixer} reads positions from the order of the "
-                "sequence: set positions = none, or mixer = transformer"
-            )
-        if self.positions == "rope" and self.head_dim % 4:
-            raise ValueError(
-                f"head_dim = {self.head_dim}: must be a multiple of 4 for positions = rope"
-            )
-        for name, none in (
-            ("content", "none"),
-            ("lps_scale", False),
-            ("n_trait", 0),
-            ("n_grain", 0),
-        ):
-            if not self.n_lp and getattr(self, name) != none:
-                shown = str(none).lower()
-                raise ValueError(
-                    f"{name} = {getattr(self, name)}: needs LPs, and n_lp is 0: set {name} = {shown}"
-                )
 
     @property
     def seq_len(self) -> int:
@@ -198,6 +182,11 @@ class GinrConfig:
             return cls(**values)
         except ValueError as error:
             raise CheckpointError(f"the configuration is invalid: {error}") from None
+
+
+def _check(fits: bool, complaint: str) -> None:
+    if not fits:
+        raise ValueError(complaint)
 
 
 def _fits(value: object, kind: Any) -> bool:
