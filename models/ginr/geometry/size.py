@@ -93,12 +93,11 @@ def output_box(core: Box, size: tuple[int, int], out: tuple[int, int]) -> Box:
     Both sizes are (height, width). Integer arithmetic, so exact.
     """
     # Pixel i of n' has its centre at (2 i + 1) n / (2 n'): solved for i and rounded up.
-    return (
-        -((size[0] - 2 * core[0] * out[0]) // (2 * size[0])),
-        -((size[1] - 2 * core[1] * out[1]) // (2 * size[1])),
-        -((size[0] - 2 * core[2] * out[0]) // (2 * size[0])),
-        -((size[1] - 2 * core[3] * out[1]) // (2 * size[1])),
+    top, left, bottom, right = (
+        -((n - 2 * edge * n_out) // (2 * n))
+        for edge, n, n_out in zip(core, size * 2, out * 2, strict=True)
     )
+    return top, left, bottom, right
 
 
 def parse_scale(text: str) -> Scale:

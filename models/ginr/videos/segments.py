@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from ginr.part_files import part_of
 
 WORK = ".ginr-work"
 """What the name of a work folder adds to that of its output."""
@@ -88,15 +89,9 @@ class WorkFolder:
         if not self._n_frames:
             self.path.mkdir(exist_ok=True)
             (self.path / _FACTS).write_text(json.dumps(self._facts), "utf-8")
-        path = self._path(len(self._n_frames))
-        part = path.with_suffix(".part")
-        try:
-            with part.open("wb") as file:
-                np.savez(file, **segment._asdict())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with part_of(self._path(len(self._n_frames))) as part:
+            np.savez(part.file, **segment._asdict())
+            part.rename()
         self._n_frames.append(int(segment.n_frames))
 
     def segments(self) -> Iterator[Segment]:
