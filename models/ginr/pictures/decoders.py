@@ -37,35 +37,33 @@ def decode(file: BinaryIO, data: mmap.mmap, opened: OpenedFile, rules: ReadRules
     """
     deadline = Deadline(rules)
     if isinstance(opened, OpenedPng):
-        samples = _decode_png(data, opened, rules, deadline)
+        samples = _decode_png(data, opened, deadline)
     elif isinstance(opened, OpenedTiff):
-        samples = _decode_tiff(file, data, opened, rules, deadline)
+        samples = _decode_tiff(file, data, opened, deadline)
     elif opened.format == "JPEG":
-        samples = _decode_jpeg(data, opened, rules, deadline)
+        samples = _decode_jpeg(data, opened, deadline)
     else:
-        samples = _decode_other(file, data, opened, rules, deadline)
+        samples = _decode_other(file, data, opened, deadline)
     if samples.shape[:2] != (opened.height, opened.width):
         raise ValueError(f"it decodes to {samples.shape[1]}x{samples.shape[0]} pixels")
     return np.ascontiguousarray(samples)
 
 
-def _decode_png(
-    data: mmap.mmap, opened: OpenedPng, rules: ReadRules, deadline: Deadline
-) -> Samples:
+def _decode_png(data: mmap.mmap, opened: OpenedPng, deadline: Deadline) -> Samples:
     try:
-        samples = by_vips(opened.clean(data), opened, deadline, rules, "warning")
+        samples = by_vips(opened.clean(data), opened, deadline, "warning")
     except DAMAGE:
         restored, is_right = opened.restored(data)
         try:
-            samples = by_vips(restored, opened, deadline, rules, "warning")
+            samples = by_vips(restored, opened, deadline, "warning")
             if not is_right:
                 raise ValueError("the checksums of its samples are wrong")
         except DAMAGE as error:
-            if not rules.allow_truncated:
+            if not deadline.rules.allow_truncated:
                 if opened.is_incomplete or opened.cut is not None:
                     raise IncompleteError("its samples end early") from error
                 raise
-            samples = by_vips(restored, opened, deadline, rules, "none")
+            samples = by_vips(restored, opened, deadline, "none")
             opened.notes.append("incomplete: the missing pixels are black")
         else:
             opened.faults.append("wrong checksum of the samples")
@@ -84,14 +82,12 @@ def _with_key(samples: Samples, opened: OpenedPng) -> Samples:
     return np.concatenate([samples[..., : key.size], alpha[..., None]], axis=-1)
 
 
-def _decode_jpeg(
-    data: mmap.mmap, opened: OpenedFile, rules: ReadRules, deadline: Deadline
-) -> Samples:
+def _decode_jpeg(data: mmap.mmap, opened: OpenedFile, deadline: Deadline) -> Samples:
     notes, icc = list(opened.notes), opened.icc
 
     def attempt(source: bytes | mmap.mmap, fail_on: str) -> Samples:
         opened.notes[:], opened.icc = notes, icc  # without what a failed attempt noted
-        return by_vips(source, opened, deadline, rules, fail_on)
+        return by_vips(source, opened, deadline, fail_on)
 
     try:
         return attempt(data, "warning")
@@ -106,7 +102,7 @@ def _decode_jpeg(
             if is_whole_jpeg(data, samples):
                 return samples
     if _ends_early(error):
-        if not rules.allow_truncated:
+        if not deadline.rules.allow_truncated:
             raise IncompleteError("its samples end early") from error
         samples = attempt(data, "none")
         opened.notes.append("incomplete: the missing pixels are grey")
@@ -117,12 +113,12 @@ def _decode_jpeg(
 
 
 def _decode_other(
-    file: BinaryIO, data: mmap.mmap, opened: OpenedFile, rules: ReadRules, deadline: Deadline
+    file: BinaryIO, data: mmap.mmap, opened: OpenedFile, deadline: Deadline
 ) -> Samples:
     try:
         if opened.format == "WEBP":
             with suppress(*DAMAGE):
-                return by_vips(data, opened, deadline, rules, "warning")
+                return by_vips(data, opened, deadline, "warning")
         return by_pillow(file, opened, deadline)
     except DAMAGE as error:
         if _ends_early(error) or any("shorter" in fault for fault in opened.faults):
@@ -135,10 +131,10 @@ def _decode_other(
 
 
 def _decode_tiff(
-    file: BinaryIO, data: mmap.mmap, opened: OpenedTiff, rules: ReadRules, deadline: Deadline
+    file: BinaryIO, data: mmap.mmap, opened: OpenedTiff, deadline: Deadline
 ) -> Samples:
     readers: list[Callable[[], Samples]] = [
-        lambda: by_vips(data, opened, deadline, rules, "warning", page=opened.index),
+        lambda: by_vips(data, opened, deadline, "warning", page=opened.index),
         lambda: by_pillow(file, opened, deadline),
         lambda: by_tifffile(file, opened),
     ]
@@ -154,9 +150,9 @@ def _decode_tiff(
             errors.append(error)
             if opened.end > len(data) or any(mark in str(error) for mark in _BROKEN):
                 break
-    if rules.allow_truncated:
+    if deadline.rules.allow_truncated:
         with suppress(*DAMAGE):
-            samples = by_vips(data, opened, deadline, rules, "none", page=opened.index)
+            samples = by_vips(data, opened, deadline, "none", page=opened.index)
             opened.notes.append("incomplete: the missing pixels are black")
             return samples
     _refuse_unsupported(opened, errors[0])

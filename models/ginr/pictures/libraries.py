@@ -13,7 +13,7 @@ import numpy as np
 from ginr.pictures import colour
 from ginr.pictures.opened import OpenedFile
 from ginr.pictures.opened_png import OpenedPng
-from ginr.pictures.rules import Deadline, ReadRules, foreign_errors, timed
+from ginr.pictures.rules import Deadline, foreign_errors, timed
 from ginr.pictures.samples import Samples
 from ginr.pictures.tiff_reader import (
     BLACK_IS_ZERO,
@@ -37,21 +37,14 @@ _LAB = "CIELab is converted to sRGB"
 
 
 def by_vips(
-    data: bytes | mmap.mmap,
-    opened: OpenedFile,
-    deadline: Deadline,
-    rules: ReadRules,
-    fail_on: str,
-    **options: Any,
+    data: bytes | mmap.mmap, opened: OpenedFile, deadline: Deadline, fail_on: str, **options: Any
 ) -> Samples:
     """Decodes with libvips. Raises OSError for damage as bad as `fail_on` says."""
     from ginr.pictures.vips import pyvips
 
     pyvips.vips_lib.vips_error_clear()  # what other decoders left, such as warnings
-    if rules.allow_large:
+    if deadline.rules.allow_large and opened.format != "WEBP":
         options["unlimited"] = True
-    if opened.format == "WEBP":
-        options.pop("unlimited", None)
     try:
         # From memory: libvips reads "[...]" in a file name as options.
         source = pyvips.Source.new_from_memory(data)

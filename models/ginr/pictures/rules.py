@@ -94,9 +94,10 @@ def check_size(
 
 
 class Deadline:
-    """The end of the time for one picture."""
+    """The end of the time for one picture, and the rules that it is read by."""
 
     def __init__(self, rules: ReadRules) -> None:
+        self.rules = rules
         self._end = math.inf if rules.allow_large else time.monotonic() + MAX_SECONDS
 
     @property
