@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from ginr.errors import GinrError, printable, visible
 from ginr_cli.signals import end_if_asked
 
 _stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -49,20 +50,6 @@ def _named(text: str) -> str:
     for path in sorted(_settings.names, key=len, reverse=True):
         text = text.replace(path, _settings.names[path])
     return text
-
-
-def printable(path: Path) -> str:
-    """A path as one line of printable characters."""
-    from ginr.errors import printable as spelled
-
-    return spelled(path)
-
-
-def visible(text: str) -> str:
-    """A text as one line of printable characters."""
-    from ginr.errors import visible as spelled
-
-    return spelled(text)
 
 
 def count(n: int, noun: str) -> str:
@@ -143,8 +130,6 @@ def debugging() -> bool:
 
 def describe(problem: BaseException) -> str:
     """An error in one line; unexpected ones with their type."""
-    from ginr.errors import GinrError
-
     text = " ".join(str(problem).split())
     if isinstance(problem, GinrError | UsageError):
         return text

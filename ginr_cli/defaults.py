@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import typer
 
-from ginr_cli.console import UsageError, printable, say
+from ginr.errors import printable
+from ginr_cli.console import UsageError, say
 
 COMMANDS = frozenset(("upscale", "view", "warp", "zoom"))
 KINDS: dict[str, type] = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.errors import PictureError, printable
 from ginr_cli import console
 from ginr_cli.signals import deferred
 
@@ -36,8 +37,6 @@ def output_of(source: Path, place: Path | None, named: Path | None) -> Path | No
     A glob may put a picture into `place`, so a file there is never replaced. Raises PictureError,
     or `UsageError` if there are two outputs.
     """
-    from ginr.errors import PictureError
-
     if place is None or named is not None:
         if place is not None:
             raise console.UsageError(f"{place} and -o {named}: give only one output")
@@ -45,7 +44,7 @@ def output_of(source: Path, place: Path | None, named: Path | None) -> Path | No
     refuse_own_input(source, place)
     if os.path.isfile(place):
         raise PictureError(
-            f"{console.printable(place)} already exists: name it with -o to replace it (--overwrite)"
+            f"{printable(place)} already exists: name it with -o to replace it (--overwrite)"
         )
     return place
 
@@ -57,15 +56,13 @@ def clear_left_over(folders: Iterable[Path]) -> None:
     for folder in dict.fromkeys(folders):
         if n := remove_left_over(folder):
             what = console.count(n, "unfinished file")
-            console.say(f"{console.printable(folder)}: removed {what} of a run that was killed")
+            console.say(f"{printable(folder)}: removed {what} of a run that was killed")
 
 
 def refuse_own_input(source: Path, output: Path) -> None:
     """Raises PictureError if the output is the input, also through a link."""
-    from ginr.errors import PictureError
-
     if os.path.exists(output) and output.samefile(source):
-        name = console.printable(output)
+        name = printable(output)
         raise PictureError(f"{name} is both input and output: choose another name")
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ginr.errors import visible
 from ginr_cli import console
 from ginr_cli.options import NumberFormat
 from ginr_cli.parsing import usage
@@ -149,7 +150,7 @@ def load_network(
 def _named(name: str, choice: NetworkChoice) -> str:
     if choice.blend is not None:
         return f"{name} with {choice.blend.share:g} of {choice.blend.checkpoint}"
-    return name if choice.bank is None else f"{name}, bank {console.visible(choice.bank)},"
+    return name if choice.bank is None else f"{name}, bank {visible(choice.bank)},"
 
 
 @_loading()

@@ -3,19 +3,15 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+from ginr.errors import GinrError
+from ginr.geometry.size import Target, parse_scale, parse_size
 from ginr_cli.console import UsageError
-
-if TYPE_CHECKING:
-    from ginr.geometry.size import Target
 
 
 @contextmanager
 def usage(option: str = "") -> Iterator[None]:
     """Turn a `GinrError` raised in the block into a `UsageError` about the option."""
-    from ginr.errors import GinrError
-
     try:
         yield
     except GinrError as error:
@@ -29,10 +25,8 @@ def only_one(options: Mapping[str, object]) -> None:
         raise UsageError(f"{' and '.join(names)} cannot be combined: give only one")
 
 
-def parse_target(scale: str | None, size: str | None, default: str = "1") -> "Target":
+def parse_target(scale: str | None, size: str | None, default: str = "1") -> Target:
     """The output's size by --scale or --size; the scale `default` without either."""
-    from ginr.geometry.size import parse_scale, parse_size
-
     only_one({"--scale": scale, "--size": size})
     with usage():
         return (

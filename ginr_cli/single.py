@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ginr.errors import printable
 from ginr_cli import console
 from ginr_cli.defaults import say_ignored
 from ginr_cli.files import clear_left_over
@@ -81,8 +82,8 @@ def _rendered(
     start = time.perf_counter()
     picture = without_place(read_picture(image, rules))
     console.say(
-        f"{console.printable(image)} {picture.width}x{picture.height} -> "
-        f"{console.printable(rendering.output)} {width}x{height}{rendering.words}"
+        f"{printable(image)} {picture.width}x{picture.height} -> "
+        f"{printable(rendering.output)} {width}x{height}{rendering.words}"
     )
     with console.Meter(rendering.n_frames * height * width) as meter:
         meter.begin(image.name, 0)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.errors import PictureError, printable
 from ginr_cli import console
-from ginr_cli.console import printable
 from ginr_cli.files import Writing
 
 if TYPE_CHECKING:
@@ -79,7 +79,6 @@ def frames_to_enlarge(
     Raises PictureError for what cannot be written, or only as an animation.
     """
     from ginr.animations import ANIMATED, check_animation, is_animated, open_animation
-    from ginr.errors import PictureError
     from ginr.pictures import WRITABLE
     from ginr.videos import WRITABLE_VIDEOS, check_video
 

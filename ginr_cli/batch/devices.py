@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 
+from ginr.errors import GinrError, printable
 from ginr_cli import console
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job
@@ -156,18 +157,15 @@ class _Share:
 
     def _fail_job_of(self, worker: _Worker) -> None:
         """Report the job of a worker that has ended as failed."""
-        from ginr.errors import GinrError
-
         if not worker.is_ready:
             raise GinrError(f"{worker.end()} before its first picture: leave this device out")
         if worker.job is not None:
             self._finish(worker, self._failure(worker.job, f"{worker.end()} during this picture"))
 
     def _failure(self, number: int, reason: str) -> Outcome:
-        from ginr.errors import GinrError
 
         source = self._jobs[number].source
-        problem = GinrError(f"{console.printable(source)}: {reason}")
+        problem = GinrError(f"{printable(source)}: {reason}")
         if console.debugging():
             raise problem
         return failure_of(source, problem)
@@ -197,8 +195,6 @@ def _serve(
     pipe: "Connection[object, Job]", choice: NetworkChoice, n_worker: int, writing: Writing
 ) -> None:
     """Run a worker; sends messages (str), pixels done (int), outcomes, and None when ready."""
-    from ginr.errors import GinrError
-
     with suppress(EOFError, ConnectionError):  # the main process has ended
         try:
             from ginr.kernels.threads import limit_threads, thread_count

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from ginr.errors import printable
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.signature import signed
@@ -91,7 +92,7 @@ class Frames:
         self._work.progress(min(self._n_done * job.frame_px + done_px, job.out_px), job.out_px)
 
     def _say(self, text: str) -> None:
-        self._work.say(f"{console.printable(self._work.job.source)}: {text}")
+        self._work.say(f"{printable(self._work.job.source)}: {text}")
 
 
 def enlarge_frames(work: Work) -> Outcome:

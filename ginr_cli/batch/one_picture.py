@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ginr.errors import PictureError, printable
+from ginr.geometry.view import View
 from ginr_cli import console
 from ginr_cli.batch.frames import enlarge_frames
 from ginr_cli.batch.plan import Job
@@ -18,7 +20,6 @@ from ginr_cli.reports.pictures import Outcome, done, outcome_of
 from ginr_cli.restoring import Restoration
 
 if TYPE_CHECKING:
-    from ginr.geometry.view import View
     from ginr.pictures import Page, Picture
     from ginr.pictures.samples import Samples
 
@@ -30,7 +31,7 @@ def announce(job: Job) -> None:
     from ginr.pictures import memory_needed
 
     (height, width), (out_height, out_width) = job.size, job.out_size
-    source, output = console.printable(job.source), console.printable(job.output)
+    source, output = printable(job.source), printable(job.output)
     frames = f", {job.n_frames} frames" if job.n_frames else ""
     console.say(f"{source} {width}x{height} -> {output} {out_width}x{out_height}{frames}")
     if frames:  # only some of them are in memory
@@ -81,7 +82,7 @@ class _Picture:
             self._preview()
         return outcome if first is None else replace(outcome, restoration=first.record())
 
-    def _page(self, number: int | None, view: "View", is_last: bool) -> "Page":
+    def _page(self, number: int | None, view: View, is_last: bool) -> "Page":
         """Reads a page; its rows are made as they are written."""
         from ginr.pictures import Page
         from ginr.pictures.formats import output_format
@@ -97,7 +98,7 @@ class _Picture:
         format = output_format(job.output)
         picture = signed(picture, job, work.writing, network, done_to_it, format)
         if done_to_it is not None:
-            work.say(f"{console.printable(job.source)}: {prefix}{done_to_it}")
+            work.say(f"{printable(job.source)}: {prefix}{done_to_it}")
         first_px, self._before_px = self._before_px, self._before_px + view.size[0] * view.size[1]
         bands = _bands(
             picture, view, network, work.say,
@@ -106,19 +107,16 @@ class _Picture:
         return Page(_then(bands, work.is_computed) if is_last else bands, picture, *view.size)
 
     def _preview(self) -> None:
-        from ginr.errors import PictureError
 
         work = self._work
         try:
             page = write_preview(work.job, work.writing)
-            work.say(f"{console.printable(page)}: before and after")
+            work.say(f"{printable(page)}: before and after")
         except (PictureError, OSError) as problem:  # no reason to call the picture failed
             work.say(f"no preview: {console.describe(problem)}")
 
 
-def _read(
-    job: Job, page: int | None, view: "View", writing: Writing
-) -> "tuple[Picture, list[str]]":
+def _read(job: Job, page: int | None, view: View, writing: Writing) -> "tuple[Picture, list[str]]":
     """A page, and what is lost of it."""
     from ginr.pictures import at_dpi, losses, network_losses, read_picture, without_place
 
@@ -132,7 +130,7 @@ def _read(
 
 def _bands(
     picture: "Picture",
-    view: "View",
+    view: View,
     network: LoadedNetwork,
     say: Callable[[str], None],
     progress: Callable[[int, int], None],

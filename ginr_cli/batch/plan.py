@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.errors import PictureError, printable, visible
+from ginr.geometry.view import View, ViewRule
 from ginr_cli.batch.animated import frames_to_enlarge, own_suffix, probe, video_size
 from ginr_cli.batch.destination import Destination
 from ginr_cli.batch.sources import Source
 from ginr_cli.comparing.page import page_of
-from ginr_cli.console import printable, visible
 from ginr_cli.files import Writing, refuse_own_input
 
 if TYPE_CHECKING:
-    from ginr.geometry.view import View, ViewRule
     from ginr.pictures import ReadRules
 
 Identity = tuple[int, int]
@@ -37,10 +37,10 @@ class Job:
     source: Path
     output: Path
     size: tuple[int, int]
-    view: "View"
+    view: View
     rules: "ReadRules"
     done: bool = False
-    pages: tuple["View", ...] = ()
+    pages: tuple[View, ...] = ()
     """One for each page, if there are several and the output can hold them."""
     n_frames: int = 0
     """Frames of an animation, if the output can hold them, or of a video; 0 for a picture."""
@@ -83,7 +83,7 @@ class Job:
 
 def plan(
     source: Source,
-    wanted: "ViewRule",
+    wanted: ViewRule,
     destination: Destination,
     writing: Writing,
     inputs: Collection[Identity],
@@ -97,7 +97,6 @@ def plan(
     `inputs` is ever overwritten. Raises `GinrError` for a picture that cannot be read, enlarged or
     written.
     """
-    from ginr.errors import PictureError
     from ginr.pictures import check_target
     from ginr.pictures.formats import check_place, output_format
 
@@ -158,7 +157,6 @@ def _check_done(job: Job, writing: Writing) -> None:
 
     An output that does not say how it was made is taken to be so if its size fits.
     """
-    from ginr.errors import PictureError
     from ginr.pictures import check_whole
 
     name, there = printable(job.output), probe(job.output)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ginr.errors import PictureError, printable
 from ginr_cli.batch.plan import Job
 from ginr_cli.comparing.page import MAX_PIXELS, page_of, side_of, side_of_part, write_page
 from ginr_cli.files import Writing
@@ -9,7 +10,6 @@ from ginr_cli.files import Writing
 
 def write_preview(job: Job, writing: Writing) -> Path:
     """Write the page for a finished job. Raises PictureError if it cannot be written."""
-    from ginr.errors import PictureError, printable
     from ginr.pictures import read_picture
     from ginr_cli.comparing.display import displayed
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
+from ginr.errors import printable
 from ginr_cli import console
 from ginr_cli.batch.frames import KEPT
 from ginr_cli.batch.plan import Job
-from ginr_cli.console import printable
 from ginr_cli.load_network import NetworkChoice
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
 from ginr_cli.restoring import Networks

@@ -5,13 +5,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.errors import PictureError, printable
+from ginr.geometry.view import ViewRule
 from ginr_cli import console
 from ginr_cli.batch.destination import Destination
 from ginr_cli.batch.one_picture import announce, enlarge
 from ginr_cli.batch.plan import Job, identity, plan
 from ginr_cli.batch.sources import Source
 from ginr_cli.batch.work import Work
-from ginr_cli.console import printable
 from ginr_cli.files import Writing
 from ginr_cli.load_network import NetworkChoice
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
@@ -19,21 +20,18 @@ from ginr_cli.restoring import Networks
 from ginr_cli.signals import end_if_asked
 
 if TYPE_CHECKING:
-    from ginr.geometry.view import ViewRule
     from ginr.pictures import ReadRules
 
 
 def plan_all(
     sources: Sequence[Source],
     destination: Destination,
-    wanted: "ViewRule",
+    wanted: ViewRule,
     writing: Writing,
     rules: "ReadRules",
     report: OutcomeReport,
 ) -> list[Job]:
     """The jobs to do; reports those that cannot be done or are done already."""
-    from ginr.errors import PictureError
-
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
     present = {found for source in sources if (found := identity(source.path)) is not None}

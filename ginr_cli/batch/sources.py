@@ -9,8 +9,9 @@ from glob import glob
 from pathlib import Path
 from typing import NamedTuple
 
+from ginr.errors import PictureError, printable, visible
 from ginr_cli.batch.animated import probe
-from ginr_cli.console import UsageError, count, printable, say, visible
+from ginr_cli.console import UsageError, count, say
 
 # A stem with a label of `ViewRule.label`: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.
 _LABELLED = re.compile(r"(.+)_(?:x[\d.]+(?:x[\d.]+)?|\d+x\d+)(?:_box\d+,\d+,\d+,\d+)?")
@@ -112,7 +113,6 @@ def find_sources(
     folder and, if outputs go next to the inputs, those whose names say so. Calls `fail` for unreadable and empty folders,
     `skip` for pictures in folders whose kind cannot be read, and `leave_out` for results and videos there.
     """
-    from ginr.errors import PictureError
     from ginr.pictures import READABLE, why_unreadable
 
     n_failed = 0
@@ -215,8 +215,6 @@ def _walk(
 
 def _results_among(pictures: list[Path]) -> set[Path]:
     """Pictures that say that they were made from another one of them, which says nothing such."""
-    from ginr.errors import PictureError
-
     made_from: dict[Path, str] = {}
     for path in pictures:
         with suppress(PictureError):  # what cannot be read is reported later

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ginr.errors import PictureError
 from ginr_cli import console
 from ginr_cli.batch.animated import own_suffix, probe
 from ginr_cli.batch.sources import expanded
@@ -76,7 +77,6 @@ def streams(paths: list[str], output: str | None, suffix: str | None) -> Iterato
 
 def _received(place: Path) -> Path:
     """Standard input as a file, its suffix that of its contents."""
-    from ginr.errors import PictureError
     from ginr.pictures import FORMATS, probe_picture
     from ginr.videos import suffix_of
 
@@ -104,7 +104,6 @@ def _received(place: Path) -> Path:
 
 def _suffix_of(paths: list[str]) -> str:
     """The suffix of the only input, if its format can be written. Raises `UsageError` for several."""
-    from ginr.errors import PictureError
     from ginr.pictures import WRITABLE
 
     inputs = expanded(paths)

@@ -3,6 +3,7 @@
 import threading
 from functools import partial
 
+from ginr.errors import printable
 from ginr_cli import console
 from ginr_cli.batch.animated import encoding_of
 from ginr_cli.batch.frames import Frames
@@ -24,7 +25,7 @@ def enlarge_video(work: Work) -> Outcome:
         nonlocal is_announced
         if n_kept and not is_announced:
             is_announced, kept = True, console.count(n_kept, "frame")
-            work.say(f"{console.printable(job.source)}: goes on after {kept} of an earlier run")
+            work.say(f"{printable(job.source)}: goes on after {kept} of an earlier run")
         frames.count(n_done)
 
     with cleaned_up_by(partial(_say_how_to_go_on, work)):
@@ -44,5 +45,5 @@ def _say_how_to_go_on(work: Work) -> None:
     if folder.exists() and not work.writing.is_piped:
         is_main = threading.current_thread() is threading.main_thread()
         say = work.say if is_main else console.say_last  # else a signal ends the process
-        name = console.printable(folder)
+        name = printable(folder)
         say(f"{name} keeps what is finished: the same command goes on from there")

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from ginr.errors import printable
+from ginr.geometry.view import ViewRule
 from ginr_cli import console
 from ginr_cli.batch.destination import Destination
 from ginr_cli.batch.run import plan_all, run_in_turn, summing_up
@@ -16,7 +18,6 @@ from ginr_cli.restoring import Networks
 from ginr_cli.signals import StopRequest
 
 if TYPE_CHECKING:
-    from ginr.geometry.view import ViewRule
     from ginr.pictures import ReadRules
 
 _PERIOD_MS = 500
@@ -28,7 +29,7 @@ Stamp = tuple[int, int, int]
 def watch_folders(
     folders: Sequence[Path],
     destination: Destination,
-    wanted: "ViewRule",
+    wanted: ViewRule,
     writing: Writing,
     rules: "ReadRules",
     choice: NetworkChoice,
@@ -39,7 +40,7 @@ def watch_folders(
     Raises `UsageError` if an input is no folder, or without watchfiles.
     """
     if no_folder := next((path for path in folders if not os.path.isdir(path)), None):
-        raise console.UsageError(f"--watch: {console.printable(no_folder)} is no folder")
+        raise console.UsageError(f"--watch: {printable(no_folder)} is no folder")
     networks = Networks(choice)
     known, written = list[Source](), set[Path]()
     with summing_up(report):
@@ -71,7 +72,7 @@ def arrivals(folders: Sequence[Path], place: Path | None, own: Set[Path]) -> Ite
         *folders, debounce=_PERIOD_MS, rust_timeout=_PERIOD_MS, yield_on_timeout=True,
         raise_interrupt=False,
     )  # fmt: skip
-    names = ", ".join(map(console.printable, folders))
+    names = ", ".join(map(printable, folders))
     console.say(f"watching {names}: Ctrl+C ends")
     is_due = True
     while True:
@@ -100,7 +101,7 @@ def _readable(sources: Sequence[Source], report: OutcomeReport) -> Iterator[Sour
         if suffix in UNREADABLE:
             report.skip(source.path, why_unreadable(source.path))
         elif suffix in VIDEOS:
-            console.say(f"{console.printable(source.path)}: {VIDEO}")
+            console.say(f"{printable(source.path)}: {VIDEO}")
             report.leave_out(source.path, VIDEO)
         else:
             yield source

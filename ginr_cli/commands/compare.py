@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ginr.errors import GinrError, printable
 from ginr_cli import console, options
 from ginr_cli.comparing.page import MAX_PIXELS, page_of, side_of, write_page
-from ginr_cli.console import printable
 from ginr_cli.options import argument, option
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def compare(
     + and - change the size, f fits it, 1 shows pixel for pixel. In a sheet, the
     picture before is enlarged by bicubic interpolation.
     """
-    from ginr.errors import GinrError
     from ginr.pictures import WRITABLE, ReadRules, check_target
     from ginr.pictures.formats import check_place
 
@@ -89,7 +88,6 @@ def compare(
 
 
 def _read(path: Path, rules: "ReadRules") -> _Picture:
-    from ginr.errors import GinrError
     from ginr.pictures import probe_picture, read_picture
     from ginr_cli.comparing.display import displayed
 
@@ -105,8 +103,6 @@ def _read(path: Path, rules: "ReadRules") -> _Picture:
 
 def _check_shapes(before: _Picture, after: _Picture) -> None:
     """Raises GinrError unless one can be an enlargement of the other."""
-    from ginr.errors import GinrError
-
     names = f"{printable(before.path)} {before.size} and {printable(after.path)} {after.size}"
     scale = after.image.width / before.image.width
     if after.image.width < before.image.width or after.image.height < before.image.height:

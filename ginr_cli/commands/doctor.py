@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
+from ginr.errors import CheckpointError
 from ginr_cli import console, options
 
 Section = dict[str, str]
@@ -103,7 +104,6 @@ def _to_install() -> Section:
 
 def _checkpoints() -> Section:
     from ginr.checkpoints.checkpoint import peek, shipped_checkpoints
-    from ginr.errors import CheckpointError
 
     rows = {}
     for name, path in shipped_checkpoints().items():

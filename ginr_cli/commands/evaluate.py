@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ginr.errors import SizeError, printable
+from ginr.geometry.size import parse_scale
 from ginr_cli import console, options
 from ginr_cli.batch.sources import find_sources
 from ginr_cli.files import clear_left_over
@@ -136,8 +138,6 @@ def evaluate(
 
 def _factors(text: str) -> list[float]:
     """The scales in their order, without repetitions."""
-    from ginr.geometry.size import parse_scale
-
     factors = []
     for part in text.split(","):
         with usage("--scales"):
@@ -239,7 +239,7 @@ def _measure_all(
     with console.Meter(sum(task.out_px for task in tasks)) as meter:
         for number, task in enumerate(tasks, 1):
             if report.as_json:  # without --json the table shows the progress
-                console.say(f"{number} of {len(tasks)}: {console.printable(task.path)}")
+                console.say(f"{number} of {len(tasks)}: {printable(task.path)}")
             render = _renderer(networks, meter, task.path.name, done_px)
             done_px += task.out_px
             try:
@@ -256,7 +256,6 @@ def _measure(
     perceptual: "Perceptual | None",
     report: ScoreReport,
 ) -> None:
-    from ginr.errors import SizeError
     from ginr.measuring.benchmark import reference, score
     from ginr.pictures import read_picture
     from ginr.training.degradation import damaged

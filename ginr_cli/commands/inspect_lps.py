@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ginr.errors import CheckpointError, printable, visible
 from ginr_cli import console, options
 from ginr_cli.files import clear_left_over
 from ginr_cli.options import argument, option
@@ -122,7 +123,6 @@ def inspect_lps(
 def _subject(name: str, bank: str | None) -> Subject:
     """Load a checkpoint by its name, its file or the folder of its run, and the bank of --bank."""
     from ginr.checkpoints.checkpoint import load_checkpoint
-    from ginr.errors import CheckpointError
     from ginr.lps.banks import bank_reports
     from ginr.lps.history import lp_history
     from ginr.lps.report import lp_report
@@ -133,7 +133,7 @@ def _subject(name: str, bank: str | None) -> Subject:
         history = lp_history(Path(name))
         file = Path(name, "model.safetensors")
         if not file.exists():
-            folder = console.printable(Path(name))
+            folder = printable(name)
             raise CheckpointError(f"{folder}: no checkpoint yet: wait for the run's first save")
     checkpoint = load_checkpoint(file)
     banks = dict(checkpoint.banks)
@@ -176,7 +176,7 @@ def _record(subject: Subject, with_similarity: bool) -> dict[str, object]:
 
 
 def _print(subjects: Sequence[Subject]) -> None:
-    names = [console.visible(subject.name) for subject in subjects]
+    names = [visible(subject.name) for subject in subjects]
     columns = []
     for subject in subjects:
         measured = [] if subject.picture is None else picture_rows(subject.picture)
@@ -185,7 +185,7 @@ def _print(subjects: Sequence[Subject]) -> None:
     for name, subject in zip(names, subjects, strict=True):
         lines += ["", *window_map(name, subject.report)]
         if len(subject.banks) > 1:
-            lines += ["", *map(console.visible, bank_lines(name, subject.banks))]
+            lines += ["", *map(visible, bank_lines(name, subject.banks))]
         if subject.history:
             lines += ["", *history_lines(name, subject.history)]
     for line in lines:
@@ -198,20 +198,19 @@ def _draw(subjects: Sequence[Subject], plot: Path, overwrite: bool) -> None:
     from ginr_cli.signals import deferred
 
     sections = [
-        Section(console.visible(s.name), s.checkpoint, s.report, s.picture, s.history)
-        for s in subjects
+        Section(visible(s.name), s.checkpoint, s.report, s.picture, s.history) for s in subjects
     ]
     page = draw(sections)
     with deferred():
         write_picture(page, plot, overwrite=overwrite)
-    console.say(f"plot written to {console.printable(plot)}")
+    console.say(f"plot written to {printable(plot)}")
 
 
 def _falls_short(subject: Subject, min_diversity: float | None) -> bool:
     """Whether the LPs of a checkpoint are below `min_diversity`; warns if they are too similar."""
     from ginr.lps.report import HEALTHY_DIVERSITY
 
-    report, name = subject.report, console.visible(subject.name)
+    report, name = subject.report, visible(subject.name)
     if min_diversity is not None and report.diversity < min_diversity:
         console.say(f"{name}: diversity {report.diversity:.4f} is below {min_diversity:g}")
         return True

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ginr.errors import CheckpointError, visible
 from ginr_cli import console, options
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def models(as_json: options.Json = False) -> None:
         for entry in entries:
             console.result_json(asdict(entry))
         return
-    width = max((len(console.visible(entry.name)) for entry in entries), default=0)
+    width = max((len(visible(entry.name)) for entry in entries), default=0)
     for entry in entries:
-        name = console.visible(entry.name)
+        name = visible(entry.name)
         console.result(f"{name:<{width}}  {entry.error or _described(entry)}")
     if not entries:
         console.say("no checkpoints: the shipped weights are missing: reinstall ginr")
@@ -78,7 +79,6 @@ def _rank(name: str) -> tuple[int, str]:
 
 def _entry(name: str, path: Path) -> Entry:
     from ginr.checkpoints.checkpoint import peek
-    from ginr.errors import CheckpointError
 
     role = ROLES.get(name)
     purpose, relative_time = role or (None, None)

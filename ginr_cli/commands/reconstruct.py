@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ginr.geometry.size import Target
 from ginr_cli import console, options
 from ginr_cli.files import (
     Writing,
@@ -22,7 +23,6 @@ from ginr_cli.signals import deferred
 from ginr_cli.single import Size, probe_size
 
 if TYPE_CHECKING:
-    from ginr.geometry.size import Target
     from ginr.pictures import Picture, ReadRules
     from ginr.rendering.picture_field import PictureField
 
@@ -112,7 +112,7 @@ def _from_picture(
     field_path: Path | None,
     quantize: bool,
     choice: NetworkChoice,
-    target: "Target",
+    target: Target,
     writing: Writing,
     rules: "ReadRules",
 ) -> Reconstruction:
@@ -172,7 +172,7 @@ def _from_field(
     output: Path,
     checkpoint: str | None,
     device: str,
-    target: "Target",
+    target: Target,
     writing: Writing,
 ) -> Reconstruction:
     from ginr.rendering.field_file import checkpoint_of, load_field, peek_field

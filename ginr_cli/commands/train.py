@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.errors import GinrError, PictureError
 from ginr_cli import console, options
 from ginr_cli.files import Writing, clear_left_over, write
 from ginr_cli.load_network import in_plain_torch
@@ -81,7 +82,6 @@ def train(
 
 def _show_degradation(settings: "TrainConfig", output: Path) -> None:
     """Write a contact sheet of up to six pictures."""
-    from ginr.errors import GinrError, PictureError
     from ginr.pictures import Picture, read_picture
     from ginr.training.collect import picture_files, rgb_of
     from ginr.training.degradation import SHEET_SIDE, contact_sheet

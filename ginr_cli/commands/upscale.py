@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ginr.geometry.size import Target, parse_print
+from ginr.geometry.view import ViewRule, parse_box
 from ginr_cli import console, options, upscale_options
 from ginr_cli.batch.animated import outputs
 from ginr_cli.batch.destination import split_paths
@@ -22,8 +24,6 @@ from ginr_cli.restoring import choose, parse_detail, parse_restore, recipe
 from ginr_cli.signals import cleaned_up_by
 
 if TYPE_CHECKING:
-    from ginr.geometry.size import Target
-    from ginr.geometry.view import ViewRule
     from ginr.pictures import ReadRules
 
 
@@ -104,7 +104,7 @@ def upscale(
 
 def _upscale_all(
     piped: Streams,
-    wanted: "ViewRule",
+    wanted: ViewRule,
     writing: Writing,
     rules: "ReadRules",
     choices: Sequence[NetworkChoice],
@@ -158,11 +158,8 @@ def _upscale_all(
 
 def _wanted(
     scale: str | None, size: str | None, paper: str | None, dpi: float | None, box: str | None
-) -> "ViewRule":
+) -> ViewRule:
     """The size and part to render; `dpi` is needed with `paper` only."""
-    from ginr.geometry.size import parse_print
-    from ginr.geometry.view import ViewRule, parse_box
-
     only_one({"--scale": scale, "--size": size, "--print": paper})
     with usage():
         if paper is not None and dpi is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ginr.geometry.size import Target, within_limits
 from ginr_cli import console, options
 from ginr_cli.files import Writing, check_output, output_of, write
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
@@ -14,7 +15,6 @@ from ginr_cli.single import Rendering, Size, render_one
 
 if TYPE_CHECKING:
     from ginr.geometry.maps import Map
-    from ginr.geometry.size import Target
     from ginr.pictures import Picture
 
 Canvas = tuple[Size, "Map"]  # the output's size, and where in the input its pixels lie
@@ -148,7 +148,7 @@ def _check_together(
 
 
 def _rotated_canvas(
-    frame: Size, degrees: float, shift: list[float], keep_size: bool, target: "Target"
+    frame: Size, degrees: float, shift: list[float], keep_size: bool, target: Target
 ) -> Canvas:
     from ginr.geometry.maps import turned_frame, turning
 
@@ -158,7 +158,7 @@ def _rotated_canvas(
     return out, turning(frame, upright, out, degrees=degrees, shift=(y, x))
 
 
-def _page_canvas(numbers: list[float], target: "Target") -> Canvas:
+def _page_canvas(numbers: list[float], target: Target) -> Canvas:
     from ginr.geometry.maps import page_size, straightening
 
     corners = list(zip(numbers[::2], numbers[1::2], strict=True))
@@ -168,7 +168,6 @@ def _page_canvas(numbers: list[float], target: "Target") -> Canvas:
 
 def _map_canvas(file: Path) -> Canvas:
     from ginr.geometry.maps import read_map
-    from ginr.geometry.size import within_limits
 
     mapping = read_map(file)
     return within_limits(*mapping.size), mapping

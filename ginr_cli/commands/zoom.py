@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ginr.geometry.size import MAX_SCALE, Box, parse_size
+from ginr.geometry.view import BoxRule, parse_box
 from ginr_cli import console, options
 from ginr_cli.files import refuse_own_input
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
@@ -14,8 +16,6 @@ from ginr_cli.parsing import usage
 from ginr_cli.single import Rendering, Size, render_one
 
 if TYPE_CHECKING:
-    from ginr.geometry.size import Box
-    from ginr.geometry.view import BoxRule
     from ginr.pictures import Picture
     from ginr.rendering.zoom import Shot
 
@@ -123,15 +123,13 @@ class _Film(Rendering):
         return ()
 
 
-def _box(option: str, text: str) -> "BoxRule":
-    from ginr.geometry.view import parse_box
+def _box(option: str, text: str) -> BoxRule:
 
     with usage(option):
         return parse_box(text)
 
 
 def _size(text: str) -> Size:
-    from ginr.geometry.size import parse_size
 
     with usage("--size"):
         rule = parse_size(text)
@@ -151,7 +149,7 @@ def _n_frames(seconds: float, fps: float) -> int:
 
 
 def _shots(
-    boxes: "tuple[Box, Box]", whole: Size, frame: Size | None, n_frames: int
+    boxes: tuple[Box, Box], whole: Size, frame: Size | None, n_frames: int
 ) -> "tuple[list[Shot], Size]":
     """The shots from the first box to the last, and the size of a frame."""
     top, left, bottom, right = boxes[1]
@@ -165,8 +163,6 @@ def _shots(
 
 def _shape_of(height: int, width: int) -> Size:
     """Size of a video in the aspect ratio of a box: even sides, within the largest scale."""
-    from ginr.geometry.size import MAX_SCALE
-
     longer = min(SIDE, MAX_SCALE * max(height, width))
     sides = [2 * max(1, round(n * longer / max(height, width) / 2)) for n in (height, width)]
     return sides[0], sides[1]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ginr_cli.console import visible
+from ginr.errors import visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image

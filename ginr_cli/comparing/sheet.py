@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ginr_cli.console import visible
+from ginr.errors import visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image

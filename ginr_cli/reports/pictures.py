@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.errors import printable
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
 
@@ -63,7 +64,7 @@ class OutcomeReport:
         if outcome.seconds:
             px = (outcome.width or 0) * (outcome.height or 0) * (outcome.frames or 1)
             console.detail(
-                f"{console.printable(Path(str(outcome.output)))}: {outcome.seconds:.2f} s with "
+                f"{printable(str(outcome.output))}: {outcome.seconds:.2f} s with "
                 f"{outcome.checkpoint} on {outcome.device}, {px / 1e6 / outcome.seconds:.2f} MP/s"
             )
         if self.as_json:

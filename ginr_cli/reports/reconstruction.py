@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ginr_cli.console import printable
+from ginr.errors import printable
 
 if TYPE_CHECKING:
     from ginr.rendering.picture_field import PictureField
@@ -63,12 +63,12 @@ class Reconstruction:
     def _files(self) -> list[tuple[str, str]]:
         rows = []
         if self.field != self.input:
-            rows.append(("input", f"{printable(Path(self.input))}, {self.input_bytes:,} bytes"))
+            rows.append(("input", f"{printable(self.input)}, {self.input_bytes:,} bytes"))
         if self.field is not None:
-            rows.append(("field", f"{printable(Path(self.field))}, {self.field_bytes:,} bytes"))
+            rows.append(("field", f"{printable(self.field)}, {self.field_bytes:,} bytes"))
         if self.output is not None:
             size = f"{self.output_width}x{self.output_height} pixels"
-            rows.append(("output", f"{printable(Path(self.output))}, {size}"))
+            rows.append(("output", f"{printable(self.output)}, {size}"))
         return rows
 
     def _scores(self) -> list[tuple[str, str]]:

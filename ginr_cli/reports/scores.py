@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.errors import printable
 from ginr_cli import console
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ScoreReport:
         if not self.as_json:
             if not self.scores:
                 console.result(_header(score) + "picture")
-            console.result(_line(score.scale, score) + console.printable(Path(score.picture)))
+            console.result(_line(score.scale, score) + printable(score.picture))
         self.scores.append((folder, score))
 
     def note(self, path: Path, notes: Sequence[str]) -> None:
@@ -47,7 +48,7 @@ class ScoreReport:
 
     def leave_out(self, folder: str, path: Path, scale: float, problem: Exception) -> None:
         """Note that a picture is too small for a scale."""
-        console.say(f"{console.printable(path)}: {problem}; not in the mean")
+        console.say(f"{printable(path)}: {problem}; not in the mean")
         self.too_small.append({"folder": folder, "picture": str(path), "scale": scale})
 
     def fail(self, path: Path, problem: Exception) -> None:
@@ -102,7 +103,7 @@ class ScoreReport:
         means = []
         for (folder, scale), scores in groups.items():
             if exact := [score.picture for score in scores if score.is_exact]:
-                names = ", ".join(console.printable(Path(name)) for name in exact)
+                names = ", ".join(printable(name) for name in exact)
                 console.say(f"x{scale:g}: infinite PSNR, not in the mean: {names}")
             if finite := [score for score in scores if not score.is_exact]:
                 means.append((folder, mean(finite)))
@@ -133,7 +134,7 @@ def check_csv(path: Path, overwrite: bool) -> None:
     from ginr.pictures.formats import check_place
 
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise console.UsageError(f"--csv: {console.printable(path)} is not a regular file")
+        raise console.UsageError(f"--csv: {printable(path)} is not a regular file")
     check_place(path, overwrite)
 
 
@@ -157,10 +158,8 @@ def _line(scale: float, quality: "Quality") -> str:
 
 def _extent(folder: str, mean: "Mean") -> str:
     """What a mean is taken over, and the picture with the lowest gain."""
-    worst = f"lowest gain {mean.worst_gain_y:+.2f}: {console.printable(Path(mean.worst_picture))}"
-    return (
-        f"{console.count(mean.pictures, 'picture')} in {console.printable(Path(folder))}, {worst}"
-    )
+    worst = f"lowest gain {mean.worst_gain_y:+.2f}: {printable(mean.worst_picture)}"
+    return f"{console.count(mean.pictures, 'picture')} in {printable(folder)}, {worst}"
 
 
 def _finite(row: Mapping[str, object]) -> Row:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ginr.errors import printable
 from ginr_cli import console
 from ginr_cli.load_network import announce_compilation
 from ginr_cli.signals import StopRequest, exit_code
@@ -239,14 +240,14 @@ class ReportingWatcher(SilentWatcher):
         if self._meter.n_step:
             console.say(f"{progress.waiting:.1%} of the time spent waiting for data")
         if not finished:
-            run = console.printable(self._settings.run)
+            run = printable(self._settings.run)
             console.say(f"stopped after step {progress.step}: repeat with --run {run} to resume")
         super().sum_up(path, as_json)
 
 
 def names(folders: Sequence[Path]) -> str:
     """Folders in one line."""
-    return ", ".join(console.printable(folder) for folder in folders)
+    return ", ".join(printable(folder) for folder in folders)
 
 
 def _collection_lines(pictures: "Collection", settings: "TrainConfig") -> list[str]:
@@ -271,11 +272,11 @@ def _collection_lines(pictures: "Collection", settings: "TrainConfig") -> list[s
 def _some(paths: Sequence[Path]) -> str:
     """The first of several paths, and how many more there are."""
     others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return console.printable(paths[0]) + others
+    return printable(paths[0]) + others
 
 
 def _plan_line(settings: "TrainConfig", progress: "Progress", n_process: int) -> str:
-    run = console.printable(settings.run)
+    run = printable(settings.run)
     length = (
         f"{settings.minutes:g} minutes" if settings.steps is None else f"{settings.steps} steps"
     )

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.geometry.size import Box
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_network, load_upscaler
 from ginr_cli.restoring import Networks, choose, parse_detail, parse_restore
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from ginr.checkpoints.checkpoint import Blend
     from ginr.checkpoints.tensors_file import Header
-    from ginr.geometry.size import Box
     from ginr.pictures import Picture, ReadRules
     from ginr.rendering.live_field import LiveField
 
@@ -181,7 +181,7 @@ class Entry:
             return live if last == (Look() if self.is_field else look) else None
         return None
 
-    def render(self, field: "LiveField", out: Size, box: "Box") -> bytes:
+    def render(self, field: "LiveField", out: Size, box: Box) -> bytes:
         """A box of the picture at size `out` by the field, for the screen: RGBA, row by row."""
         from ginr.pictures import Picture
         from ginr_cli.comparing.display import displayed
@@ -200,7 +200,7 @@ class Entry:
             "box": found.box,
         }
 
-    def interpolate(self, out: Size, box: "Box") -> bytes | None:
+    def interpolate(self, out: Size, box: Box) -> bytes | None:
         """The same by bicubic interpolation, averaged where it shrinks; None if it is not loaded."""
         from PIL import Image
 

@@ -7,6 +7,8 @@ from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ginr.geometry.size import Target, parse_print, parse_scale, parse_size
+from ginr.geometry.view import BoxRule, View, ViewRule
 from ginr_cli.batch.destination import Destination
 from ginr_cli.batch.one_picture import enlarge
 from ginr_cli.batch.plan import plan
@@ -18,7 +20,6 @@ from ginr_cli.restoring import Networks, recipe
 from ginr_cli.view.entry import Entry, Look
 
 if TYPE_CHECKING:
-    from ginr.geometry.view import View, ViewRule
     from ginr.pictures.samples import Samples
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WebP", "tif": "TIFF"}
@@ -31,7 +32,7 @@ Progress = Callable[[int, int], None]
 class Order:
     """What to save of every picture."""
 
-    rule: "ViewRule"
+    rule: ViewRule
     look: Look
     suffix: str
     quality: int | None
@@ -40,9 +41,6 @@ class Order:
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "Order":
         """From the page's form. Raises GinrError and `UsageError` for what cannot be made."""
-        from ginr.geometry.size import Target, parse_print, parse_scale, parse_size
-        from ginr.geometry.view import BoxRule, ViewRule
-
         kind, wanted = values.get("size_by"), str(values.get("size", ""))[:100]
         dpi = _number(values, "dpi", 1, 65535)
         if kind == "print":
@@ -75,7 +73,7 @@ class Order:
             dpi if kind == "print" else None,
         )
 
-    def view(self, entry: Entry) -> "View":
+    def view(self, entry: Entry) -> View:
         """What is rendered of a picture. Raises SizeError."""
         return self.rule.resolve(*entry.size)
 

@@ -16,7 +16,9 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ginr_cli.console import UsageError, visible
+from ginr.errors import visible
+from ginr.geometry.size import Scale
+from ginr_cli.console import UsageError
 from ginr_cli.view.entry import Entry, Look, Settings
 from ginr_cli.view.guard import Guard
 from ginr_cli.view.lane import Lane, Urgency
@@ -147,8 +149,6 @@ class Viewer:
 
     async def _part(self, request: Request) -> Response:
         """A box of a picture at a scale, by its field or by bicubic interpolation: RGBA, row by row."""
-        from ginr.geometry.size import Scale
-
         session, entry = self._entry(request)
         values = request.query_params
         scale = numbers(values.get("scale"), 1)[0]

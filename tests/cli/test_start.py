@@ -43,6 +43,16 @@ def test_help_and_refusals_do_not_load_torch(arguments: list[str], code: int) ->
     assert result.returncode == 0, result.stderr
 
 
+def test_the_commands_load_without_array_libraries() -> None:
+    script = (
+        "import sys\nimport ginr_cli.app\n"
+        "needless = {'torch', 'numpy', 'PIL', 'pyvips'} & set(sys.modules)\n"
+        "assert not needless, needless"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_ctrl_c_is_quiet_while_the_commands_load() -> None:
     script = (
         "import os, signal, sys\n"
