@@ -32,7 +32,6 @@ KINDS: dict[str, type] = {
     "verbose": bool,
 }
 """Type of each setting, by its name: that of the option, with underscores."""
-_PARAMETERS = {"suffix": "label"}  # where the command's parameter has another name
 _FLAGS = {"1": True, "true": True, "yes": True, "on": True} | dict.fromkeys(
     ("0", "false", "no", "off", ""), False
 )
@@ -77,8 +76,7 @@ class LazyDefaults(UserDict[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         if key not in COMMANDS:
             return default
-        found = user_defaults()
-        return {_PARAMETERS.get(name, name): default.value for name, default in found.items()}
+        return {name: default.value for name, default in user_defaults().items()}
 
 
 def _from_file() -> dict[str, Default]:

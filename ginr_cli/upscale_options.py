@@ -1,15 +1,57 @@
-"""Options of `ginr upscale` for everyday use."""
+"""Options and arguments of `ginr upscale` alone."""
 
 from typing import Annotated
 
-from ginr_cli.options import option
+from ginr_cli.options import DEVICES, argument, option
 
-Label = Annotated[
+Paths = Annotated[
+    list[str],
+    argument(
+        "INPUT",
+        "Pictures and folders, quoted patterns such as '*.jpg', lists of paths such as @list.txt, "
+        "or - for standard input. With exactly two paths, the second is the output, as with cp, "
+        "unless it is a file that exists.",
+    ),
+]
+Output = Annotated[
     str | None,
     option(
-        "--suffix TEXT",
-        "What names of outputs end in, as in --suffix -large for photo-large.png. "
-        "Default: the scale or size, as in _x2; nothing in another folder.",
+        "--output -o FILE|FOLDER",
+        "Where to write; a file's suffix sets its format. Default: photo_x2.png next to photo.png. "
+        "- is standard output. A template names every output, as in "
+        '"large/{name}_{width}x{height}.webp"; it may also hold {folder} and {label}.',
+    ),
+]
+Paper = Annotated[
+    str | None,
+    option(
+        "--print PAPER",
+        "Fit the picture into this print size at --dpi (default 300): A4 or 10x15 (cm), turned to "
+        "the picture, or 30x20cm, 300x200mm or 12x8in as it is.",
+    ),
+]
+Dpi = Annotated[
+    float | None,
+    option(
+        "--dpi DPI", "Resolution to store in the file. Default: the input's.", between=(1, 65535)
+    ),
+]
+Box = Annotated[
+    str | None,
+    option(
+        "--box X,Y,W,H",
+        "Enlarge only this part: 100,50,640,480 (input pixels), 25%,25%,50%,50% or "
+        "0.25,0.25,0.5,0.5. The result is that part of the whole enlargement, pixel for pixel. "
+        "--size and --print apply to the part.",
+    ),
+]
+Restore = Annotated[
+    str | None,
+    option(
+        "--restore STRENGTH",
+        "How much noise, compression and blur are undone: off, or from 0 to 1. auto looks at the picture. "
+        "With --bank, the default is off.",
+        show_default="auto",
     ),
 ]
 Detail = Annotated[
@@ -20,6 +62,13 @@ Detail = Annotated[
         "by how damaged it is. 0 with --checkpoint.",
     ),
 ]
+Devices = Annotated[
+    str,
+    option(
+        "--device DEVICE[,DEVICE]",
+        f"{DEVICES} Several devices, as in cuda:0,cuda:1, share the pictures.",
+    ),
+]
 Jobs = Annotated[
     int,
     option(
@@ -27,6 +76,22 @@ Jobs = Annotated[
         "Pictures at once on a device, in a process each; they share the cores. Default: 1. For many small "
         "pictures on many cores.",
         between=(1, 256),
+    ),
+]
+Format = Annotated[
+    str | None,
+    option(
+        "--format SUFFIX",
+        "Format of outputs without a given file name: png, jpg, webp, tif, ... "
+        "Default: the input's.",
+    ),
+]
+Suffix = Annotated[
+    str | None,
+    option(
+        "--suffix TEXT",
+        "What names of outputs end in, as in --suffix -large for photo-large.png. "
+        "Default: the scale or size, as in _x2; nothing in another folder.",
     ),
 ]
 DryRun = Annotated[

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ginr.errors import GinrError, PictureError
 from ginr_cli import console, options
 from ginr_cli.files import Writing, clear_left_over, write
 from ginr_cli.load_network import in_plain_torch
+from ginr_cli.options import argument, option, parse_path
 from ginr_cli.parsing import only_one, usage
 from ginr_cli.reports.training import ReportingWatcher, SilentWatcher
 
@@ -23,24 +24,113 @@ if TYPE_CHECKING:
 
 N_SHOWN = 6  # pictures on the sheet of --show-degradation
 
+Folders = Annotated[
+    list[Path] | None,
+    argument("FOLDER", "Folders of training pictures, subfolders included.", parser=parse_path),
+]
+Run = Annotated[
+    Path | None,
+    option(
+        "--run DIR",
+        "Folder of the run: its checkpoint, and what is needed to resume it. "
+        "Default: a new folder, runs/DATE_TIME.",
+        parser=parse_path,
+    ),
+]
+Preset = Annotated[
+    str | None,
+    option(
+        "--preset NAME",
+        "Network configuration: small (default), base, photo, crisp, plain or reconstruct.",
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    option(
+        "--minutes MINUTES",
+        "Training time of the whole run, resumed or not. Default: 60, unless --steps is given.",
+    ),
+]
+Steps = Annotated[int | None, option("--steps N", "Length of the run in steps instead.")]
+StopAfter = Annotated[
+    float | None,
+    option(
+        "--stop-after MINUTES",
+        "Save and exit after this time, which includes reading the pictures. "
+        "The same command resumes the run.",
+    ),
+]
+Batch = Annotated[
+    int | None, option("--batch N", "Crops per step. Default: 8; with presets base, 32; photo, 4.")
+]
+Crop = Annotated[
+    int | None,
+    option(
+        "--crop PIXELS",
+        "Side of a crop in input pixels. Default: 32; with presets base and photo, 48; reconstruct, 64.",
+    ),
+]
+Rate = Annotated[
+    float | None,
+    option(
+        "--rate RATE",
+        "Peak learning rate. Default: 3e-3; with presets base and reconstruct, 2e-3; photo, 1e-3.",
+    ),
+]
+Seed = Annotated[int | None, option("--seed N", "Random seed (default 0).")]
+Init = Annotated[
+    str | None,
+    option(
+        "--init NAME|FILE",
+        "Start from the weights of a checkpoint with the same configuration. The default rate "
+        "adapts fastest to another kind of picture; a tenth of it forgets least.",
+    ),
+]
+NewBank = Annotated[
+    str | None,
+    option(
+        "--bank NAME",
+        "Train a bank of this name: LPs alone, for the network of --init, which stays as it is. "
+        "Default: 3 minutes at rate 1e-2.",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    option("--config FILE", "TOML file of settings, such as the config.toml of another run."),
+]
+Set = Annotated[
+    list[str] | None,
+    option("--set KEY=VALUE", "Change one setting (see --show-config). May be repeated."),
+]
+ShowDegradation = Annotated[
+    Path | None,
+    option(
+        "--show-degradation SHEET",
+        "Write a picture of what the degradation does to the first pictures, and exit.",
+    ),
+]
+ShowConfig = Annotated[
+    bool, option("--show-config", "Print all settings with their meaning, and exit.")
+]
+
 
 def train(
-    folders: options.Folders = None,
-    run: options.Run = None,
-    preset: options.Preset = None,
-    minutes: options.Minutes = None,
-    steps: options.Steps = None,
-    stop_after: options.StopAfter = None,
-    batch: options.Batch = None,
-    crop: options.Crop = None,
-    rate: options.Rate = None,
-    seed: options.Seed = None,
-    init: options.Init = None,
-    bank: options.NewBank = None,
-    config: options.Config = None,
-    pairs: options.Set = None,
-    show_config: options.ShowConfig = False,
-    show_degradation: options.ShowDegradation = None,
+    folders: Folders = None,
+    run: Run = None,
+    preset: Preset = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    stop_after: StopAfter = None,
+    batch: Batch = None,
+    crop: Crop = None,
+    rate: Rate = None,
+    seed: Seed = None,
+    init: Init = None,
+    bank: NewBank = None,
+    config: Config = None,
+    pairs: Set = None,
+    show_config: ShowConfig = False,
+    show_degradation: ShowDegradation = None,
     as_json: options.Json = False,
 ) -> None:
     """Train a network on folders of pictures.

@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 
 
 def upscale(
-    paths: options.Paths,
-    output: options.Output = None,
+    paths: upscale_options.Paths,
+    output: upscale_options.Output = None,
     scale: options.Scale = None,
     size: options.Size = None,
-    paper: options.Paper = None,
-    dpi: options.Dpi = None,
-    box: options.Box = None,
+    paper: upscale_options.Paper = None,
+    dpi: upscale_options.Dpi = None,
+    box: upscale_options.Box = None,
     checkpoint: options.ChosenCheckpoint = None,
     bank: options.Bank = None,
-    restore: options.Restore = None,
+    restore: upscale_options.Restore = None,
     detail: upscale_options.Detail = "auto",
-    device: options.Devices = "auto",
+    device: upscale_options.Devices = "auto",
     jobs: upscale_options.Jobs = 1,
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
-    picture_format: options.Suffix = None,
-    label: upscale_options.Label = None,
+    picture_format: upscale_options.Format = None,
+    suffix: upscale_options.Suffix = None,
     quality: options.Quality = None,
     codec: upscale_options.Codec = None,
     encoder_option: upscale_options.EncoderOptions = None,
@@ -83,12 +83,12 @@ def upscale(
     ]
     for choice in choices:  # before torch is loaded
         check_network(choice)
-    suffix = _suffix(picture_format)
+    ending = _ending(picture_format)
     writing = Writing(
-        quality, overwrite, suffix, dpi, _label(label), preview, recipe(choices[0]),
+        quality, overwrite, ending, dpi, _label(suffix), preview, recipe(choices[0]),
         codec, parse_pairs(encoder_option or []),
     )  # fmt: skip
-    with streams(paths, output, suffix) as piped:
+    with streams(paths, output, ending) as piped:
         if piped.sent is not None and not dry_run:
             check_stdout(as_json, preview)
         report = _upscale_all(
@@ -169,7 +169,8 @@ def _wanted(
         return ViewRule(target, None if box is None else parse_box(box))
 
 
-def _suffix(picture_format: str | None) -> str | None:
+def _ending(picture_format: str | None) -> str | None:
+    """The suffix of outputs, such as .png. Raises `UsageError` for one that cannot be written."""
     if picture_format is None:
         return None
     suffix = "." + picture_format.lower().removeprefix(".")

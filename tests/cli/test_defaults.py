@@ -7,7 +7,7 @@ from typer.main import get_command
 
 from ginr_cli import console
 from ginr_cli.app import app
-from ginr_cli.defaults import _PARAMETERS, KINDS
+from ginr_cli.defaults import KINDS
 
 from .support import Core, Run, files, picture
 
@@ -21,8 +21,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_setting_is_an_option_of_upscale() -> None:
     params = {param.name: param for param in get_command(app).commands["upscale"].params}
     for name in KINDS:
-        param = params[_PARAMETERS.get(name, name)]
-        assert f"--{name.replace('_', '-')}" in param.opts
+        assert f"--{name.replace('_', '-')}" in params[name].opts
 
 
 def test_a_file_sets_defaults(run: Run, core: Core, config: Path) -> None:
