@@ -9,19 +9,9 @@ from typing import TypeVar
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from ginr_cli.console import UsageError
 from ginr_cli.parsing import parse_numbers
-from ginr_cli.view.entry import Look
 
 T = TypeVar("T")
-
-
-def look(request: Request) -> Look:
-    """How a picture is to be encoded."""
-    try:
-        return Look.parse(request.query_params)
-    except UsageError as problem:
-        raise HTTPException(400, str(problem)) from None
 
 
 def whole(text: str | None) -> int:
@@ -30,11 +20,8 @@ def whole(text: str | None) -> int:
 
 
 def numbers(text: str | None, count: int) -> list[float]:
-    """Finite numbers, separated by commas."""
-    try:
-        return parse_numbers("number", text or "", count, ",".join("1234"[:count]))
-    except UsageError as problem:
-        raise HTTPException(400, str(problem)) from None
+    """Finite numbers, separated by commas. Raises `UsageError`."""
+    return parse_numbers("number", text or "", count, ",".join("1234"[:count]))
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:

@@ -3,7 +3,7 @@
 import asyncio
 import ctypes
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,11 +22,12 @@ from ginr_cli.console import UsageError
 from ginr_cli.view.entry import Entry, Look, Settings
 from ginr_cli.view.guard import Guard
 from ginr_cli.view.lane import Lane, Urgency
-from ginr_cli.view.requests import body, look, numbers, receive, unless_gone, whole
+from ginr_cli.view.requests import body, numbers, receive, unless_gone, whole
 from ginr_cli.view.saving import FORMATS, Order
 from ginr_cli.view.sessions import MAX_ENTRIES, Saving, Session
 
 T = TypeVar("T")
+Answer = Callable[[Request], Awaitable[Response]]
 MAX_UPLOAD = 1 << 30
 """Bytes of a file: a JPEG of a gigapixel, the largest picture that is read."""
 MAX_PART = 1 << 22
@@ -50,21 +51,16 @@ class Viewer:
 
     def app(self, host: str | None = None, token: str | None = None) -> Starlette:
         """The ASGI application; `host` and `token` are those of `Guard`."""
+        read = (self._events, self._part, self._lps, self._result)
+        changed = (self._open, self._remove, self._ahead, self._size, self._save, self._drop)
         routes = [
-            Route("/events", self._events),
-            Route("/open", self._open, methods=["POST"]),
-            Route("/remove", self._remove, methods=["POST"]),
-            Route("/part", self._part),
-            Route("/ahead", self._ahead, methods=["POST"]),
-            Route("/lps", self._lps),
-            Route("/size", self._size, methods=["POST"]),
-            Route("/save", self._save, methods=["POST"]),
-            Route("/result", self._result),
-            Route("/drop", self._drop, methods=["POST"]),
-            Mount("/", StaticFiles(directory=Path(__file__).parent / "page", html=True)),
+            Route(f"/{answer.__name__[1:]}", self._in_words(answer), methods=[method])
+            for method, answers in {"GET": read, "POST": changed}.items()
+            for answer in answers
         ]
+        page = StaticFiles(directory=Path(__file__).parent / "page", html=True)
         return Starlette(
-            routes=routes,
+            routes=[*routes, Mount("/", page)],
             middleware=[Middleware(Guard, host=host, token=token)],
             exception_handlers={HTTPException: _refused},
         )
@@ -164,16 +160,16 @@ class Viewer:
         if width * height > MAX_PART:
             raise HTTPException(400, f"box of {width}x{height} pixels: ask for {MAX_PART} at most")
         if values.get("kind") == "ginr" and scale > 1:
-            work = session.rendered(entry, look(request), out, box)
+            work = session.rendered(entry, Look.parse(values), out, box)
         else:
             work = session.interpolated(entry, out, box)
-        pixels = await unless_gone(request, self._told(session, work))
+        pixels = await unless_gone(request, work)
         return Response(pixels, media_type="application/octet-stream")
 
     async def _ahead(self, request: Request) -> Response:
         """Begin to encode a picture before somebody zooms in."""
         session, entry = self._entry(request)
-        await unless_gone(request, self._told(session, session.field(entry, look(request))))
+        await unless_gone(request, session.field(entry, Look.parse(request.query_params)))
         return JSONResponse({})
 
     async def _lps(self, request: Request) -> Response:
@@ -182,40 +178,24 @@ class Viewer:
         x, y = (int(n) for n in numbers(request.query_params.get("at"), 2))
         if not (0 <= x < entry.size[1] and 0 <= y < entry.size[0]):
             raise HTTPException(400, f"at {x},{y}: is not in the picture")
-        work = session.lps(entry, look(request), (y, x))
-        return JSONResponse(await unless_gone(request, self._told(session, work)))
+        work = session.lps(entry, Look.parse(request.query_params), (y, x))
+        return JSONResponse(await unless_gone(request, work))
 
     async def _size(self, request: Request) -> Response:
         """The sizes of what would be saved."""
-        session = self._session(request)
-        order, entries = await self._order(request, session)
-        try:
-            sizes = [order.view(entry).size for entry in entries]
-        except Exception as problem:
-            raise HTTPException(400, session.words(problem)) from None
+        order, entries = await _order(request, self._session(request))
+        sizes = [order.view(entry).size for entry in entries]
         return JSONResponse({"sizes": [[width, height] for height, width in sizes]})
 
     async def _save(self, request: Request) -> Response:
         """Queue pictures up to be saved."""
         session = self._session(request)
-        order, entries = await self._order(request, session)
+        order, entries = await _order(request, session)
         return JSONResponse({"ids": [session.enqueue(entry, order).number for entry in entries]})
-
-    async def _order(self, request: Request, session: Session) -> tuple[Order, list[Entry]]:
-        text = await body(request)
-        try:
-            values = json.loads(text)
-            order = Order.parse(values)
-            entries = [session.entries[number] for number in values["entries"]]
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            raise HTTPException(400, f"no order of this page: {problem!r}") from None
-        except Exception as problem:
-            raise HTTPException(400, session.words(problem)) from None
-        return order, entries
 
     async def _result(self, request: Request) -> Response:
         """A saved picture."""
-        saving = self._saving(request)[1]
+        _, saving = self._saving(request)
         if not saving.is_done:
             raise HTTPException(404, f"{saving.file_name} is not done yet")
         return FileResponse(saving.output, filename=saving.file_name)
@@ -233,26 +213,40 @@ class Viewer:
 
     def _entry(self, request: Request) -> tuple[Session, Entry]:
         session = self._session(request)
-        entry = session.entries.get(whole(request.query_params.get("id")))
-        if entry is None:
-            raise HTTPException(404, "this picture is not open any more: open it again")
-        return session, entry
+        return session, _found(session.entries, request, "picture is not open", "open it again")
 
     def _saving(self, request: Request) -> tuple[Session, Saving]:
         session = self._session(request)
-        saving = session.savings.get(whole(request.query_params.get("id")))
-        if saving is None:
-            raise HTTPException(404, "this is not in the queue any more: save it again")
-        return session, saving
+        return session, _found(session.savings, request, "is not in the queue", "save it again")
 
-    async def _told(self, session: Session, work: Awaitable[T]) -> T:
-        """The result of work on a picture, its errors in one line."""
-        try:
-            return await work
-        except asyncio.CancelledError:
-            raise
-        except Exception as problem:
-            raise HTTPException(400, session.words(problem)) from None
+    def _in_words(self, answer: Answer) -> Answer:
+        """Turns errors into one line, with the user's names of files."""
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except HTTPException:
+                raise
+            except Exception as problem:
+                raise HTTPException(400, self._session(request).words(problem)) from None
+
+        return answered
+
+
+def _found(known: Mapping[int, T], request: Request, fault: str, advice: str) -> T:
+    found = known.get(whole(request.query_params.get("id")))
+    if found is None:
+        raise HTTPException(404, f"this {fault} any more: {advice}")
+    return found
+
+
+async def _order(request: Request, session: Session) -> tuple[Order, list[Entry]]:
+    text = await body(request)
+    try:
+        values = json.loads(text)
+        return Order.parse(values), [session.entries[number] for number in values["entries"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise HTTPException(400, f"no order of this page: {problem!r}") from None
 
 
 def _trim() -> None:
