@@ -1,7 +1,6 @@
 """Run a command that renders one picture into one output: load, show progress, report."""
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,22 +19,19 @@ if TYPE_CHECKING:
     from ginr.pictures import Picture, ReadRules
 
 Size = tuple[int, int]  # H, W
+Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rendering(ABC):
+@dataclass(frozen=True)
+class Rendering:
     """What a command makes of a picture."""
 
     output: Path
     size: Size
+    make: "Callable[[Picture, LoadedTorchNetwork, Progress], Sequence[str]]"
+    """Renders and writes the picture; returns what the output cannot hold of it."""
     n_frames: int = 1
     words: str = ""  # follows the sizes where they are announced
-
-    @abstractmethod
-    def make(
-        self, picture: "Picture", network: LoadedTorchNetwork, progress: Callable[[int, int], None]
-    ) -> Sequence[str]:
-        """Render and write the picture; returns what the output cannot hold of it."""
 
 
 def probe_size(image: Path, rules: "ReadRules") -> Size:

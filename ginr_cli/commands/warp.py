@@ -1,7 +1,7 @@
 """`ginr warp`: rotate, shift, rectify or remap a picture, and enlarge it, in one resampling."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ from ginr_cli.files import Writing, check_output, output_of, write
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
 from ginr_cli.options import argument, option
 from ginr_cli.parsing import only_one, parse_numbers, parse_target
-from ginr_cli.single import Rendering, Size, render_one
+from ginr_cli.single import Progress, Rendering, Size, render_one
 
 if TYPE_CHECKING:
     from ginr.geometry.maps import Map
@@ -92,7 +92,7 @@ def warp(
         raise console.UsageError(f"--rotate {rotate} is not an angle in degrees")
     target, writing = parse_target(scale, size), Writing(quality, overwrite)
 
-    def plan(frame: Size) -> _Warped:
+    def plan(frame: Size) -> Rendering:
         if table is not None:
             canvas, mapping = _map_canvas(table)
         elif corners:
@@ -101,36 +101,30 @@ def warp(
             canvas, mapping = _rotated_canvas(frame, rotate, shifted, keep_size, target)
         path = output_of(image, output, named) or _default_output(image)
         check_output(image, path, canvas, writing)
-        return _Warped(output=path, size=canvas, mapping=mapping, writing=writing)
+        return Rendering(path, canvas, partial(_warp, path, canvas, mapping, writing))
 
     choice = NetworkChoice(checkpoint, device, precision, tile, ensemble, bank=bank)
     render_one(image, choice, as_json, ReadRules(strict, allow_truncated, allow_large), plan)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Warped(Rendering):
-    mapping: "Map"
-    writing: Writing
+def _warp(
+    output: Path,
+    size: Size,
+    mapping: "Map",
+    writing: Writing,
+    picture: "Picture",
+    network: LoadedTorchNetwork,
+    progress: Progress,
+) -> Sequence[str]:
+    from ginr.pictures import losses
+    from ginr.rendering.warp import warp as render
 
-    def make(
-        self, picture: "Picture", network: LoadedTorchNetwork, progress: Callable[[int, int], None]
-    ) -> Sequence[str]:
-        from ginr.pictures import losses
-        from ginr.rendering.warp import warp as render
-
-        result = render(
-            picture,
-            network.model,
-            self.mapping,
-            height=self.size[0],
-            width=self.size[1],
-            tile=network.tile,
-            precision=network.precision,
-            progress=progress,
-            notice=console.say,
-        )
-        write(result, self.output, self.writing)
-        return losses(result, self.output)
+    result = render(
+        picture, network.model, mapping, height=size[0], width=size[1], tile=network.tile,
+        precision=network.precision, progress=progress, notice=console.say,
+    )  # fmt: skip
+    write(result, output, writing)
+    return losses(result, output)
 
 
 def _check_together(

@@ -1,8 +1,8 @@
 """`ginr zoom`: a video that zooms from the whole picture, or a part of it, into another part."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ from ginr_cli.files import refuse_own_input
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
 from ginr_cli.options import option
 from ginr_cli.parsing import usage
-from ginr_cli.single import Rendering, Size, render_one
+from ginr_cli.single import Progress, Rendering, Size, render_one
 
 if TYPE_CHECKING:
     from ginr.pictures import Picture
@@ -80,7 +80,7 @@ def zoom(
     wanted = None if size is None else _size(size)
     n_frames = _n_frames(seconds, fps)
 
-    def plan(whole: Size) -> _Film:
+    def plan(whole: Size) -> Rendering:
         from ginr.pictures.film import check_film
 
         boxes = first.resolve(*whole), last.resolve(*whole)
@@ -88,39 +88,33 @@ def zoom(
         refuse_own_input(image, output)
         check_film(output, *frame, n_frames, overwrite=overwrite)
         low, high = (frame[1] / shot.width for shot in (shots[0], shots[-1]))
-        return _Film(
-            output=output, size=frame, n_frames=n_frames, shots=shots, fps=fps, overwrite=overwrite,
-            words=f", {n_frames} frames, x{low:.3g} to x{high:.3g}",
-        )  # fmt: skip
+        make = partial(_film, output, frame, shots, fps, overwrite)
+        words = f", {n_frames} frames, x{low:.3g} to x{high:.3g}"
+        return Rendering(output, frame, make, n_frames, words)
 
     choice = NetworkChoice(checkpoint, device, precision, tile, ensemble, bank=bank)
     render_one(image, choice, as_json, ReadRules(strict, allow_truncated, allow_large), plan)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Film(Rendering):
-    shots: "list[Shot]"
-    fps: float
-    overwrite: bool
+def _film(
+    output: Path,
+    size: Size,
+    shots: "list[Shot]",
+    fps: float,
+    overwrite: bool,
+    picture: "Picture",
+    network: LoadedTorchNetwork,
+    progress: Progress,
+) -> Sequence[str]:
+    from ginr.pictures.film import write_film
+    from ginr.rendering.zoom import render_shots
 
-    def make(
-        self, picture: "Picture", network: LoadedTorchNetwork, progress: Callable[[int, int], None]
-    ) -> Sequence[str]:
-        from ginr.pictures.film import write_film
-        from ginr.rendering.zoom import render_shots
-
-        frames = render_shots(
-            picture,
-            network.model,
-            self.shots,
-            height=self.size[0],
-            width=self.size[1],
-            tile=network.tile,
-            precision=network.precision,
-            progress=progress,
-        )
-        write_film(frames, picture, self.output, fps=self.fps, overwrite=self.overwrite)
-        return ()
+    frames = render_shots(
+        picture, network.model, shots, height=size[0], width=size[1], tile=network.tile,
+        precision=network.precision, progress=progress,
+    )  # fmt: skip
+    write_film(frames, picture, output, fps=fps, overwrite=overwrite)
+    return ()
 
 
 def _box(option: str, text: str) -> BoxRule:
