@@ -87,4 +87,4 @@ def _rendered(
     notes = (*picture.notes, *network_losses(picture), *lost)
     console.say_notes(image, notes)
     outcome = new_outcome(image, rendering.output, (picture.height, picture.width), rendering.size)
-    return done(outcome, network, start, notes)
+    return done(outcome, network, None, start, notes)

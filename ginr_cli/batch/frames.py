@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ginr.errors import printable
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
-from ginr_cli.batch.signature import signed
 from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
@@ -67,13 +66,12 @@ class Frames:
 
     def outcome(self, n_frames: int, notes: Sequence[str]) -> Outcome:
         """What became of the job, when it is done; prints the notes."""
-        work, seen = self._work, self.restoration
+        work = self._work
         if n := self.enlarged.n_repeated:
             self._say(f"{console.count(n, 'frame')} as before, enlarged once")
         console.say_notes(work.job.source, notes, work.say)
         outcome = replace(outcome_of(work.job), frames=n_frames)
-        outcome = done(outcome, self.network, self._start, notes)
-        return outcome if seen is None else replace(outcome, restoration=seen.record())
+        return done(outcome, self.network, self.restoration, self._start, notes)
 
     def _enlarge(self, samples: "Samples") -> "Samples":
         from ginr.pictures import Picture
@@ -112,7 +110,7 @@ def enlarge_frames(work: Work) -> Outcome:
         first = next(frames)
         made = Frames(work, first.samples, "first frame")
         format = animation_format(job.output)
-        like = signed(like, job, writing, made.network, made.restoration, format)
+        like = work.signed(like, made.network, made.restoration, format)
 
         def enlarged() -> Iterator["Frame"]:
             nonlocal n_frames

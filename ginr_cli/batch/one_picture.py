@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ginr.errors import PictureError, printable
@@ -11,7 +10,6 @@ from ginr_cli import console
 from ginr_cli.batch.frames import enlarge_frames
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.preview import write_preview
-from ginr_cli.batch.signature import signed
 from ginr_cli.batch.video import enlarge_video
 from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
@@ -76,11 +74,10 @@ class _Picture:
                 only.bands, only.like, *job.out_size, job.output,
                 overwrite=writing.overwrite, quality=writing.quality,
             )  # fmt: skip
-        network, first = self._made[0]
-        outcome = done(outcome_of(job), network, self._start, self._notes)
+        outcome = done(outcome_of(job), *self._made[0], self._start, self._notes)
         if writing.preview:
             self._preview()
-        return outcome if first is None else replace(outcome, restoration=first.record())
+        return outcome
 
     def _page(self, number: int | None, view: View, is_last: bool) -> "Page":
         """Reads a page; its rows are made as they are written."""
@@ -96,7 +93,7 @@ class _Picture:
         network, done_to_it = work.networks.suited(picture)
         self._made.append((network, done_to_it))
         format = output_format(job.output)
-        picture = signed(picture, job, work.writing, network, done_to_it, format)
+        picture = work.signed(picture, network, done_to_it, format)
         if done_to_it is not None:
             work.say(f"{printable(job.source)}: {prefix}{done_to_it}")
         first_px, self._before_px = self._before_px, self._before_px + view.size[0] * view.size[1]

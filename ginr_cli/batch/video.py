@@ -7,7 +7,6 @@ from ginr.errors import printable
 from ginr_cli import console
 from ginr_cli.batch.animated import encoding_of
 from ginr_cli.batch.frames import Frames
-from ginr_cli.batch.signature import facts
 from ginr_cli.batch.work import Work
 from ginr_cli.reports.pictures import Outcome
 from ginr_cli.signals import cleaned_up_by
@@ -31,7 +30,7 @@ def enlarge_video(work: Work) -> Outcome:
     with cleaned_up_by(partial(_say_how_to_go_on, work)):
         n_frames, lost = write_video(
             job.source, job.output, frames.enlarged, job.out_size, encoding_of(writing),
-            facts(job, writing, frames.network, frames.restoration), progress=progress,
+            work.facts(frames.network, frames.restoration), progress=progress,
             notice=work.say, overwrite=writing.overwrite, strict=job.rules.strict,
         )  # fmt: skip
     return frames.outcome(n_frames, [*job.notes, *lost])

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ginr_cli.batch.plan import Job
 from ginr_cli.files import Writing
-from ginr_cli.restoring import Networks
+from ginr_cli.load_network import LoadedNetwork
+from ginr_cli.restoring import Networks, Restoration
 from ginr_cli.signals import deferred
+
+if TYPE_CHECKING:
+    from ginr.pictures import Picture
+    from ginr.pictures.formats import Format
 
 
 @dataclass(frozen=True)
@@ -26,3 +32,25 @@ class Work:
     def is_computed(self) -> None:
         """From now on, signals wait until the outcome is reported."""
         self.until_reported.enter_context(deferred())
+
+    def facts(self, network: LoadedNetwork, restoration: Restoration | None) -> dict[str, str]:
+        """What the output says of how it is made."""
+        strength = 0.0 if restoration is None else restoration.strength
+        made = {"network": network.checkpoint, "restored": f"{strength:.2f}"}
+        return {**self.job.facts(self.writing), **made}
+
+    def signed(
+        self,
+        picture: "Picture",
+        network: LoadedNetwork,
+        restoration: Restoration | None,
+        format: "Format",
+    ) -> "Picture":
+        """The picture with these facts in its XMP, if the format can hold them."""
+        from ginr.pictures.formats import unfit_reason
+        from ginr.pictures.provenance import with_provenance
+
+        xmp = with_provenance(picture.xmp, self.facts(network, restoration))
+        if xmp is None or unfit_reason(format, "XMP", xmp, picture.is_grey) is not None:
+            return picture
+        return replace(picture, xmp=xmp)

@@ -12,6 +12,7 @@ from ginr_cli.batch.plan import Job
 
 if TYPE_CHECKING:
     from ginr_cli.load_network import LoadedNetwork
+    from ginr_cli.restoring import Restoration
 
 
 STATUSES = "done", "planned", "skipped", "failed"
@@ -114,7 +115,13 @@ def outcome_of(job: Job) -> Outcome:
     return replace(outcome, box=job.box)
 
 
-def done(outcome: Outcome, network: "LoadedNetwork", start: float, notes: Sequence[str]) -> Outcome:
+def done(
+    outcome: Outcome,
+    network: "LoadedNetwork",
+    restoration: "Restoration | None",
+    start: float,
+    notes: Sequence[str],
+) -> Outcome:
     """The same for a finished picture, started at `start` of `time.perf_counter`."""
     return replace(
         outcome,
@@ -123,5 +130,6 @@ def done(outcome: Outcome, network: "LoadedNetwork", start: float, notes: Sequen
         device=network.device,
         checkpoint=network.checkpoint,
         bank=network.bank,
+        restoration=None if restoration is None else restoration.record(),
         notes=tuple(notes),
     )
