@@ -61,9 +61,9 @@ def clear_left_over(folders: Iterable[Path]) -> None:
 
 def refuse_own_input(source: Path, output: Path) -> None:
     """Raises PictureError if the output is the input, also through a link."""
-    if os.path.exists(output) and output.samefile(source):
-        name = printable(output)
-        raise PictureError(f"{name} is both input and output: choose another name")
+    # Path.exists would raise for a name that is too long.
+    if os.path.exists(output) and os.path.exists(source) and output.samefile(source):
+        raise PictureError(f"{printable(output)} is both input and output: choose another name")
 
 
 def check_output(source: Path, output: Path, size: tuple[int, int], writing: Writing) -> None:

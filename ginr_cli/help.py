@@ -29,10 +29,9 @@ EXAMPLES = {
 }
 
 
-def epilog(name: str) -> str | None:
+def epilog(name: str) -> str:
     """The examples of a command."""
-    lines = EXAMPLES.get(name, ())
-    return "\n\n".join(("Examples:", *lines)) if lines else None
+    return "\n\n".join(("Examples:", *EXAMPLES[name]))
 
 
 class _WithoutTypes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from ginr.errors import GinrError, printable
 from ginr_cli import console, options
 from ginr_cli.comparing.page import MAX_PIXELS, page_of, side_of, write_page
+from ginr_cli.files import refuse_own_input
 from ginr_cli.options import argument, option
 
 if TYPE_CHECKING:
@@ -72,8 +73,7 @@ def compare(
     else:
         check_target(path, 1, 1, overwrite=overwrite)
     for source in (before, after):
-        if path.exists() and source.exists() and path.samefile(source):
-            raise GinrError(f"{printable(path)} is both input and output: choose another name")
+        refuse_own_input(source, path)
     rules = ReadRules(strict, allow_truncated, allow_large)
     pair = _read(before, rules), _read(after, rules)
     _check_shapes(*pair)
@@ -122,12 +122,12 @@ def _write(
         write_page(path, *sides, overwrite=overwrite)
         return []
     import numpy as np
+    from PIL.Image import Resampling
 
     from ginr.pictures import Picture, write_picture
-    from ginr_cli.comparing.display import enlarged
     from ginr_cli.comparing.sheet import details, sheet
 
-    large = enlarged(before.drawn(), (after.image.height, after.image.width))
+    large = before.drawn().resize(after.image.size, Resampling.BICUBIC)
     boxes = details(large, after.drawn())
     if not boxes:
         console.say("the pictures are equal: the sheet shows no parts")

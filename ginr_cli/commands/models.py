@@ -67,14 +67,10 @@ def models(as_json: options.Json = False) -> None:
 def _found() -> Iterator[tuple[str, Path]]:
     from ginr.checkpoints.checkpoint import shipped_checkpoints
 
-    yield from sorted(shipped_checkpoints().items(), key=lambda found: _rank(found[0]))
+    shipped = shipped_checkpoints()
+    yield from sorted(shipped.items(), key=lambda found: [*ROLES, found[0]].index(found[0]))
     for path in sorted(Path("runs").glob("*/model.safetensors")):
         yield str(path.parent), path
-
-
-def _rank(name: str) -> tuple[int, str]:
-    names = list(ROLES)
-    return (names.index(name) if name in ROLES else len(names)), name
 
 
 def _entry(name: str, path: Path) -> Entry:

@@ -31,15 +31,3 @@ def displayed(picture: "Picture") -> "Image":
         white = Image.new("RGB", image.size, "white")
         image = Image.composite(image, white, Image.fromarray(samples[..., -1]))
     return image
-
-
-def enlarged(before: "Image", size: tuple[int, int]) -> "Image":
-    """The picture before, by bicubic interpolation at the size (H, W) of the one after."""
-    from PIL import Image
-
-    width, height = size[1], size[0]
-    return (
-        before
-        if before.size == (width, height)
-        else before.resize((width, height), Image.Resampling.BICUBIC)
-    )
