@@ -6,9 +6,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from ginr.architecture.config import PRESETS, GinrConfig
 from ginr.errors import CheckpointError, GinrError
 
 from .support import Core, Run
@@ -60,6 +63,18 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
         module.__dict__.update(vars(import_module(module.__name__)) | contents)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return core
+
+
+@pytest.fixture
+def photos(monkeypatch: pytest.MonkeyPatch, tiny_config: GinrConfig, here: Path) -> Path:
+    """Three pictures of noise in photos/, and a preset `tiny`."""
+    monkeypatch.setitem(PRESETS, "tiny", tiny_config)
+    folder = Path("photos")
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.png", "b.png", "deep/c.png"):
+        noise = np.random.default_rng(len(name)).integers(256, size=(40, 48, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / name)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 """Shared by the tests of the command line: a runner, a stand-in for the network, small files."""
 
 import json
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +33,15 @@ class Run:
     @property
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+TINY = ["--run", "run", "--preset", "tiny", "--batch", "1", "--crop", "16"]
+"""Options of `ginr train`, with the fixture `photos`."""
+
+
+def python(script: str) -> "subprocess.CompletedProcess[str]":
+    """What a script prints in a process of its own."""
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
 
 class Core:
@@ -70,6 +81,11 @@ def picture(path: str, width: int = 6, height: int = 4, mode: str = "RGB") -> Pa
 def size(path: str | Path) -> tuple[int, int]:
     with Image.open(path) as image:
         return image.size
+
+
+def pixels_of(path: str | Path) -> npt.NDArray[Any]:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
 
 
 def files(folder: str | Path = ".") -> list[str]:

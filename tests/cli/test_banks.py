@@ -6,7 +6,6 @@ Run: pytest tests/cli/test_banks.py
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,7 +14,7 @@ from ginr.architecture.config import GinrConfig
 from ginr.checkpoints.banks import save_bank
 from ginr.checkpoints.checkpoint import load_checkpoint, peek, save_checkpoint
 
-from .support import Run, files
+from .support import Run, files, pixels_of
 
 
 @pytest.fixture
@@ -34,11 +33,6 @@ def photo(sample_images: Path) -> str:
     with Image.open(sample_images / "photo_osprey.png") as image:
         image.crop((0, 0, 40, 32)).save("photo.png")
     return "photo.png"
-
-
-def pixels_of(path: str) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image).astype(int)
 
 
 @pytest.mark.parametrize("device", [(), ("--ensemble",), ("--precision", "bfloat16")])

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +84,22 @@ def untimed(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != "seconds"}
 
 
-def test_a_process_that_dies_loses_only_its_picture(
-    run: Run, tiny_checkpoint: Path, album: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def kill_all(monkeypatch: pytest.MonkeyPatch, which: Callable[[workers._Worker], bool]) -> None:
+    """Kill processes of a kind as soon as they have a job."""
     assign = workers._Share._assign
 
     def and_kill(share: workers._Share, worker: workers._Worker) -> None:
         assign(share, worker)
-        if worker.job == 0:
+        if which(worker):
             worker.process.kill()
 
     monkeypatch.setattr(workers._Share, "_assign", and_kill)
+
+
+def test_a_process_that_dies_loses_only_its_picture(
+    run: Run, tiny_checkpoint: Path, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_all(monkeypatch, lambda worker: worker.job == 0)
     in_two(run, tiny_checkpoint)
     assert run.code == 1 and run.out == "out/b.png\nout/d.png\nout/e.png\n"
     words = "ginr: in/a.png: the process on cpu was killed by signal 9 during this picture"
@@ -103,13 +109,7 @@ def test_a_process_that_dies_loses_only_its_picture(
 def test_all_processes_die(
     run: Run, tiny_checkpoint: Path, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assign = workers._Share._assign
-
-    def and_kill(share: workers._Share, worker: workers._Worker) -> None:
-        assign(share, worker)
-        worker.process.kill()
-
-    monkeypatch.setattr(workers._Share, "_assign", and_kill)
+    kill_all(monkeypatch, lambda worker: True)
     in_two(run, tiny_checkpoint, "--json")
     assert (run.code, files("out")) == (1, []) and not Path("out").exists()
     assert [record["input"] for record in run.records] == [f"in/{n}.png" for n in "abcde"]

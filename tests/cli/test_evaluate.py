@@ -6,8 +6,6 @@ Run: pytest tests/cli/test_evaluate.py
 import csv
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from ginr.pictures import Picture, read_picture
 from ginr.rendering.upscale import upscale
 from ginr_cli.load_network import NetworkChoice, load_upscaler
 
-from .support import Core, Run, files
+from .support import Core, Run, files, python
 
 
 def photo(path: str, sample_images: Path, width: int = 64, height: int = 48) -> Path:
@@ -291,5 +289,4 @@ def test_refusals_do_not_load_torch(album: Path, tiny_checkpoint: Path) -> None:
         "leave(0, '--help')\n"
         "assert 'torch' not in sys.modules and 'numba' not in sys.modules"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    assert (result := python(script)).returncode == 0, result.stderr

@@ -20,7 +20,7 @@ from ginr.network.model import Ginr
 from ginr.pictures import read_picture
 from ginr.rendering.upscale import upscale
 
-from .support import Run
+from .support import Run, pixels_of
 
 KINDS: dict[str, dict[str, Any]] = {
     "mamba2": {},
@@ -75,10 +75,6 @@ def copies(photo: Path) -> None:
         Path("photos", f"{name}.png").write_bytes(photo.read_bytes())
 
 
-def samples(path: str) -> np.ndarray[Any, Any]:
-    return np.asarray(Image.open(path)).astype(int)
-
-
 def test_a_file_gives_the_pixels_of_its_network(
     run: Run, saved: tuple[Ginr, Path], photo: Path
 ) -> None:
@@ -87,9 +83,9 @@ def test_a_file_gives_the_pixels_of_its_network(
     assert run.code == 0, run.err
     expected = upscale(read_picture(photo), model, width=100, height=90).samples.astype(int)
     if compiled(model.config):  # may run without torch, which rounds in another way
-        assert np.abs(samples("out.png") - expected).max() <= 1
+        assert np.abs(pixels_of("out.png") - expected).max() <= 1
     else:
-        np.testing.assert_array_equal(samples("out.png"), expected)
+        np.testing.assert_array_equal(pixels_of("out.png"), expected)
         assert run.err.count("plain torch") == len(SAYS.findall(run.err))
         assert len(SAYS.findall(run.err)) == (model.config.mixer != "mamba")
     enlarged = Image.open(photo).resize((100, 90), Image.Resampling.BICUBIC)
@@ -100,7 +96,7 @@ def test_tiles_equal_the_whole(run: Run, saved: tuple[Ginr, Path], photo: Path) 
     for tile in ("8", "1000"):
         options = ("--checkpoint", saved[1], "--scale", "2", "--tile", tile)
         assert run("upscale", photo, "-o", f"{tile}.png", *options).code == 0, run.err
-    assert np.abs(samples("8.png") - samples("1000.png")).max() <= 1
+    assert np.abs(pixels_of("8.png") - pixels_of("1000.png")).max() <= 1
 
 
 def test_a_field_is_saved_and_rendered(run: Run, saved: tuple[Ginr, Path], photo: Path) -> None:
@@ -108,7 +104,7 @@ def test_a_field_is_saved_and_rendered(run: Run, saved: tuple[Ginr, Path], photo
     assert run("reconstruct", photo, "-o", "one.png", *options).code == 0, run.err
     run("reconstruct", "field.safetensors", "-o", "two.png", "-c", saved[1])
     assert run.code == 0, run.err
-    assert np.abs(samples("one.png") - samples("two.png")).max() <= 1
+    assert np.abs(pixels_of("one.png") - pixels_of("two.png")).max() <= 1
 
 
 def test_lps_are_inspected_where_there_are_any(

@@ -5,11 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
+
+from ginr_cli.main import main
 
 from .clips import clip, contents
 from .support import Core, Run, files, picture
@@ -29,26 +32,35 @@ def pipe(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr("sys.stdin", stream)
 
 
+@pytest.fixture
+def sent(
+    core: Core, capfdbinary: pytest.CaptureFixture[bytes]
+) -> Callable[..., tuple[bytes, bytes]]:
+    """Runs `ginr upscale`; returns the bytes on standard output and on standard error."""
+
+    def run(*arguments: str) -> tuple[bytes, bytes]:
+        with pytest.raises(SystemExit) as end:
+            main(["upscale", *arguments])
+        assert end.value.code == 0
+        return capfdbinary.readouterr()
+
+    return run
+
+
 @pytest.mark.parametrize("paths", [["-"], ["-", "-"], ["-", "-o", "-"]])
 @pytest.mark.parametrize(
     ("options", "format"), [([], "JPEG"), (["--format", "webp"], "WEBP"), (["-q", "80"], "JPEG")]
 )
 def test_stdout_holds_the_picture_and_nothing_else(
-    core: Core,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    sent: Callable[..., tuple[bytes, bytes]],
     monkeypatch: pytest.MonkeyPatch,
     temporary: Path,
     paths: list[str],
     options: list[str],
     format: str,
 ) -> None:
-    from ginr_cli.main import main
-
     pipe(monkeypatch, picture("a.jpg").read_bytes())
-    with pytest.raises(SystemExit) as end:
-        main(["upscale", *paths, *options])
-    out, err = capfdbinary.readouterr()
-    assert end.value.code == 0
+    out, err = sent(*paths, *options)
     with Image.open(io.BytesIO(out)) as image:
         assert (image.format, image.size) == (format, (12, 8))
     assert b"standard input 6x4 -> standard output 12x8\n" in err
@@ -67,38 +79,27 @@ def test_the_input_is_known_by_its_contents(
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
 def test_animations_keep_their_kind(
-    core: Core,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    sent: Callable[..., tuple[bytes, bytes]],
     monkeypatch: pytest.MonkeyPatch,
     suffix: str,
 ) -> None:
-    from ginr_cli.main import main
-
     red, blue = (Image.new("RGB", (6, 4), colour) for colour in ("red", "blue"))
     red.save(f"a.{suffix}", save_all=True, append_images=[blue])
     pipe(monkeypatch, Path(f"a.{suffix}").read_bytes())
-    with pytest.raises(SystemExit):
-        main(["upscale", "-", "-"])
-    with Image.open(io.BytesIO(capfdbinary.readouterr().out)) as image:
+    with Image.open(io.BytesIO(sent("-", "-")[0])) as image:
         assert (image.format, image.size) == (suffix.upper(), (12, 8))
         assert getattr(image, "n_frames", 1) == 2
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_videos_keep_their_kind(
-    core: Core,
-    capfdbinary: pytest.CaptureFixture[bytes],
+    sent: Callable[..., tuple[bytes, bytes]],
     monkeypatch: pytest.MonkeyPatch,
     suffix: str,
 ) -> None:
-    from ginr_cli.main import main
-
     pytest.importorskip("av", reason="videos need PyAV: pip install 'ginr[video]'")
     pipe(monkeypatch, clip(f"a.{suffix}").read_bytes())
-    with pytest.raises(SystemExit) as end:
-        main(["upscale", "-", "-"])
-    assert end.value.code == 0
-    Path(f"b.{suffix}").write_bytes(capfdbinary.readouterr().out)
+    Path(f"b.{suffix}").write_bytes(sent("-", "-")[0])
     before, after = contents(f"a.{suffix}"), contents(f"b.{suffix}")
     assert after["size"] == (128, 96) and after["packets"] == before["packets"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .support import Run
+from .support import Run, pixels_of
 
 
 @pytest.fixture
@@ -29,11 +29,6 @@ def sound(sample_images: Path) -> Path:
     with Image.open(sample_images / "photo_osprey.png") as image:
         image.crop((0, 0, 128, 96)).save(path)
     return path
-
-
-def pixels_of(path: str) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image).astype(int)
 
 
 def test_damaged_pictures_are_restored_and_sound_ones_are_not(

@@ -13,7 +13,7 @@ import pytest
 
 from ginr_cli.main import process
 
-from .support import Run, picture, size
+from .support import Run, picture, python, size
 
 
 def test_the_console_script_resolves() -> None:
@@ -39,8 +39,7 @@ def test_help_and_refusals_do_not_load_torch(arguments: list[str], code: int) ->
         f"try: main({arguments!r})\nexcept SystemExit as leave: assert leave.code == {code}, leave\n"
         "assert 'torch' not in sys.modules and 'numba' not in sys.modules"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    assert (result := python(script)).returncode == 0, result.stderr
 
 
 def test_the_commands_load_without_array_libraries() -> None:
@@ -49,8 +48,7 @@ def test_the_commands_load_without_array_libraries() -> None:
         "needless = {'torch', 'numpy', 'PIL', 'pyvips'} & set(sys.modules)\n"
         "assert not needless, needless"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    assert (result := python(script)).returncode == 0, result.stderr
 
 
 def test_ctrl_c_is_quiet_while_the_commands_load() -> None:
@@ -63,7 +61,7 @@ def test_ctrl_c_is_quiet_while_the_commands_load() -> None:
         "from ginr_cli.main import main\n"
         "main(['--help'])"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    result = python(script)
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 
 
@@ -93,7 +91,7 @@ process()
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_that_python_would_drop_ends_the_program(name: str) -> None:
     script = LOST.format(drop=f"Dropping(lambda: signal.raise_signal(signal.{name}))")
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    result = python(script)
     code = 130 if name == "SIGINT" else 143
     assert (result.returncode, result.stdout, result.stderr) == (code, "", "")
 
@@ -110,8 +108,7 @@ def test_only_needed_modules_are_loaded_and_exempt_from_garbage_collection(
         "assert not needless & set(sys.modules), needless & set(sys.modules)\n"
         "assert gc.isenabled() and gc.get_freeze_count() > 20_000"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    assert (result := python(script)).returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(("command", "code"), [("--version", 0), ("upscale", 2)])
@@ -124,7 +121,7 @@ def test_exit_handlers_and_threads_still_run(command: str, code: int) -> None:
         "threading.Thread(target=end).start()\n"
         f"sys.argv = ['ginr', '{command}']\nprocess()"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    result = python(script)
     assert result.returncode == code
     assert result.stdout.endswith("joined\nregistered")
 
@@ -134,7 +131,7 @@ def test_main_leaves_the_exit_code_to_its_caller() -> None:
         "import sys\nfrom ginr_cli.main import main\nsys.argv = ['ginr', '--version']\n"
         "try: main()\nexcept SystemExit: sys.exit(7)"
     )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 7
+    assert python(script).returncode == 7
 
 
 def test_version_is_the_installed_one(run: Run) -> None:
@@ -185,6 +182,6 @@ def test_a_checkpoint_is_refused_before_torch_is_loaded(tiny_checkpoint: Path) -
         "except SystemExit as leave: assert leave.code == 1, leave\n"
         "assert 'torch' not in sys.modules"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    result = python(script)
     assert result.returncode == 0 and "cut short" in result.stderr, result.stderr
     assert not Path("new").exists()

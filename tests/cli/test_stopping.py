@@ -13,35 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import ginr.measuring.held_out
 import ginr.training.loop
-from ginr.architecture.config import PRESETS, GinrConfig
+from ginr.architecture.config import GinrConfig
 from ginr.checkpoints.checkpoint import load_checkpoint
 
-from .support import Run, files
+from .support import TINY, Run, files
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals are others there"),
+    pytest.mark.usefixtures("photos"),
+]
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-TINY = ["--run", "run", "--preset", "tiny", "--batch", "1", "--crop", "16"]
 SAVING = [*TINY, "--set", "save_minutes=1e-9"]
 """A save after every step."""
-
-
-@pytest.fixture(autouse=True)
-def photos(monkeypatch: pytest.MonkeyPatch, tiny_config: GinrConfig) -> Path:
-    """Two pictures of noise in photos/, and a preset `tiny`."""
-    monkeypatch.setitem(PRESETS, "tiny", tiny_config)
-    folder = Path("photos")
-    folder.mkdir()
-    for name in ("a.png", "b.png"):
-        noise = np.random.default_rng(0).integers(256, size=(40, 48, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / name)
-    return folder
 
 
 CHILD = """

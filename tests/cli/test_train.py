@@ -11,7 +11,6 @@ from itertools import count
 from pathlib import Path
 from typing import get_type_hints
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -23,23 +22,10 @@ from ginr.training.config import TRAINING, TrainConfig
 from ginr.training.settings import read_toml, resolve
 from ginr_cli.commands.train import train as options_of_train
 
-from .support import Run, files
+from .support import TINY, Run, files
 
-
-@pytest.fixture(autouse=True)
-def photos(monkeypatch: pytest.MonkeyPatch, tiny_config: GinrConfig) -> Path:
-    """Three pictures of noise in photos/, and a preset `tiny`."""
-    monkeypatch.setitem(PRESETS, "tiny", tiny_config)
-    folder = Path("photos")
-    (folder / "deep").mkdir(parents=True)
-    for name in ("a.png", "b.png", "deep/c.png"):
-        noise = np.random.default_rng(len(name)).integers(256, size=(40, 48, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / name)
-    return folder
-
-
+pytestmark = pytest.mark.usefixtures("photos")
 SHIPPED_PRESETS = tuple(PRESETS)
-TINY = ["--run", "run", "--preset", "tiny", "--batch", "1", "--crop", "16"]
 
 
 def test_a_run_from_end_to_end(run: Run, photos: Path) -> None:
