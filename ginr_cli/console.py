@@ -27,7 +27,7 @@ class _Settings:
     is_quiet: bool = False
     is_verbose: bool = False
     names: dict[str, str] = field(default_factory=dict)
-    """What files with a made-up name are called."""
+    """How files with a name of our own are shown."""
 
 
 _settings = _Settings()
@@ -97,7 +97,7 @@ def error(text: str) -> None:
 
 
 def result(text: str) -> None:
-    """Print lines of output to stdout; on a terminal, without what it would obey."""
+    """Print lines to stdout; on a terminal, control characters are escaped."""
     text = _named(text)
     if sys.stdout.isatty():
         text = "\n".join(map(visible, text.split("\n")))
@@ -171,9 +171,9 @@ class Bar(ExitStack):
 
 
 class Meter(Bar):
-    """A bar over output pixels, with their rate or that of frames, and the time left.
+    """A bar over output pixels, with the rate of pixels or frames, and the time left.
 
-    Lines where no bar is shown.
+    Prints lines where no bar is shown.
     """
 
     def __init__(self, total_px: int) -> None:

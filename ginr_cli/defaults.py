@@ -1,6 +1,6 @@
-"""A user's defaults for options: a TOML file, and environment variables that go before it.
+"""A user's defaults for options: a TOML file, and environment variables, which take precedence.
 
-`device = "cpu"` in the file and GINR_DEVICE=cpu are the default of `--device`. They hold for the
+`device = "cpu"` in the file, or GINR_DEVICE=cpu, sets the default of `--device`. They apply to the
 commands that enlarge: `upscale`, `view`, `warp` and `zoom`. Options that exclude each other, such as --scale
 and --size, have none.
 """
@@ -45,7 +45,7 @@ class Default(NamedTuple):
 
 
 def config_file() -> Path | None:
-    """The file of defaults: GINR_CONFIG, or config.toml in the user's folder; None if switched off."""
+    """The file of defaults: GINR_CONFIG, or config.toml in the settings folder; None if switched off."""
     named = os.environ.get("GINR_CONFIG")
     if named is None:
         return Path(typer.get_app_dir("ginr")) / "config.toml"
@@ -66,7 +66,7 @@ def say_ignored() -> None:
 
         if near := get_close_matches(name, known, 1, 0.7):
             say(
-                f"GINR_{name.upper()} is no setting, and ignored: did you mean GINR_{near[0].upper()}?"
+                f"GINR_{name.upper()} is not a setting and is ignored: did you mean GINR_{near[0].upper()}?"
             )
 
 
@@ -91,7 +91,7 @@ def _from_file() -> dict[str, Default]:
     except OSError as error:
         raise UsageError(f"{name}: the settings cannot be read: {error.strerror}") from None
     except ValueError as error:  # TOML or UTF-8
-        raise UsageError(f"{name}: is no valid TOML ({error}): correct it") from None
+        raise UsageError(f"{name} is not valid TOML ({error}): correct it") from None
     return {
         key.replace("-", "_"): Default(_checked(name, key, value), name)
         for key, value in settings.items()
@@ -101,11 +101,11 @@ def _from_file() -> dict[str, Default]:
 def _checked(name: str, key: str, value: object) -> str | int | bool:
     kind = KINDS.get(key.replace("-", "_"))
     if kind is None:
-        raise UsageError(f"{name}: {key} is no setting: use {', '.join(KINDS)}")
+        raise UsageError(f"{name}: {key} is not a setting: use {', '.join(KINDS)}")
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
         value = f"{value:g}"  # restore = 0.5
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        called = {str: "a text", int: "a whole number", bool: "true or false"}[kind]
+        called = {str: "text", int: "a whole number", bool: "true or false"}[kind]
         raise UsageError(f"{name}: {key} = {value!r}: must be {called}")
     assert isinstance(value, str | int)
     return value

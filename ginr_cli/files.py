@@ -25,7 +25,7 @@ class Writing:
     label: str | None = None  # what such names end in; None is the scale or size
     preview: bool = False  # whether a page with a slider is written beside each output
     recipe: Mapping[str, str] = field(default_factory=dict)
-    """What outputs say of the options that they were made with."""
+    """What outputs record about the options they were made with."""
     codec: str | None = None  # of videos
     encoder_options: tuple[tuple[str, str], ...] = ()
     is_piped: bool = False  # whether the output goes to standard output
@@ -44,13 +44,13 @@ def output_of(source: Path, place: Path | None, named: Path | None) -> Path | No
     refuse_own_input(source, place)
     if os.path.isfile(place):
         raise PictureError(
-            f"{printable(place)} already exists: name it with -o to replace it (--overwrite)"
+            f"{printable(place)} already exists: to replace it, name it with -o and add --overwrite"
         )
     return place
 
 
 def clear_left_over(folders: Iterable[Path]) -> None:
-    """Remove what killed runs have left in folders that are about to be written to."""
+    """Remove what killed runs left in folders that are about to be written to."""
     from ginr.part_files import remove_left_over
 
     for folder in dict.fromkeys(folders):

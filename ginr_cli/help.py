@@ -1,4 +1,4 @@
-"""What `--help` shows of each command: examples, and no types of flags."""
+"""The help of each command: with examples, and without the types of flags and arguments."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def epilog(name: str) -> str:
 
 
 class _WithoutTypes:
-    """The type of a flag or an argument says nothing: `--json`, not `--json <bool>`."""
+    """Leaves out the types of flags and arguments: `--json`, not `--json <bool>`."""
 
     if not TYPE_CHECKING:
 

@@ -30,13 +30,13 @@ class NetworkChoice:
     tile: int = 0  # side of a tile; 0 lets the library choose
     ensemble: bool = False
     restorer: str | None = None
-    """The checkpoint for damaged pictures; None if pictures are not looked at."""
+    """The checkpoint for damaged pictures; None if pictures are not examined."""
     restore: float | None = None
     """The strength of restoration, from 0 to 1; None for as much as each picture needs."""
     bank: str | None = None
     """The bank of LPs, see `ginr.checkpoints.banks`; None for the network's own."""
     detail: float | None = None
-    """How much detail is invented, from 0 to 1; None for as much as each picture has lost."""
+    """How much detail to invent, from 0 to 1; None for an amount that depends on the damage."""
     blend: "Blend | None" = None
     """How far to go from the checkpoint to another one."""
 
@@ -76,7 +76,7 @@ def check_network(choice: NetworkChoice) -> None:
 
 
 def in_plain_torch(place: "Device", config: "GinrConfig") -> str:
-    """What the mixer of a network has no kernel for, and why; empty if nothing."""
+    """The part of a network's mixer that has no kernel here, and why; empty if there is none."""
     from ginr.kernels.available import slow_mixer
 
     slow = slow_mixer(place, config.mixer, config.values)  # imports the fast scan
@@ -130,7 +130,7 @@ def load_network(
     say(f"{named} on {place} ({reason})" + (f", {plain}" if plain else ""))
     announce_compilation(place, say)
     if loaded.config.n_trait and choice.restorer is None:
-        say(f"{loaded.name} restores nothing here: only ginr upscale and evaluate do")
+        say(f"{loaded.name} does not restore here: only ginr upscale and ginr evaluate do")
     model = loaded.build(place)
     if choice.ensemble:
         from ginr.network.ensemble import Ensemble
@@ -149,7 +149,8 @@ def load_network(
 
 def _named(name: str, choice: NetworkChoice) -> str:
     if choice.blend is not None:
-        return f"{name} with {choice.blend.share:g} of {choice.blend.checkpoint}"
+        share = choice.blend.share
+        return f"{share:g} {choice.blend.checkpoint} + {1 - share:g} {name}"
     return name if choice.bank is None else f"{name}, bank {visible(choice.bank)},"
 
 

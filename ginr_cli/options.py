@@ -14,9 +14,9 @@ from ginr_cli.completion import complete_checkpoint
 def option(
     names: str, help: str, *, between: tuple[float, float] | None = None, **settings: Any
 ) -> Any:
-    """An option, its names as in "--scale -s SCALE": the placeholder of its value comes last.
+    """An option with names as in "--scale -s SCALE", where the last word stands for the value.
 
-    `between` are the lowest and the highest value. (Typer's `min` and `max` show up in the help.)
+    `between` holds the lowest and the highest value. (Typer's `min` and `max` would show up in the help.)
     """
     parts = names.split()
     if between is not None:
@@ -80,8 +80,8 @@ ChosenCheckpoint = Annotated[
     option(
         "--checkpoint --model -c NAME|FILE",
         "small (fast), base (better, about four times slower), photo (restores damaged pictures), "
-        "a .safetensors file or the folder of a run. Without it, small, and photo for damaged "
-        "pictures. ginr models lists what there is.",
+        "a .safetensors file or the folder of a run. Default: small, and photo for damaged "
+        "pictures. ginr models lists all checkpoints.",
         autocompletion=complete_checkpoint,
     ),
 ]
@@ -89,7 +89,7 @@ Bank = Annotated[
     str | None,
     option(
         "--bank NAME|FILE",
-        "The LPs of another bank: one of the checkpoint's, or a file of ginr train --bank.",
+        "Use the LPs of another bank: one in the checkpoint, or a file written by ginr train --bank.",
     ),
 ]
 Device = Annotated[str, option("--device DEVICE", DEVICES)]
@@ -121,11 +121,13 @@ Quality = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, option("--overwrite", "Replace an existing file that an option, such as -o, names.")
+    bool, option("--overwrite", "Replace existing files that an option such as -o names.")
 ]
 Named = Annotated[
     Path | None,
-    option("--output -o FILE", "The same as OUTPUT; needed to replace a file.", parser=parse_path),
+    option(
+        "--output -o FILE", "The same as OUTPUT; required to replace a file.", parser=parse_path
+    ),
 ]
 Strict = Annotated[
     bool,

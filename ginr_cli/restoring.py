@@ -1,4 +1,4 @@
-"""Which network enlarges a picture, and how much of its damage is undone: `--restore`."""
+"""Which network enlarges a picture, and how much of its damage is removed: `--restore`, `--detail`."""
 
 import math
 from collections.abc import Callable
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ginr.pictures import Picture
 
 PLAIN, RESTORER, CRISP = "small", "photo", "crisp"
-"""The networks for undamaged and damaged pictures, unless `--checkpoint` names one; and that to which
-`--detail` goes from the second."""
+"""The networks for undamaged and for damaged pictures, unless `--checkpoint` names one; and the one that
+`--detail` mixes into the second."""
 MOST_DETAIL = 0.6
 """The detail of a badly damaged photograph, if `--detail` does not say."""
 
@@ -23,7 +23,7 @@ MOST_DETAIL = 0.6
 def parse_restore(text: str | None, bank: str | None) -> float | None:
     """The strength of `--restore`: 0 to 1, or None for as much as each picture needs.
 
-    The default depends on `--bank`: LPs chosen by hand are not moved.
+    The default with `--bank` is off: LPs chosen by hand are not adapted to damage.
     """
     if text is None:
         text = "auto" if bank is None else "off"
@@ -51,7 +51,7 @@ def _share(option: str, text: str, words: str) -> float:
 def choose(
     checkpoint: str | None, restore: float | None, bank: str | None, detail: float | None = None
 ) -> tuple[str, str | None]:
-    """The checkpoints for undamaged and for damaged pictures; None if pictures are not looked at."""
+    """The checkpoints for undamaged and for damaged pictures; None if pictures are not examined."""
     from ginr.checkpoints.checkpoint import peek
 
     if detail:
@@ -73,7 +73,7 @@ def choose(
 
         if n_trait != len(TRAITS):
             raise console.UsageError(
-                f"{checkpoint}: is told {n_trait} traits, but this ginr estimates {len(TRAITS)}: "
+                f"{checkpoint} needs {n_trait} traits, but this ginr estimates {len(TRAITS)}: "
                 "use another checkpoint"
             )
         return checkpoint, checkpoint
@@ -86,7 +86,7 @@ def choose(
 
 
 def recipe(choice: NetworkChoice) -> dict[str, str]:
-    """What outputs say of the options that they were made with."""
+    """What outputs record about the options they were made with."""
     from importlib.metadata import version
 
     from ginr.checkpoints.checkpoint import peek
@@ -108,13 +108,13 @@ def recipe(choice: NetworkChoice) -> dict[str, str]:
 
 
 def _invents(choice: NetworkChoice) -> bool:
-    """Whether pictures may be given detail."""
+    """Whether detail may be invented."""
     return choice.restorer not in (None, choice.checkpoint) and choice.detail != 0
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """What was seen in a picture and done about it."""
+    """What was found in a picture and done about it."""
 
     assessment: "Assessment"
     strength: float
@@ -180,9 +180,9 @@ class Networks:
     def suited(
         self, picture: "Picture", *, is_moving: bool = False
     ) -> tuple[LoadedNetwork, Restoration | None]:
-        """The network for a picture, and what it does to it; None if pictures are not looked at.
+        """The network for a picture, and what it does to it; None if pictures are not examined.
 
-        Frames are given detail only if it is asked for: invented texture does not move with the scene.
+        Frames get invented detail only on request: invented texture does not move with the scene.
         """
         choice = self._choice
         if choice.restorer is None:
@@ -199,9 +199,9 @@ class Networks:
         return replace(restorer, model=restorer.model.adapted(seen.traits_for(strength))), done
 
     def _detail(self, seen: "Assessment", most: float) -> float:
-        """The detail that a picture is given, at most `most` if the command line does not say.
+        """The amount of detail to invent, at most `most` unless `--detail` says how much.
 
-        None for drawings, where whatever is invented is wrong.
+        Nothing is invented for drawings, where it would be wrong.
         """
         if seen.is_drawn or not _invents(self._choice):
             return 0.0

@@ -51,7 +51,7 @@ def render_one(
 ) -> None:
     """Make and report the rendering that `plan` returns for the picture's size; exit code 1 if it fails.
 
-    `plan` raises an error for an output that could not be written, before the network is loaded.
+    Before the network is loaded, `plan` raises an error if the output could not be written.
     """
     say_ignored()
     check_network(choice)

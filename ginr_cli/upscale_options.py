@@ -26,8 +26,8 @@ Paper = Annotated[
     str | None,
     option(
         "--print PAPER",
-        "Fit the picture into this print size at --dpi (default 300): A4 or 10x15 (cm), turned to "
-        "the picture, or 30x20cm, 300x200mm or 12x8in as it is.",
+        "Fit the picture into this print size at --dpi (default 300): A4 or 10x15 (cm), in the "
+        "orientation of the picture, or 30x20cm, 300x200mm or 12x8in (width x height).",
     ),
 ]
 Dpi = Annotated[
@@ -49,8 +49,8 @@ Restore = Annotated[
     str | None,
     option(
         "--restore STRENGTH",
-        "How much noise, compression and blur are undone: off, or from 0 to 1. auto looks at the picture. "
-        "With --bank, the default is off.",
+        "How much noise, compression and blur to remove: off, or from 0 to 1. auto decides by the "
+        "damage of each picture. With --bank, the default is off.",
         show_default="auto",
     ),
 ]
@@ -58,8 +58,8 @@ Detail = Annotated[
     str,
     option(
         "--detail AMOUNT",
-        "How much detail is invented where a photograph has lost its own, from 0 to 1. auto is up to 0.6, "
-        "by how damaged it is. 0 with --checkpoint.",
+        "How much detail to invent where a photograph has lost its own, from 0 to 1. auto invents up "
+        "to 0.6, depending on the damage. 0 with --checkpoint.",
     ),
 ]
 Devices = Annotated[
@@ -73,8 +73,8 @@ Jobs = Annotated[
     int,
     option(
         "--jobs N",
-        "Pictures at once on a device, in a process each; they share the cores. Default: 1. For many small "
-        "pictures on many cores.",
+        "How many pictures to enlarge at a time on each device, each in a process of its own; they share the "
+        "cores. Helps with many small pictures on many cores. Default: 1.",
         between=(1, 256),
     ),
 ]
@@ -90,8 +90,8 @@ Suffix = Annotated[
     str | None,
     option(
         "--suffix TEXT",
-        "What names of outputs end in, as in --suffix -large for photo-large.png. "
-        "Default: the scale or size, as in _x2; nothing in another folder.",
+        "End of the names of outputs, as in --suffix -large for photo-large.png. "
+        "Default: the scale or size, as in _x2; in another folder, nothing.",
     ),
 ]
 DryRun = Annotated[
@@ -105,20 +105,20 @@ Watch = Annotated[
     bool,
     option(
         "--watch",
-        "Wait for further pictures in the folders and enlarge each when it is complete, until "
-        "Ctrl+C.",
+        "Wait for new pictures in the folders and enlarge each one as soon as it is complete, "
+        "until Ctrl+C.",
     ),
 ]
 Preview = Annotated[
     bool,
     option(
         "--preview",
-        "Write a page with a slider between input and output beside each output, as ginr compare "
-        "does: photo_x2_compare.html.",
+        "Next to each output, also write a page with a slider between input and output, as ginr "
+        "compare does: photo_x2_compare.html.",
     ),
 ]
-Quiet = Annotated[bool, option("--quiet", "Print only errors, and the names of what is written.")]
-Verbose = Annotated[bool, option("--verbose", "Print the time and speed of every picture, too.")]
+Quiet = Annotated[bool, option("--quiet", "Print only errors and the names of outputs.")]
+Verbose = Annotated[bool, option("--verbose", "Also print the time and speed of every picture.")]
 Codec = Annotated[
     str | None,
     option(
@@ -128,5 +128,5 @@ Codec = Annotated[
 ]
 EncoderOptions = Annotated[
     list[str] | None,
-    option("--encoder-option KEY=VALUE", "Option of the encoder of a video. May be repeated."),
+    option("--encoder-option KEY=VALUE", "Option for the encoder of a video. May be repeated."),
 ]

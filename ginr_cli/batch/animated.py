@@ -98,7 +98,7 @@ def frames_to_enlarge(
     if suffix in (ANIMATED | WRITABLE_VIDEOS) - WRITABLE:
         kind = "a video" if suffix in WRITABLE_VIDEOS else "an animation"
         raise PictureError(
-            f"{printable(output)}: only {kind} is written as {suffix}, and "
-            f"{printable(source)} is none: use .png"
+            f"{printable(output)}: only {kind} can be written as {suffix}, and "
+            f"{printable(source)} is not: use .png"
         )
     return 0

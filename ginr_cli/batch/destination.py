@@ -135,7 +135,7 @@ def _by_template(template: str) -> Destination:
             raise ValueError
         example = template.format(name="a", folder="b", label="x2", width=1, height=1)
     except (ValueError, LookupError):
-        raise UsageError(f"-o {template}: fill in only {known}") from None
+        raise UsageError(f"-o {template}: use only the fields {known}") from None
     if not Path(example).name or example.endswith(("/", os.sep)):
         raise UsageError(f"-o {template}: ends in a folder: add a name, as in {{name}}.png")
     fixed = Path(template.partition("{")[0] + "x").parent

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ginr.pictures.samples import Samples
 
 KEPT = 256 << 20
-"""Bytes of enlarged frames that are kept in case they come again."""
+"""Bytes of enlarged frames that are kept in case they are repeated."""
 
 
 class Enlarged:
-    """Enlarges frames; those that came before, as far as they are kept, at no cost."""
+    """Enlarges frames; keeps the latest results in case a frame is repeated."""
 
     def __init__(self, enlarge: Callable[["Samples"], "Samples"]) -> None:
         self._enlarge, self._kept = enlarge, OrderedDict[bytes, "Samples"]()
@@ -60,15 +60,15 @@ class Frames:
         self.enlarged = Enlarged(self._enlarge)
 
     def count(self, n_done: int) -> None:
-        """So many frames are done."""
+        """Report that `n_done` frames are done."""
         self._n_done = n_done
         self._show(0)
 
     def outcome(self, n_frames: int, notes: Sequence[str]) -> Outcome:
-        """What became of the job, when it is done; prints the notes."""
+        """The outcome of the finished job; prints the notes."""
         work = self._work
         if n := self.enlarged.n_repeated:
-            self._say(f"{console.count(n, 'frame')} as before, enlarged once")
+            self._say(f"{console.count(n, 'frame')} repeated, not enlarged again")
         console.say_notes(work.job.source, notes, work.say)
         outcome = replace(outcome_of(work.job), frames=n_frames)
         return done(outcome, self.network, self.restoration, self._start, notes)

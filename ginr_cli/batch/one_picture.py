@@ -48,7 +48,7 @@ def enlarge(work: Work) -> Outcome:
     if not job.n_frames:
         return _Picture(work).enlarge()
     if work.writing.preview:
-        work.say("no preview: only of pictures")
+        work.say("no preview: only pictures have one")
     return enlarge_frames(work) if job.video_size is None else enlarge_video(work)
 
 

@@ -22,7 +22,7 @@ Identity = tuple[int, int]
 
 
 def identity(path: Path) -> Identity | None:
-    """The file that a path leads to, None if there is none."""
+    """Identifies the file that a path leads to; None if there is none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -47,9 +47,9 @@ class Job:
     video_size: tuple[int, int] | None = None
     """Size of the frames of a video as they are written; None for anything else."""
     notes: tuple[str, ...] = ()
-    """What is not read of a video."""
+    """Parts of a video that are not read."""
     name: str | None = None
-    """What the output calls its source, if not by the name of the file."""
+    """The name of the source in the output's metadata, if not that of the file."""
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -153,9 +153,9 @@ _ADVICE = "choose another output folder, or replace it with -o and --overwrite"
 
 
 def _check_done(job: Job, writing: Writing) -> None:
-    """Raises PictureError unless the existing output is whole, and what the job would make.
+    """Raises PictureError unless the existing output is complete and equals what the job would make.
 
-    An output that does not say how it was made is taken to be so if its size fits.
+    If an output does not record how it was made, only its size is compared.
     """
     from ginr.pictures import check_whole
 

@@ -65,7 +65,7 @@ def announce_all(
     n_px = sum(job.out_px for job in jobs)
     console.say(
         f"nothing was written: {console.count(len(jobs), 'picture')} of {n_px / 1e6:.1f} megapixels "
-        f"would take {_duration(total_s)} and the time for reading and writing"
+        f"would take {_duration(total_s)} plus the time for reading and writing"
     )
 
 
@@ -107,7 +107,7 @@ def memory(job: Job) -> int:
 
     n_in, n_out = job.size[0] * job.size[1], job.out_size[0] * job.out_size[1]
     tile = min(ON_CPU, ON_CPU * n_in // 2**20)  # that much for 1024x1024 pixels
-    # Of an animation or a video, some frames are in memory, and those kept in case they come again.
+    # Of an animation or a video, a few frames are in memory, and those kept in case they are repeated.
     held = KEPT + 16 * n_out if job.n_frames else memory_needed(job.output, *job.out_size)
     return _PROGRAM + 4 * n_in + tile + min(BAND, 4 * n_out) + held
 

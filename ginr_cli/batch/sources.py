@@ -30,15 +30,15 @@ VIDEO = "video in a folder: name it to enlarge it"
 
 
 def ignore(path: Path, reason: str) -> None:
-    """Nobody asks for inputs that are left out."""
+    """Says nothing of an input that is left out."""
 
 
 def expanded(paths: list[str], leave_out: Callable[[Path, str], None] = ignore) -> list[Path]:
     """The inputs that paths, quoted patterns such as *.jpg and lists such as @list.txt name.
 
-    A file of that very name comes first. Leaves out results of earlier runs whose pictures are named
-    too, as they are by *.jpg: calls `leave_out` for each. Raises `UsageError` for a pattern or a list
-    without any.
+    A file with exactly that name takes precedence. Results of earlier runs are left out if their originals
+    are named too, as by *.jpg: `leave_out` is called for each. Raises `UsageError` for a pattern or a list
+    without inputs.
     """
     found: list[Path] = []
     for path in paths:
@@ -49,7 +49,7 @@ def expanded(paths: list[str], leave_out: Callable[[Path, str], None] = ignore) 
         elif names_inputs(path):
             matches = sorted(glob(path, recursive=True))
             if not matches:
-                raise UsageError(f"{path}: no file has such a name: check the pattern")
+                raise UsageError(f"{path}: no file matches: check the pattern")
             found += map(Path, matches)
         else:
             found.append(Path(path))
@@ -93,9 +93,9 @@ def _listed(name: str) -> list[Path]:
         raise UsageError(f"@{name}: the list cannot be read: {error.strerror}") from None
     paths = [Path(line.strip()) for line in lines if line.strip()]
     if not paths:
-        raise UsageError(f"@{name}: the list is empty: write one path a line")
+        raise UsageError(f"@{name}: the list is empty: write one path per line")
     if zero := next((path for path in paths if "\0" in str(path)), None):
-        raise UsageError(f"@{name}: {zero} is no path: write one path a line, as text")
+        raise UsageError(f"@{name}: {zero} is not a path: write one path per line, as text")
     return paths
 
 
@@ -109,9 +109,9 @@ def find_sources(
     """Every given picture and every picture in a given folder, each once, folders sorted by name.
 
     `place` is where outputs go, None for next to the inputs. Skips hidden files, the output folder
-    and results of earlier runs: pictures that say that they were made from another one in the
-    folder and, if outputs go next to the inputs, those whose names say so. Calls `fail` for unreadable and empty folders,
-    `skip` for pictures in folders whose kind cannot be read, and `leave_out` for results and videos there.
+    and results of earlier runs: pictures whose metadata say that they were made from another one in the
+    folder and, if outputs go next to the inputs, those whose names say so. In folders, calls `fail` if they
+    are unreadable or empty, `skip` for pictures of unsupported kinds, and `leave_out` for results and videos.
     """
     from ginr.pictures import READABLE, why_unreadable
 
@@ -148,7 +148,7 @@ def find_sources(
 
 
 class Contents(NamedTuple):
-    """What a folder holds: pictures to enlarge or of kinds that cannot be read, and what is left out."""
+    """What a folder holds: pictures, also of unsupported kinds, and what is left out."""
 
     pictures: list[Path]
     earlier: list[Path]
@@ -214,7 +214,7 @@ def _walk(
 
 
 def _results_among(pictures: list[Path]) -> set[Path]:
-    """Pictures that say that they were made from another one of them, which says nothing such."""
+    """Pictures whose metadata say that they were made from another of them, which is an original."""
     made_from: dict[Path, str] = {}
     for path in pictures:
         with suppress(PictureError):  # what cannot be read is reported later

@@ -108,7 +108,7 @@ def _suffix_of(paths: list[str]) -> str:
 
     inputs = expanded(paths)
     if len(inputs) > 1 or os.path.isdir(inputs[0]):
-        raise UsageError("- takes one picture as output, but the inputs are several: give a folder")
+        raise UsageError("- writes one picture, but there are several inputs: give a folder")
     with suppress(PictureError):  # is reported with the other failures
         if moving := own_suffix(inputs[0], probe(inputs[0])):
             return moving

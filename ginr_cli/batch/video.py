@@ -24,7 +24,7 @@ def enlarge_video(work: Work) -> Outcome:
         nonlocal is_announced
         if n_kept and not is_announced:
             is_announced, kept = True, console.count(n_kept, "frame")
-            work.say(f"{printable(job.source)}: goes on after {kept} of an earlier run")
+            work.say(f"{printable(job.source)}: continues after {kept} of an earlier run")
         frames.count(n_done)
 
     with cleaned_up_by(partial(_say_how_to_go_on, work)):
@@ -45,4 +45,4 @@ def _say_how_to_go_on(work: Work) -> None:
         is_main = threading.current_thread() is threading.main_thread()
         say = work.say if is_main else console.say_last  # else a signal ends the process
         name = printable(folder)
-        say(f"{name} keeps what is finished: the same command goes on from there")
+        say(f"{name} keeps the finished frames: the same command continues from there")

@@ -37,10 +37,10 @@ def watch_folders(
 ) -> NoReturn:
     """Enlarge the pictures in folders, and those that arrive, until a signal ends it.
 
-    Raises `UsageError` if an input is no folder, or without watchfiles.
+    Raises `UsageError` if an input is not a folder, or without watchfiles.
     """
     if no_folder := next((path for path in folders if not os.path.isdir(path)), None):
-        raise console.UsageError(f"--watch: {printable(no_folder)} is no folder")
+        raise console.UsageError(f"--watch: {printable(no_folder)} is not a folder")
     networks = Networks(choice)
     known, written = list[Source](), set[Path]()
     with summing_up(report):
@@ -73,7 +73,7 @@ def arrivals(folders: Sequence[Path], place: Path | None, own: Set[Path]) -> Ite
         raise_interrupt=False,
     )  # fmt: skip
     names = ", ".join(map(printable, folders))
-    console.say(f"watching {names}: Ctrl+C ends")
+    console.say(f"watching {names}: Ctrl+C to stop")
     is_due = True
     while True:
         with stop.listening():  # nothing is lost by ending here

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """A job, the networks for it, how its output is written, and who is told of it."""
+    """A job, the networks for it, how its output is written, and how progress is reported."""
 
     job: Job
     networks: Networks
     writing: Writing
     until_reported: ExitStack
-    """What ends when the outcome is reported."""
+    """Contexts that end when the outcome is reported."""
     say: Callable[[str], None]
     progress: Callable[[int, int], None]
     """Called with the output pixels that are done, and with all of the job."""
@@ -34,7 +34,7 @@ class Work:
         self.until_reported.enter_context(deferred())
 
     def facts(self, network: LoadedNetwork, restoration: Restoration | None) -> dict[str, str]:
-        """What the output says of how it is made."""
+        """What the output records about how it is made."""
         strength = 0.0 if restoration is None else restoration.strength
         made = {"network": network.checkpoint, "restored": f"{strength:.2f}"}
         return {**self.job.facts(self.writing), **made}

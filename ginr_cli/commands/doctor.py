@@ -119,7 +119,7 @@ def _settings() -> Section:
     from ginr_cli.defaults import config_file, user_defaults
 
     file = config_file()
-    found = "none" if file is None else f"{file}{'' if file.exists() else ' (not there)'}"
+    found = "none" if file is None else f"{file}{'' if file.exists() else ' (does not exist)'}"
     defaults = user_defaults()
     return {"file": found} | {
         name: f"{default.value} ({default.origin})" for name, default in defaults.items()

@@ -51,16 +51,16 @@ DegradationName = Annotated[
     str,
     option(
         "--degradation NAME",
-        "How the pictures are shrunk: clean (bicubic), or damaged as by a phone, the web, film, "
-        "or any of these (photo).",
+        "How the pictures are shrunk: clean (bicubic), or with damage like that of a phone, the web, "
+        "film, or any of these (photo).",
     ),
 ]
 WithPerceptual = Annotated[
     bool,
     option(
         "--perceptual",
-        "Also report LPIPS and DISTS: how different the pictures look. Needs a file of weights, see "
-        "docs/quality.md.",
+        "Also report LPIPS and DISTS, which measure how different pictures look. Needs a file of "
+        "weights, see docs/quality.md.",
     ),
 ]
 CsvFile = Annotated[

@@ -69,7 +69,7 @@ def inspect_lps(
         option(
             "--image PICTURE",
             "Also encode the centre of this picture: show what its LPs hold, which pixels change "
-            "without one of them, and which pixels one depends on.",
+            "without one of them, and on which pixels one depends.",
         ),
     ] = None,
     plot: Annotated[

@@ -22,7 +22,7 @@ class Role(NamedTuple):
 ROLES = {
     "small": Role("undamaged pictures; the default", 1.0),
     "base": Role("undamaged pictures, with more detail", 4.0),
-    "photo": Role("damaged pictures; chosen by itself for them", 1.6),
+    "photo": Role("damaged pictures; chosen automatically for them", 1.6),
     "crisp": Role("damaged photographs, with invented detail; mixed into photo by --detail", 1.6),
     "reconstruct": Role("ginr reconstruct: pictures as LP features alone", 4.0),
 }
@@ -46,10 +46,10 @@ class Entry:
 
 
 def models(as_json: options.Json = False) -> None:
-    """List the checkpoints that --checkpoint takes: the shipped ones, and those in runs/.
+    """List the checkpoints for --checkpoint: the shipped ones, and those in runs/.
 
-    The gain is that over bicubic interpolation, in dB of PSNR, on pictures that
-    were held out of the training; time is relative to that of small.
+    The gain over bicubic interpolation is in dB of PSNR, on pictures that were
+    held out of the training.
     """
     entries = [_entry(name, path) for name, path in _found()]
     if as_json:
@@ -102,9 +102,9 @@ def _described(entry: Entry) -> str:
     parts = [entry.purpose] if entry.purpose else []
     if entry.gain_db:
         scale = "x2" if "x2" in entry.gain_db else next(iter(entry.gain_db))
-        parts.append(f"{entry.gain_db[scale]:+.2f} dB at {scale}")
+        parts.append(f"{entry.gain_db[scale]:+.2f} dB over bicubic at {scale}")
     if entry.relative_time is not None:
-        parts.append(f"time {entry.relative_time:g}")
+        parts.append(f"{entry.relative_time:g} x the time of small")
     parts.append(f"{(entry.n_parameter or 0) / 1e6:.2f} million parameters")
     parts.append(f"{entry.megabytes} MB")
     return ", ".join(parts)

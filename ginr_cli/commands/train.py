@@ -32,7 +32,7 @@ Run = Annotated[
     Path | None,
     option(
         "--run DIR",
-        "Folder of the run: its checkpoint, and what is needed to resume it. "
+        "Folder of the run, with its checkpoint and the state to resume it from. "
         "Default: a new folder, runs/DATE_TIME.",
         parser=parse_path,
     ),
@@ -51,7 +51,9 @@ Minutes = Annotated[
         "Training time of the whole run, resumed or not. Default: 60, unless --steps is given.",
     ),
 ]
-Steps = Annotated[int | None, option("--steps N", "Length of the run in steps instead.")]
+Steps = Annotated[
+    int | None, option("--steps N", "Length of the run in steps, instead of minutes.")
+]
 StopAfter = Annotated[
     float | None,
     option(
@@ -90,7 +92,7 @@ NewBank = Annotated[
     str | None,
     option(
         "--bank NAME",
-        "Train a bank of this name: LPs alone, for the network of --init, which stays as it is. "
+        "Train a bank of this name: only LPs, for the network of --init, which does not change. "
         "Default: 3 minutes at rate 1e-2.",
     ),
 ]
@@ -106,7 +108,7 @@ ShowDegradation = Annotated[
     Path | None,
     option(
         "--show-degradation SHEET",
-        "Write a picture of what the degradation does to the first pictures, and exit.",
+        "Write a picture that shows what the degradation does to the first pictures, and exit.",
     ),
 ]
 ShowConfig = Annotated[

@@ -64,7 +64,7 @@ def upscale(
 
     The scale is 2 unless a scale or size is given. Folders keep their
     structure; pictures that are already done are skipped. If one fails, the
-    others are still done; the exit code is 1.
+    others are still enlarged, and the exit code is 1.
     """
     from ginr.pictures import ReadRules
 
@@ -114,7 +114,7 @@ def _upscale_all(
     dry_run: bool,
     watch: bool,
 ) -> OutcomeReport:
-    """Plan and do the jobs, or only announce them; returns what became of the inputs."""
+    """Plan and run the jobs, or only announce them; returns the outcome of the inputs."""
     if piped.sent is not None:
         writing = replace(writing, suffix=None, is_piped=True)
     report = OutcomeReport(as_json, is_piped=piped.sent is not None)
@@ -129,7 +129,7 @@ def _upscale_all(
         if watch:
             if dry_run or len(choices) > 1:
                 raise console.UsageError(
-                    "--watch goes neither with --dry-run nor several jobs or devices"
+                    "--watch cannot be combined with --dry-run, or several jobs or devices"
                 )
             if is_default_scale:
                 console.say("no --scale or --size: enlarging x2")
@@ -183,5 +183,5 @@ def _ending(picture_format: str | None) -> str | None:
 def _label(text: str | None) -> str | None:
     """What names of outputs end in. Raises `UsageError` for what is a folder."""
     if text is not None and (set(text) & {"/", os.sep, "\0"}):
-        raise console.UsageError(f"--suffix {text}: is a part of a name, not of a path")
+        raise console.UsageError(f"--suffix {text}: give the end of a name, without a folder")
     return text

@@ -33,18 +33,18 @@ def view(
         str | None,
         option(
             "--host ADDRESS",
-            "Address to serve, for other machines, such as 0.0.0.0 for all of this one's. The page then "
-            "needs the token in the printed address. Default: this machine only.",
+            "Address at which other machines can open the page, such as 0.0.0.0 for all addresses of this "
+            "one. The page then needs the token in the printed address. Default: this machine only.",
         ),
     ] = None,
-    no_browser: Annotated[bool, option("--no-browser", "Print the address only.")] = False,
+    no_browser: Annotated[bool, option("--no-browser", "Only print the address.")] = False,
     checkpoint: options.ChosenCheckpoint = None,
     device: options.Device = "auto",
     strict: options.Strict = False,
     allow_truncated: options.AllowTruncated = False,
     allow_large: options.AllowLarge = False,
 ) -> None:
-    """Look at pictures in a browser, enlarged as far as you zoom.
+    """View pictures in a browser, enlarged as far as you zoom in.
 
     The page shows bicubic interpolation and ginr side by side, and saves what
     it shows. It runs on this machine; nothing is sent elsewhere.
@@ -78,7 +78,7 @@ def view(
         thread.start()
         address = _address(host, bound.getsockname()[1], token)
         console.result(address)
-        console.say("Ctrl+C ends it")
+        console.say("Ctrl+C to stop")
         if not no_browser:
             _open(address)
         while thread.is_alive():
@@ -88,7 +88,7 @@ def view(
 
 @contextmanager
 def _temporary() -> Iterator[Path]:
-    """Yields a folder that is removed at the end, however that comes."""
+    """Yields a folder that is removed at the end, also after a signal."""
     folder = Path(tempfile.mkdtemp(prefix="ginr-view-"))
     with cleaned_up_by(partial(shutil.rmtree, folder, ignore_errors=True)):
         yield folder

@@ -38,7 +38,7 @@ def page_of(picture: Path) -> Path:
 
 
 def side_of(path: Path, displayed: "Callable[[], Image]") -> Side:
-    """A picture as it is in its file if every browser shows that, else as a PNG."""
+    """The file of a picture itself if every browser shows it, otherwise a PNG."""
     from ginr.pictures import ReadRules, probe_picture
 
     content = path.read_bytes()

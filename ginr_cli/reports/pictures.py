@@ -40,7 +40,7 @@ class Outcome:
     bank: str | None = None
     """The bank of LPs, if not the network's own."""
     restoration: Mapping[str, object] | None = None
-    """What was seen of the picture's damage, and the strength with which it was undone."""
+    """The damage found in the picture, and the strength with which it was removed."""
     notes: tuple[str, ...] = ()  # what was converted or dropped
     error: str | None = None
 
@@ -86,7 +86,7 @@ class OutcomeReport:
         self.add(Outcome(str(path), "skipped", notes=(reason,)))
 
     def leave_out(self, path: Path, reason: str) -> None:
-        """Report a result of an earlier run or a video in a folder, which messages count."""
+        """Report a result of an earlier run or a video in a folder; a message counts them."""
         if self.as_json:
             console.result_json(asdict(Outcome(str(path), "skipped", notes=(reason,))))
 

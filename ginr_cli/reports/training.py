@@ -80,9 +80,9 @@ class TrainingMeter(console.Bar):
 class SilentWatcher:
     """A `ginr.training.progress.Watcher` that prints nothing and stops the run at a signal or deadline.
 
-    Until the first step is done there is nothing to save, and it may take a minute, in which kernels
-    are compiled: a signal ends the program as it ends other commands. From then on it is only noted: the
-    step ends and the run is saved, but not measured, since held-out pictures may take minutes.
+    Before the end of the first step, which may compile kernels for a minute, there is nothing to save:
+    a signal ends the program like any command. From then on it is only recorded: the step ends and the
+    run is saved, but not measured, since held-out pictures may take minutes.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class ReportingWatcher(SilentWatcher):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """As above, showing progress bars."""
-        console.say(f"reading pictures from {names(self._settings.folders)}")
+        console.say(f"reading pictures from {', '.join(map(printable, self._settings.folders))}")
         self._scores: Scores | None = None
         self._has_warned = False
         try:
@@ -245,11 +245,6 @@ class ReportingWatcher(SilentWatcher):
         super().sum_up(path, as_json)
 
 
-def names(folders: Sequence[Path]) -> str:
-    """Folders in one line."""
-    return ", ".join(printable(folder) for folder in folders)
-
-
 def _collection_lines(pictures: "Collection", settings: "TrainConfig") -> list[str]:
     """Lines on the pictures, and on the files that are skipped and why."""
     every = [*pictures.training, *([] if pictures.measures_itself else pictures.held_out)]
@@ -278,7 +273,9 @@ def _some(paths: Sequence[Path]) -> str:
 def _plan_line(settings: "TrainConfig", progress: "Progress", n_process: int) -> str:
     run = printable(settings.run)
     length = (
-        f"{settings.minutes:g} minutes" if settings.steps is None else f"{settings.steps} steps"
+        f"{settings.minutes:g} minutes"
+        if settings.steps is None
+        else console.count(settings.steps, "step")
     )
     so_far = f"step {progress.step} ({progress.seconds / 60:.1f} minutes)"
     if progress.done(settings) >= 1:

@@ -1,6 +1,6 @@
-"""A picture or saved field on a page: read and encoded when it is looked at.
+"""A picture or saved field on a page: read and encoded when it is viewed.
 
-Sizes are (H, W), boxes (top, left, bottom, right). Whatever takes long here runs in the heavy lane.
+Sizes are (H, W), boxes (top, left, bottom, right). Long work runs in the heavy lane.
 """
 
 from collections import OrderedDict
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 Tell = Callable[[str, str], None]
-"""Called with a kind of message and its text: `file` on what was read, `look` on what was restored,
-`status` on what is being done."""
+"""Called with a kind of message and its text: `file` about what was read, `look` about what was restored,
+`status` about what is being done."""
 N_LOOK = 2
 """Looks whose fields are kept, to go back and forth between."""
 SHARE = 4
@@ -34,7 +34,7 @@ SHARE = 4
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says of all pictures."""
+    """The command line's settings for all pictures."""
 
     rules: "ReadRules"
     checkpoint: str | None = None
@@ -42,7 +42,7 @@ class Settings:
     loaded: "dict[tuple[str, Blend | None], LoadedNetwork]" = field(
         default_factory=dict, repr=False
     )
-    """Networks by their checkpoints: pictures share them, and what has been measured of them."""
+    """Networks by their checkpoints, shared by all pictures."""
 
     def load(self, choice: NetworkChoice, say: Callable[[str], None]) -> LoadedNetwork:
         """`load_upscaler`, once."""
@@ -54,13 +54,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Look:
-    """What the sliders say of how a picture is encoded: one field each."""
+    """How the sliders are set: each setting has a field of its own."""
 
     restore: float | None = None
     """The strength of restoration from 0 to 1, None for as much as the picture needs."""
 
     detail: float | None = None
-    """How much detail is invented, from 0 to 1, None for up to 0.6 by how damaged the picture is."""
+    """How much detail to invent, from 0 to 1; None for up to 0.6, depending on the damage."""
 
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> "Look":
@@ -71,7 +71,7 @@ class Look:
         )
 
     def choice(self, settings: Settings) -> NetworkChoice:
-        """The networks that this takes. Raises `UsageError` for a checkpoint that cannot restore."""
+        """The networks for this look. Raises `UsageError` for a checkpoint that cannot restore."""
         plain, restorer = choose(settings.checkpoint, self.restore, None, self.detail)
         return NetworkChoice(
             plain, settings.device, restorer=restorer, restore=self.restore, detail=self.detail

@@ -1,6 +1,6 @@
-"""Who may use the page: requests of this page alone, and only by those who have the token, if there is one.
+"""Who may use the page: only the page itself, and only with the token, if there is one.
 
-A page from elsewhere can send requests here (Origin), or make its own name lead here (Host).
+Another web page could send requests here (Origin), or make its own host name lead here (Host).
 """
 
 import ipaddress
@@ -28,7 +28,7 @@ class Guard:
     """Refuses requests that are not the page's own."""
 
     def __init__(self, app: ASGIApp, host: str | None = None, token: str | None = None) -> None:
-        """`host` is that of --host; with it, any address of this machine may be in the URL."""
+        """`host` is that of --host; with it, the URL may hold any address of this machine."""
         self._app, self._token, self._is_open = app, token, host is not None
         own = socket.gethostname().lower()
         self._names = {"localhost", "127.0.0.1", "::1"}
@@ -49,12 +49,14 @@ class Guard:
         await (answer or self._app)(scope, receive, send_guarded)
 
     def _refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is not let through; None for one that is."""
+        """The answer to a request that is refused; None for one that is allowed."""
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if not self._is_own(host):
             return PlainTextResponse("unknown Host: open the address that ginr printed\n", 403)
         if origin is not None and origin != f"http://{host}":
-            return PlainTextResponse("unknown Origin: only ginr's own page may ask\n", 403)
+            return PlainTextResponse(
+                "unknown Origin: only ginr's own page may send requests\n", 403
+            )
         if self._token is None:
             return None
         cookie = f"{COOKIE}_{urlsplit(f'//{host}').port}"

@@ -26,13 +26,13 @@ class Lane:
         Thread(target=self._work, name=name, daemon=True).start()
 
     def submit(self, urgency: Urgency, work: Callable[..., Any], *values: object) -> "Future[Any]":
-        """Do `work(*values)` when it is its turn; a future that is cancelled before is left out."""
+        """Run `work(*values)` when its turn comes, unless the future is cancelled before."""
         future: Future[Any] = Future()
         self._queue.put((urgency, next(self._order), future, lambda: work(*values)))
         return future
 
     def make_way(self) -> None:
-        """Called by work that takes long, in its thread: do first what somebody waits for."""
+        """Called by long work in its thread: first run what somebody is waiting for."""
         while self._queue.queue and self._queue.queue[0][0] == Urgency.VIEW:
             try:
                 self._do(block=False)

@@ -1,4 +1,4 @@
-"""What requests hold. Raises HTTPException for what they should not."""
+"""The contents of requests. Raises HTTPException for invalid ones."""
 
 import asyncio
 import shutil
@@ -25,7 +25,7 @@ def numbers(text: str | None, count: int) -> list[float]:
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of work, which is given up if the browser no longer waits for it."""
+    """The result of work, which is cancelled if the browser no longer waits for it."""
     task = asyncio.ensure_future(work)
 
     async def gone() -> None:

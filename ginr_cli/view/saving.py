@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Order:
-    """What to save of every picture."""
+    """How to save pictures."""
 
     rule: ViewRule
     look: Look
@@ -40,7 +40,7 @@ class Order:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "Order":
-        """From the page's form. Raises GinrError and `UsageError` for what cannot be made."""
+        """From the page's form. Raises GinrError and `UsageError` for invalid values."""
         kind, wanted = values.get("size_by"), str(values.get("size", ""))[:100]
         dpi = _number(values, "dpi", 1, 65535)
         if kind == "print":

@@ -1,4 +1,4 @@
-"""The server of `ginr view`: the page, and what it asks for. Errors are JSON: {"error": one line}."""
+"""The server of `ginr view`: the page and its requests. Errors are JSON: {"error": one line}."""
 
 import asyncio
 import ctypes
@@ -36,12 +36,12 @@ MAX_SCALE = 240.0
 MAX_SESSIONS = 4
 """Pages at once: each takes one of the six connections that browsers allow."""
 GRACE_S = 5.0
-"""Time for a page to take up its stream again before what it holds is freed."""
+"""Time for a page to resume its stream before its memory is freed."""
 PULSE_S = 15.0
 
 
 class Viewer:
-    """What the pages share. One heavy job runs at a time, and renders beside it."""
+    """What the pages share. One heavy job runs at a time, and renders run next to it."""
 
     def __init__(self, settings: Settings, given: list[Path], folder: Path) -> None:
         """`given` are the files of the command line, `folder` is for uploads and results."""
@@ -177,7 +177,7 @@ class Viewer:
         session, entry = self._entry(request)
         x, y = (int(n) for n in numbers(request.query_params.get("at"), 2))
         if not (0 <= x < entry.size[1] and 0 <= y < entry.size[0]):
-            raise HTTPException(400, f"at {x},{y}: is not in the picture")
+            raise HTTPException(400, f"{x},{y} is outside the picture")
         work = session.lps(entry, Look.parse(request.query_params), (y, x))
         return JSONResponse(await unless_gone(request, work))
 
@@ -208,16 +208,20 @@ class Viewer:
     def _session(self, request: Request) -> Session:
         session = self.sessions.get(request.query_params.get("session", ""))
         if session is None:
-            raise HTTPException(404, "this page is not known any more: load it again")
+            raise HTTPException(404, "this page is no longer known: reload it")
         return session
 
     def _entry(self, request: Request) -> tuple[Session, Entry]:
         session = self._session(request)
-        return session, _found(session.entries, request, "picture is not open", "open it again")
+        return session, _found(
+            session.entries, request, "picture is no longer open", "open it again"
+        )
 
     def _saving(self, request: Request) -> tuple[Session, Saving]:
         session = self._session(request)
-        return session, _found(session.savings, request, "is not in the queue", "save it again")
+        return session, _found(
+            session.savings, request, "is no longer in the queue", "save it again"
+        )
 
     def _in_words(self, answer: Answer) -> Answer:
         """Turns errors into one line, with the user's names of files."""
@@ -236,7 +240,7 @@ class Viewer:
 def _found(known: Mapping[int, T], request: Request, fault: str, advice: str) -> T:
     found = known.get(whole(request.query_params.get("id")))
     if found is None:
-        raise HTTPException(404, f"this {fault} any more: {advice}")
+        raise HTTPException(404, f"this {fault}: {advice}")
     return found
 
 
@@ -246,7 +250,7 @@ async def _order(request: Request, session: Session) -> tuple[Order, list[Entry]
         values = json.loads(text)
         return Order.parse(values), [session.entries[number] for number in values["entries"]]
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise HTTPException(400, f"no order of this page: {problem!r}") from None
+        raise HTTPException(400, f"invalid request: {problem!r}") from None
 
 
 def _trim() -> None:

@@ -65,7 +65,7 @@ def test_equal_frames_are_enlarged_once(run: Run, core: Core) -> None:
     images[0].save("b.webp", save_all=True, append_images=images[1:], lossless=True, duration=50)
     run("upscale", "b.webp", "c.webp")
     assert run.code == 0 and len(core.calls) == 2 and len(frames("c.webp")) == 5
-    assert "b.webp: 3 frames as before, enlarged once" in run.err
+    assert "b.webp: 3 frames repeated, not enlarged again" in run.err
 
 
 def test_frames_are_kept_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_pictures_are_not_written_as_animations(run: Run, core: Core, output: st
     assert run.code == 1 and files() == ["a.png"]
     suffix = Path(output).suffix
     assert (
-        f"{output}: only an animation is written as {suffix}, and a.png is none: use .png"
+        f"{output}: only an animation can be written as {suffix}, and a.png is not: use .png"
         in run.err
     )
 

@@ -50,12 +50,12 @@ def test_the_environment_goes_before_the_file(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("tyle = 3", "my.toml: tyle is no setting: use checkpoint, device"),
-        ("scale = 3", "my.toml: scale is no setting"),
+        ("tyle = 3", "my.toml: tyle is not a setting: use checkpoint, device"),
+        ("scale = 3", "my.toml: scale is not a setting"),
         ("tile = true", "my.toml: tile = True: must be a whole number"),
         ("quiet = 1", "my.toml: quiet = 1: must be true or false"),
-        ("tile =", "my.toml: is no valid TOML (Invalid value (at end of document)): correct it"),
-        ("\udcff", "my.toml: is no valid TOML ('utf-8' codec can't decode byte 0xff"),
+        ("tile =", "my.toml is not valid TOML (Invalid value (at end of document)): correct it"),
+        ("\udcff", "my.toml is not valid TOML ('utf-8' codec can't decode byte 0xff"),
         (None, "my.toml: the settings cannot be read: No such file or directory"),
     ],
 )
@@ -92,8 +92,8 @@ def test_a_variable_that_is_nearly_a_setting_is_named(
     monkeypatch.setenv("GINR_SUFIX", "-big")
     run("upscale", "a.png", "--scale", "2")
     assert run.code == 0 and run.err.startswith(
-        "GINR_DEVCE is no setting, and ignored: did you mean GINR_DEVICE?\n"
-        "GINR_SUFIX is no setting, and ignored: did you mean GINR_SUFFIX?\n"
+        "GINR_DEVCE is not a setting and is ignored: did you mean GINR_DEVICE?\n"
+        "GINR_SUFIX is not a setting and is ignored: did you mean GINR_SUFFIX?\n"
     )
     assert run.err.count("GINR_") == 4
     assert run("upscale", "a.png", "--scale", "3", "--quiet").err == ""
@@ -108,7 +108,9 @@ def test_every_command_with_defaults_names_it(
     console.configure()  # another test may have been quiet
     picture("a.png")
     assert run(*command, "a.png", "-o", "b.gif", "--checkpoint", "none.safetensors").code == 1
-    assert run.err.startswith("GINR_DEVCE is no setting, and ignored: did you mean GINR_DEVICE?\n")
+    assert run.err.startswith(
+        "GINR_DEVCE is not a setting and is ignored: did you mean GINR_DEVICE?\n"
+    )
 
 
 def test_doctor_shows_them(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,4 +124,4 @@ def test_doctor_shows_them(run: Run, config: Path, monkeypatch: pytest.MonkeyPat
     }
     config.write_text("junk")
     (record,) = run("doctor", "--json").records
-    assert run.code == 0 and "no valid TOML" in record["settings"]["broken"]
+    assert run.code == 0 and "not valid TOML" in record["settings"]["broken"]

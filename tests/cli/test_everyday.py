@@ -34,7 +34,7 @@ def test_the_second_path_is_an_output_unless_it_is_a_pattern(run: Run, core: Cor
     assert run("upscale", "a.png", "large [new].png").out == "large [new].png\n"
     assert run("upscale", "a.png", "[b].jpg").out == "a_x2.png\nb_x2.jpg\n"
     run("upscale", "a.png", "*.tif")
-    assert run.code == 2 and "*.tif: no file has such a name" in run.err
+    assert run.code == 2 and "*.tif: no file matches" in run.err
     run("upscale", "missing [1].png")
     assert run.code == 1 and "missing [1].png does not exist: check the name" in run.err
 
@@ -51,9 +51,9 @@ def test_lists_name_pictures_and_folders(run: Run, core: Core) -> None:
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("*.png", "*.png: no file has such a name: check the pattern"),
+        ("*.png", "*.png: no file matches: check the pattern"),
         ("@none.txt", "@none.txt: the list cannot be read: No such file or directory"),
-        ("@empty.txt", "@empty.txt: the list is empty: write one path a line"),
+        ("@empty.txt", "@empty.txt: the list is empty: write one path per line"),
     ],
 )
 def test_patterns_and_lists_without_pictures(run: Run, argument: str, words: str) -> None:
@@ -106,7 +106,7 @@ def test_the_end_of_a_name_can_be_chosen(run: Run, core: Core) -> None:
     assert run("upscale", "in/a.png", "--suffix", "").code == 1
     assert "in/a.png is both input and output" in run.err
     run("upscale", "in/a.png", "--suffix", "../b")
-    assert run.code == 2 and "--suffix ../b: is a part of a name" in run.err
+    assert run.code == 2 and "--suffix ../b: give the end of a name" in run.err
 
 
 def test_a_rehearsal_writes_nothing(run: Run, core: Core) -> None:

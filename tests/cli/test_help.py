@@ -65,7 +65,7 @@ def test_models_are_listed_with_purpose_score_and_cost(run: Run) -> None:
     lines = run("models").out.splitlines()
     assert run.code == 0 and lines[0].startswith("small        undamaged pictures; the default, +3")
     assert lines[-2].startswith("runs/broken") and "safetensors" in lines[-2]
-    assert lines[-1].startswith("runs/mine    +3.38 dB at x2, 0.27 million parameters")
+    assert lines[-1].startswith("runs/mine    +3.38 dB over bicubic at x2, 0.27 million parameters")
     records = run("models", "--json").records
     assert [record["name"] for record in records][:2] == ["small", "base"]
     assert records[0]["psnr_y"]["Set5"]["x4"] == 31.56 and records[0]["relative_time"] == 1

@@ -88,7 +88,7 @@ def test_a_second_picture_is_not_replaced(run: Run, command: list[str]) -> None:
     for more in ([], ["--overwrite"]):
         run(name, "a.png", "b.png", *options, *more)
         assert run.code == 1 and Path("b.png").read_bytes() == before
-        assert "b.png already exists: name it with -o to replace it (--overwrite)" in run.err
+        assert "b.png already exists: to replace it, name it with -o and add --overwrite" in run.err
     run(name, "a.png", "c.png", "-o", "d.png", *options)
     assert run.code == 2 and "c.png and -o d.png: give only one output" in run.err
     assert files() == ["a.png", "b.png"]

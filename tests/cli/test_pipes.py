@@ -112,7 +112,7 @@ def test_interrupted_videos_in_a_pipe_leave_nothing(
     pipe(monkeypatch, clip("a.mp4").read_bytes())
     core.fail = lambda picture: signal.raise_signal(signal.SIGINT) if len(core.calls) > 7 else None
     run("upscale", "-", "-")
-    assert run.code == 130 and not list(temporary.iterdir()) and "goes on" not in run.err
+    assert run.code == 130 and not list(temporary.iterdir()) and "continues" not in run.err
 
 
 def test_a_rehearsal_names_the_streams(
@@ -128,8 +128,8 @@ def test_a_rehearsal_names_the_streams(
     [
         (["-", "-", "-o", "out.png"], 2, "- is given twice as input: standard input holds one"),
         (["a.png", "-", "b.png", "-"], 2, "- is given twice as input"),
-        (["a.png", "b.png", "-o", "-"], 2, "- takes one picture as output, but the inputs are"),
-        (["folder", "-"], 2, "- takes one picture as output"),
+        (["a.png", "b.png", "-o", "-"], 2, "- writes one picture, but there are several inputs"),
+        (["folder", "-"], 2, "- writes one picture"),
         (["a.png", "-", "--json"], 2, "--json cannot be combined with - as output"),
         (["-", "x.png", "--strict"], 1, "standard input is empty (0 bytes): pipe a picture"),
     ],

@@ -59,7 +59,7 @@ def test_equal_frames_are_enlarged_once(run: Run, core: Core) -> None:
     clip("a.mkv", still=True, codec="ffv1", crf="0")
     run("upscale", "a.mkv", "b.mkv")
     assert run.code == 0 and len(core.calls) == 1 and len(contents("b.mkv")["times"]) == 12
-    assert "a.mkv: 11 frames as before, enlarged once" in run.err
+    assert "a.mkv: 11 frames repeated, not enlarged again" in run.err
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_finished_videos_with_cut_sides_are_known(run: Run, core: Core) -> None:
     [
         (["a.mp4", "b.avi"], "b.avi: '.avi' is not a video: use one of .m4v"),
         (["a.mp4", "b.png"], "b.png: '.png' is not a video"),
-        (["p.png", "b.mp4"], "b.mp4: only a video is written as .mp4, and p.png is none: use .png"),
+        (["p.png", "b.mp4"], "b.mp4: only a video can be written as .mp4, and p.png is not: use .png"),
         (["a.mp4", "b.mp4", "--codec", "nope"], "b.mp4: nope is no video encoder of this PyAV"),
         (["a.mp4", "b.mp4", "--codec", "aac"], "b.mp4: aac is no video encoder"),
         (["a.mp4", "b.webm", "--codec", "h264"], "b.webm: .webm cannot hold h264: use .mkv"),
@@ -270,14 +270,15 @@ def test_a_second_run_goes_on_where_the_first_one_was_interrupted(
     run("upscale", "a.mkv", name, *options)
     assert run.code == 130 and not Path(name).exists()
     assert (
-        f"{name}.ginr-work keeps what is finished: the same command goes on from there" in run.err
+        f"{name}.ginr-work keeps the finished frames: the same command continues from there"
+        in run.err
     )
     stop_in(core, 99)
     run("upscale", "a.mkv", name, *options, "--json")
     n_kept = n_frames - len(core.calls)
     assert run.code == 0 and run.records[0]["frames"] == n_frames
     assert n_kept >= 5  # the others may have been on their way to the encoder
-    assert f"a.mkv: goes on after {n_kept} frames of an earlier run" in run.err
+    assert f"a.mkv: continues after {n_kept} frames of an earlier run" in run.err
     assert not Path(f"{name}.ginr-work").exists()
     whole, resumed = contents(f"whole_{name}"), contents(name)
     for one, other in zip(whole.pop("rgb"), resumed.pop("rgb"), strict=True):
@@ -312,7 +313,7 @@ def test_segments_of_another_run_are_not_taken_over(
     assert run.code == 0 and (changed == "input" or len(core.calls) == 12)
     said = f"b.mp4.ginr-work was made with another {changed}: started anew" in run.err
     assert said or not changed
-    assert "goes on after" not in run.err and files() == ["a.mp4", "b.mp4"]
+    assert "continues after" not in run.err and files() == ["a.mp4", "b.mp4"]
 
 
 CHILD = """
@@ -351,7 +352,7 @@ def test_a_killed_run_leaves_its_segments(run: Run) -> None:
     run("upscale", "a.mp4", "whole.mp4", "--restore", "off")
     assert ended_by([signal.SIGKILL], n_frame=3).returncode == -signal.SIGKILL
     run("upscale", "a.mp4", "b.mp4", "--restore", "off")
-    assert run.code == 0 and "goes on after" in run.err
+    assert run.code == 0 and "continues after" in run.err
     assert files() == ["a.mp4", "b.mp4", "whole.mp4"]
     assert Path("b.mp4").read_bytes() == Path("whole.mp4").read_bytes()
 
@@ -360,10 +361,10 @@ def test_a_run_that_a_second_signal_ends_keeps_its_frames(run: Run) -> None:
     clip("a.mp4")
     ended = ended_by([signal.SIGINT, signal.SIGINT], n_frame=250)
     assert ended.returncode == 130 and ended.stderr.endswith(
-        "b.mp4.ginr-work keeps what is finished: the same command goes on from there\ninterrupted\n"
+        "b.mp4.ginr-work keeps the finished frames: the same command continues from there\ninterrupted\n"
     )
     run("upscale", "a.mp4", "b.mp4", "--restore", "off")
-    assert run.code == 0 and "goes on after" in run.err
+    assert run.code == 0 and "continues after" in run.err
     assert len(contents("b.mp4")["times"]) == 12
 
 

@@ -45,7 +45,7 @@ def test_pictures_are_enlarged_as_they_arrive(run: Run, core: Core) -> None:
     run("upscale", "in", "-o", "out/", "--watch", "--restore", "0")
     assert run.code == 130 and run.out == "out/first.png\nout/sub/second.jpg\n"
     assert size("out/sub/second.jpg") == (12, 8)
-    assert "watching in: Ctrl+C ends" in run.err and run.err.endswith("interrupted\n2 done\n")
+    assert "watching in: Ctrl+C to stop" in run.err and run.err.endswith("interrupted\n2 done\n")
     assert run.err.count("small on cpu") == 1  # the network stays loaded
 
 
@@ -83,8 +83,11 @@ def test_a_file_is_read_when_it_is_complete(run: Run, core: Core) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["a.png"], "--watch: a.png is no folder"),
-        (["in", "--dry-run"], "--watch goes neither with --dry-run nor several jobs or devices"),
+        (["a.png"], "--watch: a.png is not a folder"),
+        (
+            ["in", "--dry-run"],
+            "--watch cannot be combined with --dry-run, or several jobs or devices",
+        ),
     ],
 )
 def test_refusals(run: Run, core: Core, arguments: list[str], words: str) -> None:

@@ -84,5 +84,5 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path, host: str | None) -> None:
             begun = time.monotonic()
             out, words = process.communicate(timeout=10)
             assert time.monotonic() - begun < 5
-    assert (process.returncode, out, words) == (130, "", "Ctrl+C ends it\n")
+    assert (process.returncode, out, words) == (130, "", "Ctrl+C to stop\n")
     assert not list(tmp_path.glob("ginr-view-*"))

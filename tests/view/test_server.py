@@ -113,9 +113,9 @@ def test_transparent_16_bit_and_tagged_pictures_are_shown_in_8_bit_srgb(page: Pa
         ({"scale": 100, "box": "0,0,3000,3000"}, "ask for 4194304 at most"),
         ({"restore": "strongly"}, "--restore strongly: use auto, off"),
         ({"restore": "0.5"}, "was not trained to restore"),
-        ({"id": 99}, "this picture is not open any more"),
-        ({"id": "../../etc/passwd"}, "this picture is not open any more"),
-        ({"session": "t" * 32}, "this page is not known any more"),
+        ({"id": 99}, "this picture is no longer open"),
+        ({"id": "../../etc/passwd"}, "this picture is no longer open"),
+        ({"session": "t" * 32}, "this page is no longer known"),
     ],
 )
 def test_parts_that_cannot_be_are_refused(page: Page, values: dict[str, Any], words: str) -> None:
@@ -237,8 +237,8 @@ def test_sizes_paper_and_parts_are_those_of_the_command_line(page: Page) -> None
     assert "quality 101" in size(size_by="scale", size="2", format="jpg", quality=101)
     assert "is not four whole numbers" in size(size_by="scale", size="2", box=[-1, 0, 5, 5])
     assert "reaches outside" in size(size_by="scale", size="2", box=[50, 0, 50, 5])
-    assert "no order of this page" in size(entries=[99], size_by="scale", size="2")
-    assert "no order of this page" in page.error(page.post("/size", b"[]"))
+    assert "invalid request" in size(entries=[99], size_by="scale", size="2")
+    assert "invalid request" in page.error(page.post("/size", b"[]"))
     assert page.post("/size", b" " * 100_000).status_code == 413
 
 
@@ -268,7 +268,7 @@ def test_several_pictures_queue_up_and_can_be_dropped(
     assert not any(
         v["state"] == "done" for e, v in page.events if e == "saving" and v["id"] == second
     )
-    assert "not in the queue any more" in page.error(page.get("/result", id=second))
+    assert "no longer in the queue" in page.error(page.get("/result", id=second))
     session = viewer_at[1].sessions[page.session]
     output = session.savings[first].output
     assert output.exists()
@@ -300,7 +300,7 @@ def test_the_tokens_under_the_cursor_are_described(page: Page) -> None:
     found = page.get("/lps", id=number, at="31,17").json()
     assert np.array(found["alike"]).shape == (4, 4) and found["alike"][0][0] == 1
     assert np.array(found["changes"]).max() > 0
-    assert "at 60,0: is not in the picture" in page.error(page.get("/lps", id=number, at="60,0"))
+    assert "60,0 is outside the picture" in page.error(page.get("/lps", id=number, at="60,0"))
 
 
 def test_a_saved_field_is_shown_and_saved(
