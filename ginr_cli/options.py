@@ -1,14 +1,14 @@
 """Options and arguments that several commands share."""
 
 import math
+import os
 from collections.abc import Callable
 from enum import StrEnum
+from glob import escape, glob
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-from ginr_cli.completion import complete_checkpoint
 
 
 def option(
@@ -44,6 +44,20 @@ def parse_path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("empty path: write . for the current folder")
     return Path(text)
+
+
+def complete_checkpoint(incomplete: str) -> list[str]:
+    """Names of checkpoints, files of checkpoints and folders that begin with a text."""
+    from ginr.checkpoints.checkpoint import shipped_checkpoints
+
+    found = [name for name in shipped_checkpoints() if name.startswith(incomplete)]
+    for path in sorted(glob(f"{escape(incomplete)}*")):
+        if os.path.isdir(path):
+            is_run = os.path.exists(os.path.join(path, "model.safetensors"))
+            found.append(path if is_run else os.path.join(path, ""))
+        elif path.endswith(".safetensors"):
+            found.append(path)
+    return found
 
 
 class NumberFormat(StrEnum):

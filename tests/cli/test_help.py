@@ -9,8 +9,8 @@ from typer.main import get_command
 from ginr.checkpoints.checkpoint import shipped_checkpoints
 from ginr_cli.app import app
 from ginr_cli.commands.models import ROLES
-from ginr_cli.completion import complete_checkpoint
 from ginr_cli.help import EXAMPLES
+from ginr_cli.options import complete_checkpoint
 
 from .support import Run
 
