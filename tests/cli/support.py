@@ -37,6 +37,7 @@ class Run:
 
 TINY = ["--run", "run", "--preset", "tiny", "--batch", "1", "--crop", "16"]
 """Options of `ginr train`, with the fixture `photos`."""
+RUN_FILES = ["config.toml", "metrics.jsonl", "model.safetensors", "state.safetensors"]
 
 
 def python(script: str) -> "subprocess.CompletedProcess[str]":

@@ -50,14 +50,8 @@ def test_outputs_next_to_inputs_are_not_inputs(run: Run, core: Core) -> None:
         assert run("upscale", "in", "--scale", scale).code == 0
         assert len(core.calls) - before == expected
     assert "in: skipped 2 outputs of earlier runs" in run.err
-    assert files("in") == [
-        "photo.png",
-        "photo_x2.png",
-        "photo_x2x3.png",
-        "scan_x9000.png",
-        "scan_x9000_x2.png",
-        "scan_x9000_x2x3.png",
-    ]
+    ends = ("", "_x2", "_x2x3")
+    assert files("in") == [f"{stem}{end}.png" for stem in ("photo", "scan_x9000") for end in ends]
 
 
 def test_empty_output_folders_are_removed(run: Run, core: Core) -> None:
@@ -119,11 +113,7 @@ def test_many_inputs_into_one_folder(run: Run, core: Core) -> None:
 def test_three_outputs_next_to_their_inputs(run: Run, core: Core) -> None:
     for name in ("a.png", "b.png", "c.png"):
         picture(name)
-    assert run("upscale", "a.png", "b.png", "c.png").out.split() == [
-        "a_x2.png",
-        "b_x2.png",
-        "c_x2.png",
-    ]
+    assert run("upscale", "a.png", "b.png", "c.png").out == "a_x2.png\nb_x2.png\nc_x2.png\n"
 
 
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(run: Run, core: Core) -> None:

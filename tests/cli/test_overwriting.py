@@ -38,13 +38,8 @@ def test_no_input_is_replaced_by_the_output_of_another(run: Run, core: Core) -> 
     picture("a_x2.png", 7)
     picture("deep/a.png", 9)
     run("upscale", "a.png", "a_x2.png", "deep/a.png", "--overwrite")
-    assert run.code == 1 and files() == [
-        "a.png",
-        "a_x2.png",
-        "a_x2_x2.png",
-        "deep/a.png",
-        "deep/a_x2.png",
-    ]
+    made = ["a_x2_x2.png", "deep/a_x2.png"]
+    assert run.code == 1 and files() == sorted(["a.png", "a_x2.png", "deep/a.png", *made])
     words = "a_x2.png is an input too: leave it out, or choose another output for a.png"
     assert f"ginr: {words}\n" in run.err and size("a_x2.png") == (7, 4)
     run("upscale", "a.png", "deep/a.png", "-o", "deep", "--overwrite")

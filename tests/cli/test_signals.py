@@ -154,11 +154,8 @@ def test_a_second_signal_does_not_wait(work: str) -> None:
 
 
 def test_a_second_signal_does_not_wait_for_someone_to_read_its_message() -> None:
-    command = [
-        sys.executable,
-        "-c",
-        AT_ONCE.format(work="fill(2); Path('full').touch(); forever()"),
-    ]
+    script = AT_ONCE.format(work="fill(2); Path('full').touch(); forever()")
+    command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             while not Path("full").exists():

@@ -20,7 +20,7 @@ import ginr.training.loop
 from ginr.architecture.config import GinrConfig
 from ginr.checkpoints.checkpoint import load_checkpoint
 
-from .support import TINY, Run, files
+from .support import RUN_FILES, TINY, Run, files
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals are others there"),
@@ -144,9 +144,7 @@ def test_a_signal_does_not_wait_for_the_first_step(
         out, err = process.communicate()
     assert (process.returncode, out) == (code, "") and time.monotonic() - start < 10
     assert err == ("interrupted\n" if code == 130 else "terminated\n")
-    assert files("run") == [
-        "config.toml", "metrics.jsonl", "model.safetensors", "state.safetensors",
-    ]  # fmt: skip
+    assert files("run") == RUN_FILES
     assert Path("run/state.safetensors").read_bytes() == saved
 
 

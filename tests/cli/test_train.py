@@ -22,7 +22,7 @@ from ginr.training.config import TRAINING, TrainConfig
 from ginr.training.settings import read_toml, resolve
 from ginr_cli.commands.train import train as options_of_train
 
-from .support import TINY, Run, files
+from .support import RUN_FILES, TINY, Run, files
 
 pytestmark = pytest.mark.usefixtures("photos")
 SHIPPED_PRESETS = tuple(PRESETS)
@@ -38,12 +38,7 @@ def test_a_run_from_end_to_end(run: Run, photos: Path) -> None:
     assert waiting.endswith("% of the time spent waiting for data")
     assert last.startswith("step 2: loss ") and "/255, gain over bicubic " in last
     assert " dB at x2, " in last and last.endswith(" dB at x4")
-    assert files("run") == [
-        "config.toml",
-        "metrics.jsonl",
-        "model.safetensors",
-        "state.safetensors",
-    ]
+    assert files("run") == RUN_FILES
     assert load_checkpoint("run/model.safetensors").facts["steps"] == 2
     Image.new("RGB", (9, 7)).save("small.png")
     run("upscale", "small.png", "--checkpoint", "run/model.safetensors", "--scale", "2")

@@ -13,14 +13,8 @@ from .support import served
 def test_requests_of_other_pages_are_refused(viewer_at: tuple[str, Viewer]) -> None:
     address = viewer_at[0]
     port = address.rpartition(":")[2]
-    for host in (
-        f"evil.example:{port}",
-        "evil.example",
-        "192.168.1.5",
-        f"127.0.0.1.evil.example:{port}",
-        "[",
-        "",
-    ):
+    evil = "evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}"
+    for host in (*evil, "192.168.1.5", "[", ""):
         answer = httpx.get(address, headers={"Host": host})
         assert answer.status_code in (400, 403), host
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
@@ -48,11 +42,9 @@ def test_answers_allow_nothing_from_elsewhere(viewer_at: tuple[str, Viewer]) -> 
 
 @pytest.fixture
 def guarded(tmp_path: Path, tiny_checkpoint: Path) -> object:
-    with served(tmp_path, checkpoint=str(tiny_checkpoint), host="0.0.0.0", token="secret") as (
-        at,
-        _,
-    ):
-        yield at
+    options = {"checkpoint": str(tiny_checkpoint), "host": "0.0.0.0", "token": "secret"}
+    with served(tmp_path, **options) as (address, _):
+        yield address
 
 
 def test_with_a_host_nothing_is_shown_without_the_token(guarded: str) -> None:
