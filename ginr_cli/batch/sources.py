@@ -66,16 +66,11 @@ def expanded(paths: list[str], leave_out: Callable[[Path, str], None] = ignore) 
     return [path for path in found if path not in results]
 
 
-def is_pattern(path: str) -> bool:
-    """Whether a path is a quoted pattern, such as *.jpg, rather than the name of a file."""
-    return any(mark in path for mark in "*?[") and not os.path.lexists(path)
-
-
 def names_inputs(path: str) -> bool:
-    """Whether a path that may be an output is a list or a pattern; one without * or ? must match."""
+    """Whether a path that may be an output is a list or a pattern; one with [ alone must match."""
     if path.startswith("@"):
         return True
-    return is_pattern(path) and ("*" in path or "?" in path or bool(glob(path)))
+    return not os.path.lexists(path) and ("*" in path or "?" in path or bool(glob(path)))
 
 
 def names_several(paths: list[str]) -> bool:

@@ -56,7 +56,7 @@ def side_of_part(name: str, image: "Image") -> Side:
     return Side(name, (image.height, image.width), "image/png", buffer.getvalue())
 
 
-def write_page(path: Path, before: Side, after: Side, *, overwrite: bool = False) -> None:
+def write_page(path: Path, before: Side, after: Side, *, overwrite: bool) -> None:
     """Write the page for two pictures. Raises PictureError if it cannot be written."""
     from ginr.pictures.formats import check_place
     from ginr.pictures.writer import whole_file

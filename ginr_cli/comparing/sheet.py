@@ -19,8 +19,8 @@ Box = tuple[int, int, int, int]
 """left, top, right, bottom, as in Pillow."""
 
 
-def details(before: "Image", after: "Image", n: int = N_DETAIL) -> list[Box]:
-    """Up to `n` square parts of two pictures of one size where they differ most, apart, in order."""
+def details(before: "Image", after: "Image") -> list[Box]:
+    """Up to four square parts of two pictures of one size where they differ most, apart, in order."""
     import numpy as np
 
     grey = [np.asarray(image.convert("L"), np.float32) for image in (before, after)]
@@ -32,7 +32,7 @@ def details(before: "Image", after: "Image", n: int = N_DETAIL) -> list[Box]:
     k = side // step
     sums = np.lib.stride_tricks.sliding_window_view(blocks, (k, k)).sum((2, 3))
     found: list[Box] = []
-    while len(found) < n and sums.max() > 0:
+    while len(found) < N_DETAIL and sums.max() > 0:
         row, column = np.unravel_index(int(sums.argmax()), sums.shape)
         left, top = int(column) * step, int(row) * step
         found.append((left, top, left + side, top + side))
