@@ -26,6 +26,14 @@ Output = Annotated[
         "Where to write; the suffix sets the format. Default: photo_warped.png next to photo.png.",
     ),
 ]
+Rotate = Annotated[
+    float,
+    option(
+        "--rotate DEGREES",
+        "Rotate counter-clockwise about the centre.",
+        between=(-999_999, 999_999),
+    ),
+]
 Perspective = Annotated[
     str | None,
     option(
@@ -47,9 +55,7 @@ MapFile = Annotated[
 def warp(
     image: options.Image,
     output: Output = None,
-    rotate: Annotated[
-        float, option("--rotate DEGREES", "Rotate counter-clockwise about the centre.")
-    ] = 0.0,
+    rotate: Rotate = 0.0,
     shift: Annotated[
         str | None,
         option("--shift DX,DY", "Then shift right and down, in input pixels (fractions allowed)."),
@@ -88,8 +94,6 @@ def warp(
     corners = perspective and parse_numbers("--perspective", perspective, 8, "9,5,90,3,95,70,2,66")
     is_turned = bool(rotate) or shift is not None or keep_size
     _check_together(bool(corners), table is not None, is_turned, scale, size)
-    if not -1e6 < rotate < 1e6:
-        raise console.UsageError(f"--rotate {rotate} is not an angle in degrees")
     target, writing = parse_target(scale, size), Writing(quality, overwrite)
 
     def plan(frame: Size) -> Rendering:
