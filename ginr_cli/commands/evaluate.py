@@ -108,7 +108,6 @@ def evaluate(
         bank=bank,
     )  # fmt: skip
     check_network(choice)  # before torch is loaded
-    name = peek(checkpoint).name
     if csv_file is not None:
         check_csv(csv_file, overwrite)
         clear_left_over([csv_file.parent])
@@ -116,14 +115,10 @@ def evaluate(
     report = ScoreReport(as_json)
     tasks = [task for folder in folders for task in _find(folder, factors, limit, rules, report)]
     facts: Row = {
-        "protocol": _protocol(perceptual),
-        "degradation": degradation,
-        "checkpoint": name,
-        "bank": bank,
-        "device": None,
-        "scales": factors,
+        "protocol": _protocol(perceptual), "degradation": degradation,
+        "checkpoint": peek(checkpoint).name, "bank": bank, "device": None, "scales": factors,
         "ensemble": ensemble,
-    }
+    }  # fmt: skip
     if tasks:
         networks = Networks(choice)
         facts["device"] = networks.plain.device

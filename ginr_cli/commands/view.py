@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -72,10 +72,7 @@ def view(
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False
         )  # fmt: skip
-        # Not in the main thread, which waits for signals.
-        work = partial(uvicorn.Server(config).run, [bound])
-        thread = threading.Thread(target=work, name="server", daemon=True)
-        thread.start()
+        thread = _started(partial(uvicorn.Server(config).run, [bound]))
         address = _address(host, bound.getsockname()[1], token)
         console.result(address)
         console.say("Ctrl+C to stop")
@@ -84,6 +81,13 @@ def view(
         while thread.is_alive():
             end_if_asked()
             thread.join(0.1)
+
+
+def _started(work: Callable[[], None]) -> threading.Thread:
+    """A thread that does the work, while the main thread waits for signals."""
+    thread = threading.Thread(target=work, name="server", daemon=True)
+    thread.start()
+    return thread
 
 
 @contextmanager
