@@ -197,10 +197,10 @@ def _fits(value: object, kind: Any) -> bool:
     return type(value) is kind
 
 
-SMALL = GinrConfig()
+SMALL = GinrConfig(lps_scale=True)
 BASE = GinrConfig(width=64, hidden=96, head_dim=32, n_blocks=12)
 """Twice as wide and twice as deep as `small`: 2.0 million weights, for training on a GPU."""
-PHOTO = GinrConfig(n_blocks=10, lps_scale=True, n_trait=10)
+PHOTO = dataclasses.replace(SMALL, n_blocks=10, n_trait=10)
 """A deeper `small`, which is told what is wrong with a picture."""
 PLAIN_LPS = GinrConfig(content="none", order="morton", values="raw")
 """The ablation: LPs that learn of the picture through the mixer alone."""
