@@ -274,9 +274,3 @@ def moved(
             entries[tag] = (16 if is_big else 4, 1, packed)
             tail += pack_directory(nested, offset + len(tail), order, is_big)
     return entries, tail
-
-
-def tiff_entries(directories: Directories) -> dict[int, Entry]:
-    """The entries of an EXIF block that a TIFF's directory may hold."""
-    kept = DESCRIPTIVE.union(NESTED)
-    return directories.read(directories.first, kept)

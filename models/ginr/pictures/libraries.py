@@ -13,7 +13,7 @@ import numpy as np
 from ginr.pictures import colour
 from ginr.pictures.opened import OpenedFile
 from ginr.pictures.opened_png import OpenedPng
-from ginr.pictures.rules import Deadline, foreign_errors, timed
+from ginr.pictures.rules import Deadline, TimedFile, foreign_errors
 from ginr.pictures.samples import Samples
 from ginr.pictures.tiff_reader import (
     BLACK_IS_ZERO,
@@ -96,8 +96,7 @@ def _srgb_by_vips(image: Any, opened: OpenedFile) -> Any:
 def by_pillow(file: BinaryIO, opened: OpenedFile, deadline: Deadline) -> Samples:
     from PIL import Image
 
-    reader = timed(file, deadline)
-    image: Image.Image = Image.open(reader, formats=(opened.format,))
+    image: Image.Image = Image.open(TimedFile(file, deadline), formats=(opened.format,))
     if isinstance(opened, OpenedTiff):
         image.seek(opened.index)
         if opened.bits > 8 and opened.photometric == WHITE_IS_ZERO:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from mmap import mmap
 from typing import Any, BinaryIO
 
@@ -10,11 +11,11 @@ from ginr.pictures.rules import (
     DAMAGE,
     Deadline,
     ReadRules,
+    TimedFile,
     UnsupportedError,
     check_size,
     foreign_errors,
     reason_of,
-    timed,
 )
 
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBX": 3, "YCbCr": 3, "CMYK": 3}
@@ -77,7 +78,7 @@ def open_with_pillow(file: BinaryIO, data: mmap, rules: ReadRules) -> OpenedFile
             "is not a supported picture: use a PNG, JPEG, WebP, TIFF, BMP, AVIF, GIF, JPEG 2000,"
             " HEIC or JPEG XL file"
         )
-    if kind == "AVIF" and not _has("PIL._avif"):
+    if kind == "AVIF" and not find_spec("PIL._avif"):
         raise UnsupportedError("is AVIF, which this Pillow cannot read: update Pillow")
     if kind == "HEIF" and not register_heif():
         raise UnsupportedError(f"is HEIC: {_EXTRA}")
@@ -88,7 +89,7 @@ def open_with_pillow(file: BinaryIO, data: mmap, rules: ReadRules) -> OpenedFile
         height, width, bits = _header_of_jxl(data)
         check_size(height, width, 3, len(data), rules)  # the plug-in decodes at once
     try:
-        image = Image.open(timed(file, Deadline(rules)), formats=(kind,))
+        image = Image.open(TimedFile(file, Deadline(rules)), formats=(kind,))
     except UnidentifiedImageError as error:
         raise OSError("its header cannot be read") from error
     except OSError as error:
@@ -143,12 +144,6 @@ def _kind_of(head: bytes) -> str | None:
     starts = {b"BM": "BMP", b"GIF8": "GIF", b"\xff\x4f\xff\x51": "JPEG2000", b"\xff\x0a": "JXL"}
     starts |= {b"\0\0\0\x0cjP  ": "JPEG2000", b"\0\0\0\x0cJXL ": "JXL"}
     return next((kind for start, kind in starts.items() if head.startswith(start)), None)
-
-
-def _has(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None
 
 
 def register_heif() -> bool:

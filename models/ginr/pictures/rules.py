@@ -111,18 +111,13 @@ class Deadline:
 
 
 class TimedFile(io.BufferedReader):
-    """A file for Pillow, reading from which ends at a deadline."""
+    """Reads a file for Pillow from its start, until a deadline; the file stays open after it."""
 
-    deadline: Deadline
+    def __init__(self, file: BinaryIO, deadline: Deadline) -> None:
+        super().__init__(io.FileIO(file.fileno(), closefd=False))
+        self._deadline = deadline
+        self.seek(0)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.deadline.check()
+        self._deadline.check()
         return super().read(size)
-
-
-def timed(file: BinaryIO, deadline: Deadline) -> TimedFile:
-    """A reader of the file from its start; the file stays open after it."""
-    reader = TimedFile(io.FileIO(file.fileno(), closefd=False))
-    reader.deadline = deadline
-    reader.seek(0)
-    return reader

@@ -14,6 +14,7 @@ from ginr.pictures.samples import Picture, Samples, strips
 _STRIP = 1 << 20  # bytes of samples in a strip
 CLASSIC_BYTES = 2**32 - 2**24
 """Largest size of samples for 32-bit offsets, even if deflate does not shrink them."""
+_FROM_EXIF = exif_blocks.DESCRIPTIVE.union(exif_blocks.NESTED)  # tags
 _EMPTY = tiff_header("<", 8) + bytes(6)
 
 
@@ -51,7 +52,7 @@ class TiffWriter:
         row_bytes = width * like.channels * like.depth // 8
         n_rows = max(1, _STRIP // row_bytes)
         offsets, sizes = self._write_strips(strips(bands, n_rows), like.depth // 8)
-        entries = exif_blocks.tiff_entries(directories)
+        entries = directories.read(directories.first, _FROM_EXIF)
         if self._is_big or not is_first:
             entries, nested = exif_blocks.moved(directories, entries, file.tell(), self._is_big)
             file.write(nested + bytes(len(nested) % 2))
