@@ -16,7 +16,7 @@ _CONTROL = ">IIIIIHHBB"
 
 
 def scan_apng(data: mmap | bytes, limited: bool) -> Scan:
-    """The frames of an APNG. Raises ValueError for one without any, or with one outside."""
+    """The frames of an APNG. Raises ValueError for one outside of the picture."""
     width, height = struct.unpack(">II", data[16:24])
     scan = Scan(height, width, limited)
     head, shared, control = data[24:29], list[bytes](), None
@@ -40,8 +40,6 @@ def scan_apng(data: mmap | bytes, limited: bool) -> Scan:
             places.append((start + 4, end))
     _add_frame(scan, data, control, places, head, shared)
     scan.is_cut |= len(scan.pieces) < claimed
-    if not scan.pieces and not scan.is_cut:
-        raise ValueError("it has no frames")
     return scan
 
 

@@ -18,7 +18,7 @@ MAX_DELAY = 65_535
 
 
 def scan_gif(data: mmap | bytes, limited: bool) -> Scan:
-    """The frames of a GIF. Raises ValueError for one without any."""
+    """The frames of a GIF."""
     width, height, flags = struct.unpack("<HHB", data[6:11])
     scan = Scan(height, width, limited)
     palette, at = _table(data, 13, flags)
@@ -41,8 +41,6 @@ def scan_gif(data: mmap | bytes, limited: bool) -> Scan:
             scan.is_cut = True
             break
         at = end
-    if not scan.pieces and not scan.is_cut:
-        raise ValueError("it has no frames")
     return scan
 
 

@@ -104,6 +104,8 @@ def read_frames(path: Path, rules: ReadRules, note: Callable[[str], None]) -> Ge
 
 def _scan(data: mmap, opened: OpenedFile, rules: ReadRules) -> Scan:
     scan = _SCANS[opened.format](data, not rules.allow_large)
+    if not scan.pieces and not scan.is_cut:
+        raise ValueError("it has no frames")
     if (scan.height, scan.width) != (opened.height, opened.width):
         raise ValueError(f"its frames are {scan.width}x{scan.height} pixels")
     if scan.is_cut and not (rules.allow_truncated and scan.pieces):

@@ -31,8 +31,8 @@ def _file_of(chunks: bytes) -> bytes:
 
 
 def scan_webp(data: mmap | bytes, limited: bool) -> Scan:
-    """The frames of a WebP. Raises ValueError for one without any, or with one outside."""
-    if data[12:16] != b"VP8X":
+    """The frames of a WebP. Raises ValueError for a file without any, or for one outside."""
+    if data[12:16] != b"VP8X":  # of a file with more than a frame
         raise ValueError("it has no frames")
     scan = Scan(_u24(data[20:30], 7) + 1, _u24(data[20:30], 4) + 1, limited)
     for kind, start, end in chunks_of(data, 12, len(data)):
@@ -45,8 +45,6 @@ def scan_webp(data: mmap | bytes, limited: bool) -> Scan:
             _add_frame(scan, data, start, end)
     riff_end = 8 + struct.unpack("<I", data[4:8])[0]
     scan.is_cut |= riff_end > len(data)
-    if not scan.pieces and not scan.is_cut:
-        raise ValueError("it has no frames")
     return scan
 
 
