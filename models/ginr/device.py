@@ -74,7 +74,7 @@ def choose_device(name: str = "auto") -> tuple["torch.device", str]:
 
 
 def reason_for_cpu(name: str) -> str:
-    """Why the device called `name` is the CPU; empty if it is not, or if only torch can tell.
+    """Why the device called `name` is the CPU; empty if it is another one, or if that needs torch.
 
     Does not load torch. Raises GinrError for an unknown name.
     """

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 MAX_TEXT = 6000
-"""Characters of a message: a path may have 4096, what a hostile file holds, millions."""
+"""Maximum characters of a message: a path may have 4096, text from a hostile file millions."""
 
 
 class GinrError(Exception):

@@ -19,7 +19,7 @@ _NAME = re.compile(r"\.ginr-[0-9a-f]{16}\.part")
 _own: set[Path] = set()
 """Those of this process."""
 _unfinished: list[Callable[[], None]] = []
-"""What keeps finished work as the process is about to end."""
+"""Actions that save finished work before the process ends."""
 
 
 class Part:
@@ -131,13 +131,13 @@ def finished_by(action: Callable[[], None]) -> Iterator[None]:
 
 
 def finish_own() -> None:
-    """Keep what this process has finished of an output, as it is about to end; from any thread."""
+    """Save the finished part of this process's outputs before it ends; from any thread."""
     for action in list(_unfinished):
         action()
 
 
 def remove_own() -> None:
-    """Remove all that this process is writing, as it is about to end."""
+    """Remove all unfinished outputs of this process before it ends."""
     for path in list(_own):
         _delete(path)
 

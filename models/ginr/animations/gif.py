@@ -93,7 +93,7 @@ def _add_frame(
 def write_head(
     file: BinaryIO, height: int, width: int, plays: int, xmp: bytes | None = None
 ) -> None:
-    """The start of a GIF that is played so often, 0 for ever."""
+    """The start of a GIF that is played `plays` times, 0 for ever."""
     file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
     if plays != 1:
         loops = min(plays - 1, 65_535) if plays else 0

@@ -35,7 +35,7 @@ class Piece:
     delay: Fraction
     """Seconds that the frame is shown."""
     disposal: Disposal
-    """What becomes of the box before the next frame: nothing, transparent, or as it was."""
+    """What happens to the box before the next frame: nothing, cleared, or restored."""
     is_blended: bool
     """Whether it is laid over the canvas; else it replaces the box."""
     still: Callable[[], bytes]
@@ -72,7 +72,7 @@ class Canvas:
         self._undo: Callable[[], None] = lambda: None
 
     def draw(self, piece: Piece, pixels: Samples) -> None:
-        """Dispose of the last piece and draw the next (h, w, 4); what is outside is left out."""
+        """Dispose of the last piece and draw the next (h, w, 4), clipped to the canvas."""
         self._undo()
         top, left, bottom, right = piece.box
         place = self.samples[top:bottom, left:right]

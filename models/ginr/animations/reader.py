@@ -41,7 +41,7 @@ _SCANS: dict[str, Callable[[mmap, bool], Scan]] = {
 
 @dataclass(frozen=True)
 class Animation:
-    """What an animated file says of itself."""
+    """The structure of an animated file."""
 
     depth: int
     """Bits of a sample: 8 or 16."""
@@ -70,7 +70,7 @@ def open_animation(path: Path, rules: ReadRules) -> Animation:
 
 
 def read_frames(path: Path, rules: ReadRules, note: Callable[[str], None]) -> Generator[Frame]:
-    """Yields whole frames as they are shown, each when it is asked for; close it in the end.
+    """Yields whole frames as they are shown, decoded on demand; close the generator in the end.
 
     Only the canvas is in memory. Raises PictureError; where `rules.allow_truncated`, a damaged frame
     that is not the first ends the animation, with a `note`.

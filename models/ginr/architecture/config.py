@@ -41,15 +41,15 @@ class GinrConfig:
     lp_init: Literal["normal", "xavier"] = "normal"
     """Initial LP vectors: normal, of length 1 or (bank `window`) with a deviation of 0.02; or Xavier uniform."""
     bank: Bank = "place"
-    """What vectors are learned: one for each LP of a token's square, or one for each LP of a window."""
+    """Which vectors are learned: one for each LP of a token's square, or one for each LP of a window."""
     content: Content = "blocks"
-    """What an LP takes from its tokens besides the scan: nothing, at the start, or also after every block."""
+    """When an LP reads its tokens, besides the scan: never, at the start, or also after every block."""
     lps_scale: bool = False
     """Whether the LPs also scale and shift the hidden channels of the feed-forwards."""
     n_trait: int = 0
     """Traits of a picture, each with a direction in which it moves the LPs."""
     n_grain: int = 0
-    """Random numbers that each LP is given, by which invented texture varies."""
+    """Random numbers per LP, which make invented texture vary."""
     order: Order = "hilbert"
     """Curve along which the tokens of a window are read; every other scan reads its transpose."""
     width: int = 32
@@ -58,11 +58,11 @@ class GinrConfig:
     scan_every: int = 3
     """Blocks 0, k, 2k, ... have a mixer; the others only convolutions."""
     mixer: Literal["mamba2", "mamba", "transformer"] = "mamba2"
-    """What lets tokens and LPs hear of each other: a scan both ways, or attention within the window."""
+    """How tokens and LPs exchange information: a scan in both directions, or attention within the window."""
     positions: Literal["none", "sinusoidal", "learned", "rope"] = "none"
-    """Positions that a transformer is told: vectors added to tokens and LPs, or rotations (`rope`)."""
+    """How a transformer encodes positions: as vectors added to tokens and LPs, or as rotations (`rope`)."""
     values: Literal["normalised", "raw"] = "normalised"
-    """What the mixer mixes: normalised tokens and LPs, or these as they are, whose contrast LPs without content need."""
+    """What the mixer mixes: tokens and LPs normalised, or raw, since LPs without content need their contrast."""
     expand: float = 1.0
     """Inner width E of the mixer as a multiple of D."""
     head_dim: int = 16
@@ -201,11 +201,11 @@ SMALL = GinrConfig(lps_scale=True)
 BASE = GinrConfig(width=64, hidden=96, head_dim=32, n_blocks=12)
 """Twice as wide and twice as deep as `small`: 2.0 million weights, for training on a GPU."""
 PHOTO = dataclasses.replace(SMALL, n_blocks=10, n_trait=10)
-"""A deeper `small`, which is told what is wrong with a picture."""
+"""A deeper `small`, conditioned on how a picture was damaged."""
 PLAIN_LPS = GinrConfig(content="none", order="morton", values="raw")
 """The ablation: LPs that learn of the picture through the mixer alone."""
 CRISP = dataclasses.replace(PHOTO, n_grain=8)
-"""`photo` with grain, by which the texture that it invents varies."""
+"""`photo` with grain, which makes the texture that it invents vary."""
 RECONSTRUCT = GinrConfig(
     patch=4, window=32, n_lp=16, placement="equidistant", bank="window", width=64, n_blocks=4, scan_every=2,
     head_dim=32, hidden=64, decoder="attention", n_frequency=32, base="none", max_scale=2.0,

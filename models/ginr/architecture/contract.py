@@ -1,4 +1,4 @@
-"""What rendering needs of a network: `ginr.network` does it in torch, `ginr.engine` in NumPy arrays."""
+"""What rendering needs from a network; `ginr.network` provides it in torch, `ginr.engine` in NumPy."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar

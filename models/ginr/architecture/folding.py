@@ -1,4 +1,4 @@
-"""What the LPs make of the weights of a network: LP-queried content and scaled channels, as plain maps.
+"""Folds the LPs into the weights of a network: LP-queried content and scaled channels as plain maps.
 
 An LP decides what it takes from its token x: content = sum over j of (Q_j lp + q_j) * (V_j x) + S lp + s,
 where * is elementwise. Given the LPs, this is a linear map of x, and scaled hidden channels are
@@ -25,7 +25,7 @@ def moved_lps(lps: Array, directions: Array, traits: Array) -> Array:
 
 
 def check_traits(config: GinrConfig, traits: Array) -> None:
-    """Raises GinrError unless a network can be told these traits."""
+    """Raises GinrError unless a network accepts these traits."""
     if not config.n_trait:
         raise GinrError("this network was not trained to restore: use the checkpoint photo")
     if traits.shape != (config.n_trait,):

@@ -1,7 +1,7 @@
-"""Grain: numbers at random for every LP of a picture, which depend on nothing but where it stands.
+"""Grain: random numbers for every LP of a picture, determined by its position alone.
 
-A network that invents texture needs something to vary it by: from equal pixels it would make equal
-texture, again and again. The same place of a picture has the same grain in every tile and every run.
+A network that invents texture needs a source of variation: equal pixels would always get equal texture.
+A position in a picture has the same grain in every tile and every run.
 
 Letters: G numbers per LP, D width.
 """

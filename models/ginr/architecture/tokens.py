@@ -167,14 +167,14 @@ def lattice_of_bank(config: GinrConfig) -> Index:
 
 
 def places(config: GinrConfig) -> tuple[Doubles, Doubles]:
-    """Where tokens (L, 2) and LPs (N, 2) of a window stand, in raster order, in tokens, y first."""
+    """Positions of the tokens (L, 2) and LPs (N, 2) of a window, in raster order, in tokens, y first."""
     window = window_plan(config)
     tokens = np.stack(np.divmod(np.arange(config.seq_len), window.side), -1).astype(float)
     return tokens, window.anchors[window.lp_curves[0].argsort()]
 
 
 def step_places(config: GinrConfig, transposed: bool) -> Doubles:
-    """Where the steps of a window's sequence stand, (T, 2), in tokens, y first."""
+    """Positions of the steps of a window's sequence, (T, 2), in tokens, y first."""
     window, (tokens, lps) = window_plan(config), places(config)
     steps: Doubles = window.plan.interleave(
         tokens[window.curves[transposed]], lps[window.lp_curves[transposed]]

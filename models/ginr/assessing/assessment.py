@@ -31,7 +31,7 @@ IS_GAIN = np.array([name.startswith("gain") for name in TRAITS])
 FLOOR = 0.3  # levels, added before logarithms are taken of compression and noise
 HIGH = 0.42  # cycles per pixel: the middle of the frequencies of gain_high
 LAYERS = {"traits": 3, "damage": 2}
-"""Layers of the networks that tell the traits, and whether a picture is damaged at all."""
+"""Layers of the network that estimates the traits, and of the one that detects damage."""
 N_TILE = 6  # tiles along each axis that are looked at, at most
 
 # What counts as damage, and, after the comma, as full damage.
@@ -46,7 +46,7 @@ CLEAR_STRENGTH = 0.25  # above which it is, whatever the logit
 EQUAL = N_STATISTIC - 2  # the statistic that is the share of equal neighbours
 DRAWN = 0.6  # this share, above which a picture is a drawing or a screenshot
 
-# From where on errors are told to networks at all, and as they were estimated.
+# Thresholds from which estimated errors are passed on to networks, and passed on in full.
 UNSURE_LOGIT, SURE_LOGIT = 5.0, 15.0  # good WebP files reach 8
 SURE_STRENGTH = 0.7  # of a JPEG
 SURE_NOISE = 0.5  # as a share of full damage
@@ -55,7 +55,7 @@ UNTOLD_BLUR = 0.35  # pixels: less may come from compression
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """What a picture looks like it went through."""
+    """How a picture seems to have been damaged."""
 
     noise: float
     """Standard deviation of the mean of the channels, in 8-bit levels."""
@@ -70,15 +70,15 @@ class Assessment:
     strength: float
     """How damaged it is, from 0 (leave it as it is) to 1."""
     certainty: float
-    """How much of the estimated errors to believe, from 0 to 1."""
+    """How far to trust the estimated errors, from 0 to 1."""
     traits: Floats = field(repr=False)
     """(K,) for networks, see `traits_for`; 0 for an undamaged picture."""
 
     def traits_for(self, strength: float) -> Floats:
         """The traits (K,) of a picture that is damaged by `strength`, from 0 to 1, as this one is.
 
-        Slight errors and slight blur are told as less than they were estimated: undoing them costs
-        more than it is worth, and they may be none.
+        Slight errors and slight blur are scaled down: undoing them costs more than it is worth, and
+        they may be misjudged.
         """
         share = min(1.0, strength / self.strength) if self.strength else 0.0
         of_gains = (self.blur - UNTOLD_BLUR) / (LEAST_BLUR - UNTOLD_BLUR)
@@ -106,7 +106,7 @@ class Assessment:
 
 
 def assess(picture: Picture) -> Assessment:
-    """Looks at up to 36 tiles of a picture, evenly spread: 0.1 s. Alpha is not looked at."""
+    """Examines up to 36 tiles of a picture, evenly spread; takes 0.1 s. Ignores alpha."""
     samples = picture.samples
     if samples.dtype == np.uint16:
         samples = (samples >> 8).astype(np.uint8)
@@ -182,7 +182,7 @@ def _weights() -> dict[str, Floats]:
 
 
 def _strength(noise: float, compression: float, blur: float, low_quality: int | None) -> float:
-    """The largest of what each damage alone asks for; 0 for less than anybody sees."""
+    """The largest strength that a single kind of damage asks for; 0 for invisible damage."""
     of_blur = (blur - LEAST_BLUR) / (MOST_BLUR - LEAST_BLUR)
     if low_quality is None:
         of_compression = _share(compression, LEAST_COMPRESSION, MOST_COMPRESSION)

@@ -1,4 +1,4 @@
-"""Statistics of a tile that tell how a picture was damaged: 145 numbers, none of which is learned.
+"""Statistics of a tile from which damage is estimated: 145 numbers, none of them learned.
 
 Noise shows in the flattest blocks, compression on its grid of 8x8 blocks and in their missing
 coefficients, blur in the spectrum and in the width of edges, sharpening in what stands beside edges.
@@ -126,7 +126,7 @@ def _spectrum(plane: Floats, *, every: int) -> list[float]:
 
 
 def _edges(plane: Floats) -> list[float]:
-    """How derivatives along rows go on beside the steepest ones, and how steep they are."""
+    """Derivatives along rows next to the steepest ones, and how steep these are."""
     slope = np.diff(plane, axis=1)
     steep = np.abs(slope) > np.quantile(np.abs(slope), 0.96)
     steep[:, :BORDER] = steep[:, -BORDER:] = False

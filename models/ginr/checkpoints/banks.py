@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
 def check_name(name: str) -> None:
-    """Raises GinrError unless a bank besides the main one may be called so."""
+    """Raises GinrError unless a bank besides the main one may have this name."""
     if not _NAME.fullmatch(name) or name == MAIN:
         raise GinrError(
             f"bank {name}: not a name: use up to 32 letters, digits, - and _, and not {MAIN}"
@@ -147,7 +147,7 @@ def check_bank(bank: str, header: Header) -> None:
 
 
 def chosen_bank(bank: str, header: Header, own: "Mapping[str, Array]") -> "Array":
-    """The bank (C, D) of a name or a file, for a checkpoint whose banks are `own`.
+    """The bank (C, D) with a name or in a file, for a checkpoint whose banks are `own`.
 
     Raises GinrError for one that does not exist, is not finite or belongs to another network.
     """
@@ -161,7 +161,7 @@ def chosen_bank(bank: str, header: Header, own: "Mapping[str, Array]") -> "Array
 
 
 def _file(bank: str, header: Header) -> Path:
-    """The file of a bank that has no such name. Raises GinrError if it cannot be one."""
+    """The file that `bank` names. Raises GinrError if it cannot be a file."""
     if not bank_names(header):
         raise GinrError(f"{header.name} has no LPs: leave the bank out, or use another checkpoint")
     path = Path(bank)

@@ -46,7 +46,7 @@ DEFAULT = "small"
 
 @dataclass(frozen=True)
 class Blend:
-    """How far to go from a network to another of the same form: all weights are interpolated.
+    """An interpolation of all weights between a network and another of the same form.
 
     As Wang et al. do between networks trained for fidelity and for looks (Deep Network Interpolation,
     CVPR 2019, arXiv 1811.10515).

@@ -41,10 +41,10 @@ class Kind(NamedTuple):
     dtypes: frozenset[str]
     """Types of its tensors."""
     advice: str
-    """What to do with such a file where another kind is expected."""
+    """What to do with such a file if another kind is expected."""
 
     def metadata(self, config: GinrConfig, facts: Mapping[str, Any]) -> dict[str, str]:
-        """What a file of this kind says of itself."""
+        """The metadata of a file of this kind."""
         described = {"ginr.config": config.to_json(), "ginr.facts": json.dumps(dict(facts))}
         # The second, if any, can be read by an older ginr, which knows plain configurations only.
         return {self.key: self.versions[:2][-1 if config.is_plain else 0], **described}

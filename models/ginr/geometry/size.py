@@ -127,8 +127,8 @@ def parse_size(text: str) -> SizeRule:
 def parse_print(text: str, dpi: float) -> SizeRule:
     """Parses `30x20cm`, to be fitted inside, at `dpi` dots per inch. Raises SizeError.
 
-    Paper of a name (`A0` to `A8`, `B0` to `B8`, `letter`, `legal`) and of a size without a unit,
-    which is in cm, is turned to the picture.
+    Named formats (`A0` to `A8`, `B0` to `B8`, `letter`, `legal`) and sizes without a unit, which are
+    in cm, are turned to the orientation of the picture.
     """
     sides_of = r"([0-9.]+) *[xX×] *([0-9.]+)"  # noqa: RUF001
     text = text.strip()
@@ -144,7 +144,7 @@ def parse_print(text: str, dpi: float) -> SizeRule:
 
 
 def _sheet(name: str) -> str | None:
-    """The size of paper of a name; None for anything else."""
+    """The size of a named paper format; None for any other text."""
     if name.lower() in _US_PAPERS:
         return _US_PAPERS[name.lower()]
     if not (found := re.fullmatch("([AB])([0-8])", name.upper())):

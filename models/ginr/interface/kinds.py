@@ -1,4 +1,4 @@
-"""What programs hold pictures in, as `Picture` and back: paths, Pillow images, arrays, tensors.
+"""Converts what programs keep pictures in to `Picture` and back: paths, Pillow images, arrays, tensors.
 
 Letters: B batch, H W height and width, C channels (1 grey, 2 grey and alpha, 3 RGB, 4 RGBA).
 """

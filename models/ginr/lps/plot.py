@@ -40,7 +40,7 @@ MOST_PLOTTED = 0.999  # share at which curves of shares end
 
 @dataclass(frozen=True)
 class Section:
-    """What is drawn for one checkpoint."""
+    """What to draw for one checkpoint."""
 
     name: str
     checkpoint: Checkpoint

@@ -28,7 +28,7 @@ MIXERS: dict[str, Callable[[GinrConfig], Mixer]] = {
 
 
 class FeedForward(nn.Module):
-    """x + W2 gelu(conv(norm(x))) on a lattice (B, h, w, D), its hidden channels scaled by the LPs if asked."""
+    """x + W2 gelu(conv(norm(x))) on a lattice (B, h, w, D), its hidden channels scaled by the LPs if configured."""
 
     def __init__(self, config: GinrConfig, kernel: int) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ class Field:
     consistent: bool = False
     """Whether renders shrink back to the picture (`ginr.kernels.consistency`)."""
     shrinkings: dict[Finer, Shrinking] = field(default_factory=dict, repr=False)
-    """What has been measured of the decoder for it."""
+    """Measurements of the decoder that this needs, shared between fields."""
     _grounds: dict[Finer | None, "Ground"] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property

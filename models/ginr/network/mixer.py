@@ -1,4 +1,4 @@
-"""Mixers: what lets the steps of a sequence hear of each other.
+"""Mixers: they exchange information between the steps of a sequence.
 
 Letters: B sequences, T = L + N steps, D width, E inner width, C channels of a convolution.
 """

@@ -36,7 +36,7 @@ class Ginr(nn.Module):
     n_view: ClassVar[int] = 1
     """Views of a picture that it encodes; its fields have this many times the features."""
     consistent: bool = False
-    """Whether what its fields render shrinks back to the picture (`Header.consistent`)."""
+    """Whether renders of its fields shrink back to the picture (`Header.consistent`)."""
 
     def __init__(self, config: GinrConfig) -> None:
         super().__init__()
@@ -47,10 +47,10 @@ class Ginr(nn.Module):
         """The bank of learnable position tokens (C, D); a buffer if there are none."""
         if config.n_trait:
             self.traits = nn.Parameter(torch.zeros(config.n_trait, *self.lps.shape))
-            """How each trait of a picture moves the LPs, (K, C, D)."""
+            """The direction in which each trait of a picture moves the LPs, (K, C, D)."""
         if config.n_grain:
             self.grain = nn.Parameter(torch.zeros(config.n_grain, config.width))
-            """What the grain of a place adds to its LP, (G, D)."""
+            """Maps the grain of an LP to what is added to it, (G, D)."""
         self._shrinkings: dict[Finer, Shrinking] = {}  # measured by its consistent fields
         self._moved: Tensor | None = None  # the LPs moved once for all pictures, by `adapted`
         self.start = ContentPath(config, 1.0) if config.content != "none" else None
@@ -73,7 +73,7 @@ class Ginr(nn.Module):
         attach(self)
 
     def train(self, mode: bool = True) -> Self:
-        """As of `nn.Module`; forgets what was measured of weights that may change."""
+        """As `nn.Module.train`; discards measurements of weights that may change."""
         self._shrinkings.clear()
         return super().train(mode)
 
@@ -85,7 +85,7 @@ class Ginr(nn.Module):
     def adapted(self, traits: NDArray[np.float32]) -> Self:
         """The network for pictures with these traits (K,): a copy that shares all weights.
 
-        Raises GinrError if it was not trained to be told traits.
+        Raises GinrError if it was not trained with traits.
         """
         check_traits(self.config, traits)
         other = copy(self)

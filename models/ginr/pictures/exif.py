@@ -139,7 +139,7 @@ def upright_exif(exif: bytes) -> bytes:
 
 
 def without_orientation(exif: bytes) -> bytes:
-    """The block without its entry for the orientation: Pillow packs an AVIF's block anew otherwise."""
+    """The block without its entry for the orientation: otherwise Pillow rewrites the block of an AVIF."""
     directories = Directories.of(exif)
     block = bytearray(exif)
     _, end = directories.table(directories.first)
@@ -256,7 +256,7 @@ def _block(directories: Directories, entries: dict[int, Entry]) -> bytes:
 def moved(
     directories: Directories, entries: dict[int, Entry], offset: int, is_big: bool = False
 ) -> tuple[dict[int, Entry], bytes]:
-    """The entries, and their EXIF and GPS directories packed anew for an offset."""
+    """The entries, and their EXIF and GPS directories repacked for an offset."""
     order, tail = directories.order, b""
     entries = dict(entries)
     for tag in NESTED:

@@ -138,7 +138,7 @@ def memory_needed(path: Path, height: int, width: int) -> int:
 def check_size(
     name: str, format: Format, height: int, width: int, n_bytes: int, remedy: str
 ) -> None:
-    """Raises PictureError if the format cannot hold so many pixels or bytes of samples."""
+    """Raises PictureError if the format cannot hold a picture of this size."""
     if max(height, width) > format.max_side:
         limit = f"{format.max_side} pixels a side"
     elif format.max_pixels is not None and height * width > format.max_pixels:

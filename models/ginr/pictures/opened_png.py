@@ -1,6 +1,6 @@
 """A PNG before decoding, and a clean file of nothing but its samples for the decoder.
 
-Decoders differ in which header, checksum or chunk they mind. They get a file with one header and
+Decoders differ in which headers, checksums and chunks they check. They get a file with one header and
 the samples only, so that the size that was checked is the size that is decoded.
 """
 

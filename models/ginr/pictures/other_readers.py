@@ -1,4 +1,4 @@
-"""Headers of WebP files and of those that Pillow opens, with what it does not tell."""
+"""Headers of WebP files and of those that Pillow opens, with metadata that it leaves out."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -184,7 +184,7 @@ def _add_bmp(opened: OpenedFile, data: mmap) -> None:
 
 
 def _add_gif(opened: OpenedFile, data: mmap) -> None:
-    """Takes the XMP packet of a GIF, if it stands before the frames."""
+    """Takes the XMP packet of a GIF, if it precedes the frames."""
     at = data.find(XMP_IN_GIF, 0, 1 << 16)
     end = data.find(AFTER_XMP[:3], at)
     if 0 <= at < end:

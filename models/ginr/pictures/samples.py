@@ -42,7 +42,7 @@ class Picture:
     text: tuple[tuple[str, str], ...] = ()
     """Texts (keyword, text): PNG text chunks, such as a prompt, and the comment of a JPEG."""
     cicp: tuple[int, int, int, int] | None = None
-    """Colour space of HDR samples (PQ, HLG), which no profile says, in numbers of ITU-T H.273:
+    """Colour space of HDR samples (PQ, HLG), which ICC profiles cannot express, in numbers of ITU-T H.273:
     primaries, transfer, 0 for RGB, 1 for full range."""
     jpeg_quality: int | None = None
     """Quality, 1 to 100, of the JPEG it was read from; None if it was not."""

@@ -1,7 +1,7 @@
-"""A field that is looked at: encoded core by core, in any order, kept, and rendered in boxes.
+"""A field for interactive viewing: encoded core by core, in any order, cached, and rendered in boxes.
 
-What is kept of a core are its LP features in float16, with as much around them as its renders read.
-The codes and bases of the cores rendered last are kept, too: computing them takes longer than a render.
+For each core its LP features are kept in float16, with as much around them as its renders read. The
+codes and bases of the cores rendered last are kept, too: computing them takes longer than a render.
 """
 
 from abc import ABC, abstractmethod
@@ -32,7 +32,7 @@ SIDE = 192
 REACH = 8
 """LR pixels around a core that its renders read: 2 by the base's taps, 5 by back-projection."""
 NEAR = 6
-"""LR pixels around a token whose field is looked at closely."""
+"""LR pixels around a token that `LiveField.around` includes."""
 READY = 1 << 20
 """LR pixels whose codes and bases are kept: 0.6 KB each with `small`."""
 SCALES = (2, 3, 4)

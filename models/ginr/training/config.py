@@ -40,9 +40,9 @@ class TrainConfig:
     loss: Literal["l1", "charbonnier", "mse", "perceptual", "perceptual+adversarial"] = "l1"
     """Absolute, smooth absolute (with a corner of 1e-3) or squared error of the colours; or l1 with LPIPS of square patches, and a discriminator of them."""
     perceptual_weight: float = 0.12
-    """Weight of LPIPS beside l1, for the perceptual losses."""
+    """Weight of LPIPS relative to l1, for the perceptual losses."""
     adversarial_weight: float = 0.02
-    """Weight of the discriminator's verdict beside l1, for the adversarial loss."""
+    """Weight of the discriminator's loss relative to l1, for the adversarial loss."""
     ripple_weight: float = 8.0
     """Weight of texture that repeats with the LR pixels, for the perceptual losses."""
     optimizer: Literal["muon", "adam", "adamw"] = "muon"

@@ -129,7 +129,7 @@ def damaged(hr: Image, height: int, width: int, preset: str, name: str) -> Image
 
 
 def contact_sheet(images: list[Image], name: str, seed: int, *, side: int = SHEET_SIDE) -> Image:
-    """What a preset does to pictures, to be looked at: a row for each, bicubic first and seven draws beside it.
+    """Samples of what a preset does to pictures: a row for each picture, bicubic first, then seven draws.
 
     images (H, W, 3) of at least `side` pixels; each LR has `side` pixels and is shown twice as large.
     """

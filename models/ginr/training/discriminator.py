@@ -1,4 +1,4 @@
-"""The adversary of a perceptual training: tells patches of the field from patches of photographs.
+"""The adversary of a perceptual training: distinguishes patches of the field from patches of photographs.
 
 A small patch discriminator (Isola et al. 2017, arXiv 1611.07004) with spectral normalization (Miyato et
 al. 2018, arXiv 1802.05957) and a relativistic loss of pairs (Jolicoeur-Martineau 2019, arXiv
@@ -45,7 +45,7 @@ class Discriminator(nn.Sequential):
 
 
 class Adversary:
-    """A discriminator that learns beside the network, and what it holds against the network."""
+    """A discriminator that trains alongside the network, and the adversarial loss."""
 
     def __init__(self, settings: TrainConfig, processes: ProcessGroup) -> None:
         self._processes, self._weight = processes, settings.adversarial_weight
@@ -56,7 +56,7 @@ class Adversary:
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     def loss(self, fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
-        """Of patches (B, 3, P, P), where there is detail, (B, 1, P, P); kept for `backward`."""
+        """The loss of patches (B, 3, P, P), weighted by `where`, (B, 1, P, P); keeps them for `backward`."""
         weight = F.avg_pool2d(where, 4)
         self._seen = fake.detach(), real, weight
         for parameter in self._parameters:
@@ -69,7 +69,7 @@ class Adversary:
         return self._weight * (weight * F.softplus(-lead)).mean()
 
     def backward(self, share: float) -> None:
-        """Leaves the discriminator's gradients for the last patches, times `share`."""
+        """Adds the discriminator's gradients for the last patches, times `share`."""
         assert self._seen is not None
         fake, real, weight = self._seen
         of_fake, of_real = self._net(torch.cat([fake, real])).chunk(2)
@@ -77,7 +77,7 @@ class Adversary:
         self._seen = None
 
     def step(self, rate: float) -> None:
-        """Moves the discriminator along its gradients."""
+        """Updates the discriminator."""
         self._processes.average_gradients(self._parameters)
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate * rate

@@ -1,4 +1,4 @@
-"""What training makes small: the difference of colours, alone or with how pictures look.
+"""Losses: the difference of colours, alone or with perceptual terms.
 
 Letters: B crops, Q queries per crop, P the side of a patch, Q = P^2.
 """
@@ -27,7 +27,7 @@ class Objective:
     """The mean difference of colours."""
 
     can_be_recorded = True
-    """Whether a step is the same operations each time, so that a GPU can replay it."""
+    """Whether every step consists of the same operations, so that a GPU can replay it."""
 
     def __init__(self, kind: str) -> None:
         """`kind` is `l1`, `charbonnier` or `mse`."""
@@ -38,10 +38,10 @@ class Objective:
         return loss_of(colours - batch.target, self._kind)
 
     def backward(self, share: float) -> None:
-        """Leaves the gradients of what learns beside the network, for a share of a step's crops."""
+        """Adds the gradients of any second network, scaled by the `share` of the step's crops."""
 
     def step(self, rate: float) -> None:
-        """Moves what learns beside the network; `rate` is in units of its peak."""
+        """Updates any second network; `rate` is relative to its peak."""
 
     def tensors(self) -> dict[str, Tensor]:
         """What a run resumes from."""
@@ -52,13 +52,13 @@ class Objective:
 
 
 class PerceptualObjective(Objective):
-    """L1, LPIPS of patches (Zhang et al. 2018), their ripples, and what an adversary holds against them.
+    """L1, LPIPS of patches (Zhang et al. 2018), their ripples, and an adversarial loss.
 
     As in ESRGAN (Wang et al. 2018, arXiv 1809.00219), with another loss and another adversary. LPIPS
-    is taken of patches at random places and mirrored at random (as in E-LPIPS, Kettunen et al. 2019,
-    arXiv 1906.03973), since a network learns what a fixed grid of places does not see. What is smooth,
-    text or line art counts by L1 alone, since invented detail is wrong there: both others see the
-    original in its place.
+    is computed on patches that are shifted and mirrored at random (as in E-LPIPS, Kettunen et al. 2019,
+    arXiv 1906.03973), since a network exploits what a fixed grid does not see. Smooth areas, text and
+    line art are judged by L1 alone, since invented detail is wrong there: for the other terms the
+    original replaces them.
     """
 
     can_be_recorded = False
@@ -76,7 +76,7 @@ class PerceptualObjective(Objective):
         self._random = torch.Generator().manual_seed(settings.seed)
 
     def __call__(self, colours: Tensor, batch: Batch) -> Tensor:
-        """As of `Objective`; the queries of a crop are a patch, row by row."""
+        """As `Objective.__call__`; the queries of a crop form a patch, row by row."""
         loss, square = super().__call__(colours, batch), (self._side, self._side)
         fake, real = (
             v.transpose(1, 2).unflatten(2, square) for v in (colours, batch.target)
@@ -115,7 +115,7 @@ class PerceptualObjective(Objective):
 
 
 def objective_of(settings: TrainConfig, processes: ProcessGroup, max_scale: float) -> Objective:
-    """What `settings.loss` names.
+    """The loss that `settings.loss` names.
 
     Raises GinrError if a crop at `max_scale` has no room for a patch, CheckpointError without the
     weights that a perceptual loss needs.
@@ -133,7 +133,7 @@ def objective_of(settings: TrainConfig, processes: ProcessGroup, max_scale: floa
 
 
 def patch_side(settings: TrainConfig) -> int:
-    """The side of the patch that the queries of a crop make; 0 where they are single places."""
+    """The side of the patch that the queries of a crop form; 0 if they are single places."""
     return math.isqrt(settings.n_query) if settings.is_perceptual else 0
 
 

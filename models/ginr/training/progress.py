@@ -54,5 +54,5 @@ class Watcher(Protocol):
         return False
 
     def stops_validation(self) -> bool:
-        """Whether to leave the run unmeasured, asked before each held-out picture."""
+        """Whether to skip validation; called before each held-out picture."""
         return False

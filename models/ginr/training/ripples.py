@@ -1,7 +1,7 @@
-"""Ripples: texture that repeats with the LR pixels, as a network invents it when it knows nothing better.
+"""Ripples: texture that repeats with the LR pixels, which networks tend to invent.
 
-A picture stands anywhere with respect to its LR pixels, so its waves of their pitch, or of twice that, have
-any phase; what a network invents for one LR pixel it invents for the next, with the same phase.
+The content of a picture is not aligned with its LR pixels, so its waves of their pitch, or of twice that,
+have any phase; what a network invents for one LR pixel it repeats for the next, with the same phase.
 Letters: B patches, P their side.
 """
 
@@ -20,7 +20,7 @@ WINDOW, EVERY = 32, 8  # pixels a side of what a wave's amplitude is taken over,
 
 
 def ripples(fake: Tensor, real: Tensor, places: Tensor) -> Tensor:
-    """How much stronger the waves of `fake` are than those of `real`, both (B, 3, P, P): a scalar.
+    """By how much the waves of `fake` exceed those of `real`, both (B, 3, P, P): a scalar.
 
     `places` (B, P, P, 2) are in LR pixels, y first. The sum over `WAVES` of the mean excess.
     """

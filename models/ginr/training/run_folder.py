@@ -163,7 +163,7 @@ class Weights:
         torch._foreach_lerp_(list(self.average.values()), list(self.names.values()), 1 - decay)
 
     def start_from(self, name_or_path: str) -> None:
-        """Copies the weights of a checkpoint; what this network has more of adds nothing at first.
+        """Copies the weights of a checkpoint; parts that it lacks have no effect at first.
 
         That may be blocks, traits, and scales from the LPs. Raises CheckpointError if they do not fit.
         """

@@ -66,7 +66,7 @@ class Sampler:
     max_scale: float
     degradation: str = "clean"  # a key of `ginr.training.degradation.PRESETS`
     has_traits: bool = False
-    """Whether the network is told the traits of a picture: they are estimated from more than the crop."""
+    """Whether the network takes the traits of a picture, estimated from more than the crop."""
     patch: int = 0
     """Side of the square that the queries of a crop are; 0 for single places."""
 

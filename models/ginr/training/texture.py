@@ -8,9 +8,9 @@ from torch import Tensor
 
 AROUND = 13  # pixels a side of the square that is looked at for detail
 FINE = 5  # pixels a side of the square whose mean is no detail
-SMOOTH, ROUGH = 1.0 / 255, 2.5 / 255  # mean distance from it: no texture, and nothing but
+SMOOTH, ROUGH = 1.0 / 255, 2.5 / 255  # mean distance from it: below no texture, above only texture
 WIDE = 33  # pixels a side of the square in which neighbours are compared
-DRAWN, GRAINED = 0.5, 0.3  # share of equal ones: text or line art, and a photograph
+DRAWN, GRAINED = 0.5, 0.3  # share of equal ones: above text or line art, below a photograph
 
 
 def detailed(patches: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Videos: decoded to frames, and encoded from them beside the streams that are copied.
+"""Videos: decoded to frames, and encoded from frames; other streams are copied.
 
 PyAV does all of it, since its wheels bundle FFmpeg's libraries: packets are copied and time stamps kept
 as they are, which a pipe to the program FFmpeg does not allow.

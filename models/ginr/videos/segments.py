@@ -1,4 +1,4 @@
-"""Encoded segments of a video in a work folder beside the output, from which a later run goes on."""
+"""Encoded segments of a video in a work folder next to the output, so that a later run can resume."""
 
 import errno
 import json
@@ -52,7 +52,7 @@ class Segment(NamedTuple):
 
 
 class WorkFolder:
-    """The segments of an output, in a folder beside it that is made with the first of them."""
+    """The segments of an output, in a folder next to it that is created with the first segment."""
 
     def __init__(self, output: Path, facts: Mapping[str, str]) -> None:
         """`facts` is all that decides what the segments contain."""

@@ -64,7 +64,7 @@ class Encoding:
 def check_video(
     path: Path, height: int, width: int, depth: int, encoding: Encoding, *, overwrite: bool
 ) -> None:
-    """Raises PictureError if a video of this size, with so many bits, could not be written."""
+    """Raises PictureError if a video of this size and depth could not be written."""
     av, name, suffix = the_av(), printable(path), path.suffix.lower()
     if suffix not in WRITABLE_VIDEOS:
         known = ", ".join(sorted(WRITABLE_VIDEOS))
