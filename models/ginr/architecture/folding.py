@@ -40,10 +40,7 @@ def content_map(weights: Weights, lps: Array) -> dict[str, Array]:
     gates = (_mapped(weights, "query", lps)).reshape(n, -1, width)  # (C, J, D)
     weight = namespace(lps).einsum("cjd,jde->cde", gates, values)
     bias = _mapped(weights, "shift", lps)  # (C, D)
-    return {
-        "map.weight": weight.reshape(n * width, -1, 1, 1),
-        "map.bias": bias.reshape(n * width),
-    }
+    return {"map.weight": weight.reshape(n * width, -1, 1, 1), "map.bias": bias.reshape(n * width)}
 
 
 def scaled_channels(weights: Weights, lps: Array) -> dict[str, Array]:

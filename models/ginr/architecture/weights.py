@@ -21,9 +21,7 @@ def shapes(config: GinrConfig) -> Shapes:
     n_mixed = window.lps_per_token**2 * d
     content: Shapes = {"value.weight": (n_mixed, window.tokens_per_lp**2 * d, 1, 1)}
     content |= _layer("query", d, n_mixed) | _layer("shift", d, d)
-    feed_forward: dict[str, Shapes] = {
-        "token_ff.": norm | _feed_forward(config, config.kernel),
-    }
+    feed_forward: dict[str, Shapes] = {"token_ff.": norm | _feed_forward(config, config.kernel)}
     if config.n_lp:
         feed_forward["lp_ff."] = norm | _feed_forward(
             config, config.kernel if window.lp_side else 1

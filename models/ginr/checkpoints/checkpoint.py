@@ -156,9 +156,7 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
 
 
 def load_cpu_network(
-    name_or_path: str | Path = DEFAULT,
-    bank: str | Path | None = None,
-    blend: Blend | None = None,
+    name_or_path: str | Path = DEFAULT, bank: str | Path | None = None, blend: Blend | None = None
 ) -> "CpuGinr":
     """The network of a checkpoint for the CPU, without loading torch.
 

@@ -70,10 +70,7 @@ class PositionTable(nn.Module):
         if self.lp_side is not None:
             of_lps = of_lps.unflatten(0, (self.lp_side, self.lp_side))
         own = own.unflatten(0, (self.side, self.side))
-        return (
-            tokens + repeated(own, tokens.shape[1:3]),
-            lps + repeated(of_lps, lps.shape[1:3]),
-        )
+        return tokens + repeated(own, tokens.shape[1:3]), lps + repeated(of_lps, lps.shape[1:3])
 
 
 def phases(positions: Tensor, width: int, slowest: float) -> Tensor:

@@ -22,7 +22,7 @@ from ginr.pictures.formats import (
     memory_needed,
     network_losses,
     why_unreadable,
-)  # fmt: skip
+)
 from ginr.pictures.reader import check_whole, probe_picture, read_picture
 from ginr.pictures.rules import MAX_PIXELS, ReadRules
 from ginr.pictures.samples import Picture, PictureHeader, quantize

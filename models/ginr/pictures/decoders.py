@@ -18,7 +18,7 @@ from ginr.pictures.rules import (
     ReadRules,
     UnsupportedError,
     reason_of,
-)  # fmt: skip
+)
 from ginr.pictures.samples import Samples
 from ginr.pictures.tiff_reader import YCBCR, OpenedTiff
 

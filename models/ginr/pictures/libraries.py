@@ -24,7 +24,7 @@ from ginr.pictures.tiff_reader import (
     WHITE_IS_ZERO,
     YCBCR,
     OpenedTiff,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from PIL import Image

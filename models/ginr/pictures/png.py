@@ -43,11 +43,7 @@ def _metadata_chunks(like: Picture) -> bytes:
 
 
 def write_png(
-    file: BinaryIO,
-    bands: Iterable[Samples],
-    like: Picture,
-    height: int,
-    width: int,
+    file: BinaryIO, bands: Iterable[Samples], like: Picture, height: int, width: int
 ) -> None:
     """Encodes rows as they come, with the picture's metadata."""
     from ginr.pictures.vips import pyvips

@@ -126,9 +126,7 @@ def _read_metadata(opened: OpenedPng, every: list[tuple[bytes, bytes]]) -> None:
 
 
 def _read_each(
-    opened: OpenedPng,
-    chunks: Iterable[tuple[bytes, bytes]],
-    read: Callable[[bytes, bytes], None],
+    opened: OpenedPng, chunks: Iterable[tuple[bytes, bytes]], read: Callable[[bytes, bytes], None]
 ) -> None:
     """Reads chunks, leaving out damaged ones."""
     for kind, data in chunks:

@@ -67,12 +67,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def check_size(
-    height: int,
-    width: int,
-    sample_bytes: int,
-    file_bytes: int,
-    rules: ReadRules,
-    slowness: int = 1,
+    height: int, width: int, sample_bytes: int, file_bytes: int, rules: ReadRules, slowness: int = 1
 ) -> None:
     """Raises UnsupportedError for a header that claims too much, ValueError for no pixels.
 

@@ -27,7 +27,7 @@ from ginr.pictures.formats import (
     jpeg_comment,
     output_format,
     unfit_reason,
-)  # fmt: skip
+)
 from ginr.pictures.other_readers import register_jxl
 from ginr.pictures.png import write_png
 from ginr.pictures.samples import Picture, Samples, eight_bit

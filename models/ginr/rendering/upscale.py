@@ -208,12 +208,7 @@ class _Upscaling(Tiles[EncodedField]):
 
 
 def begin_samples(
-    field: EncodedField,
-    out: tuple[int, int],
-    box: Box,
-    channels: int,
-    depth: int,
-    is_opaque: bool,
+    field: EncodedField, out: tuple[int, int], box: Box, channels: int, depth: int, is_opaque: bool
 ) -> Callable[[], Samples]:
     """Start to render a box of a picture at size `out`; the returned function waits for its samples.
 

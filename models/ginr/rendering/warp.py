@@ -28,15 +28,7 @@ from ginr.network.field import Field
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, quantize
 from ginr.rendering.tile_size import is_out_of_memory, smaller_side, tile_side
-from ginr.rendering.upscale import (
-    Notice,
-    Progress,
-    Tiles,
-    canvas,
-    check_size,
-    cut_box,
-    planes_of,
-)
+from ginr.rendering.upscale import Notice, Progress, Tiles, canvas, check_size, cut_box, planes_of
 
 SKEW = 0.1  # LR pixels squared: leaves e^(-SKEW / 12 pi^2 / 2) = 0.96 of the finest diagonal wave
 FINEST = 64  # most parts of a pixel along an axis: its footprint may extend to the horizon
