@@ -13,7 +13,7 @@ from ginr.checkpoints.checkpoint import Blend, load_checkpoint
 from ginr.geometry.view import parse_box
 from ginr.network.model import Ginr
 from ginr.pictures import Picture, quantize, read_picture, write_picture
-from ginr.pictures.resize import bicubic_8bit, downscale_8bit
+from ginr.pictures.resize import benchmark_pair, bicubic_8bit
 from ginr.rendering.upscale import upscale
 from ginr.rendering.zoom import render_shots, shot_of, zoom_path
 from ginr.training.degradation import damaged
@@ -52,7 +52,7 @@ def main() -> None:
 def three_scales(model: Ginr) -> None:
     """three_scales.png: one field of a picture of 84x63 pixels rendered at three scales."""
     original = read_picture(SAMPLES / "photo_osprey.png").samples[..., :3]
-    small = downscale_8bit(np.ascontiguousarray(original), 4)
+    small = benchmark_pair(np.ascontiguousarray(original), 4)[1]
     pixels = torch.from_numpy(small.transpose(2, 0, 1) / np.float32(255))[None]
     with torch.inference_mode():
         field = model.encode(pixels)
@@ -74,7 +74,7 @@ def before_after(model: Ginr) -> None:
     rows = []
     for name, (top, left, side) in CROPS.items():
         original = read_picture(SAMPLES / f"{name}.png").samples[..., :3]
-        small = downscale_8bit(np.ascontiguousarray(original), SCALE)
+        small = benchmark_pair(np.ascontiguousarray(original), SCALE)[1]
         height, width = round(small.shape[0] * SCALE), round(small.shape[1] * SCALE)
         ours = upscale(Picture(small), model, height=height, width=width).samples
         nearest = np.asarray(

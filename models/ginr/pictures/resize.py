@@ -24,17 +24,15 @@ def cubic(x: Doubles) -> Doubles:
 
 
 @lru_cache(maxsize=64)
-def resize_taps(
-    n_in: int, n_out: int, scale: float | None = None
-) -> tuple[NDArray[np.intp], Doubles]:
+def resize_taps(n_in: int, n_out: int) -> tuple[NDArray[np.intp], Doubles]:
     """Indices (n_out, K) in [0, n_in) of the input samples of each output sample, and weights.
 
-    The rows of weights (n_out, K) sum to 1. Both are read-only because they are cached. `scale`
-    is n_out / n_in unless given. Raises `SizeError` for sizes below 1 or a scale not above 0.
+    The rows of weights (n_out, K) sum to 1. Both are read-only because they are cached. Raises
+    `SizeError` for sizes below 1.
     """
-    scale = n_out / n_in if scale is None and n_in > 0 else scale
-    if n_in < 1 or n_out < 1 or scale is None or not 0.0 < scale < math.inf:
-        raise SizeError(f"cannot resize {n_in} samples to {n_out} at scale {scale}: use 1 or more")
+    if n_in < 1 or n_out < 1:
+        raise SizeError(f"cannot resize {n_in} samples to {n_out}: use 1 or more")
+    scale = n_out / n_in
     shrink = min(scale, 1.0)
     width = 4.0 / shrink
     centre = (np.arange(n_out) + 0.5) / scale - 0.5  # (n_out,) in input samples
@@ -51,12 +49,12 @@ def resize_taps(
 
 
 @lru_cache(maxsize=64)
-def resize_matrix(n_in: int, n_out: int, scale: float | None = None) -> Doubles:
+def resize_matrix(n_in: int, n_out: int) -> Doubles:
     """The 1-D resize as a dense (n_out, n_in) matrix, read-only because it is cached.
 
     For crops of training size; `resize` gathers taps and suits any size.
     """
-    indices, weights = resize_taps(n_in, n_out, scale)
+    indices, weights = resize_taps(n_in, n_out)
     matrix = np.zeros((n_out, n_in))
     np.add.at(matrix, (np.arange(n_out)[:, None], indices), weights)
     matrix.setflags(write=False)
@@ -96,11 +94,6 @@ def benchmark_pair(hr: Image, scale: float) -> tuple[Image, Image]:
     height, width = (math.floor(n * scale + 0.5) for n in small)
     crop = hr[:height, :width]
     return crop, bicubic_8bit(crop, small[0], small[1])
-
-
-def downscale_8bit(hr: Image, scale: float) -> Image:
-    """The LR image of `benchmark_pair`: crop, bicubic, round half up, clip."""
-    return benchmark_pair(hr, scale)[1]
 
 
 def _resize_axis(image: Doubles, axis: int, n_out: int) -> Doubles:
