@@ -24,7 +24,7 @@ def scan_apng(data: mmap | bytes, limited: bool) -> Scan:
     claimed = 0
     for kind, start, end in chunks_of(data):
         if end + 4 > len(data):
-            scan.is_cut = True
+            scan.is_truncated = True
             places = []
             break
         if kind == b"acTL" and end - start >= 8:
@@ -39,7 +39,7 @@ def scan_apng(data: mmap | bytes, limited: bool) -> Scan:
         elif kind == b"fdAT" and control is not None:
             places.append((start + 4, end))
     _add_frame(scan, data, control, places, head, shared)
-    scan.is_cut |= len(scan.pieces) < claimed
+    scan.is_truncated |= len(scan.pieces) < claimed
     return scan
 
 

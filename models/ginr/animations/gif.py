@@ -27,7 +27,7 @@ def scan_gif(data: mmap | bytes, limited: bool) -> Scan:
         if data[at] == 0x2C:
             at = _add_frame(scan, data, at, control, palette)
             control = (0, 0, 0)
-            if scan.is_cut:
+            if scan.is_truncated:
                 break
             continue
         label, body = data[at + 1 : at + 2], data[at + 3 : at + 19]
@@ -38,7 +38,7 @@ def scan_gif(data: mmap | bytes, limited: bool) -> Scan:
             scan.plays = n + 1 if n else 0
         end = _end_of_blocks(data, at + 2)
         if end is None:
-            scan.is_cut = True
+            scan.is_truncated = True
             break
         at = end
     return scan
@@ -65,13 +65,13 @@ def _add_frame(
     """Take the frame whose descriptor is at `at`; returns where it ends."""
     head = data[at + 1 : at + 10]
     if len(head) < 9:
-        scan.is_cut = True
+        scan.is_truncated = True
         return at
     left, top, width, height, flags = struct.unpack("<HHHHB", head)
     own, start = _table(data, at + 10, flags)
     end = _end_of_blocks(data, start + 1)
     if end is None:
-        scan.is_cut = True
+        scan.is_truncated = True
         return at
     colours = own or palette or _GREYS
     bits = (len(colours) // 3 - 1).bit_length() - 1

@@ -52,7 +52,7 @@ class Scan:
     plays: int = 1
     """How often it is played; 0 for ever."""
     pieces: list[Piece] = field(default_factory=list)
-    is_cut: bool = False
+    is_truncated: bool = False
     """Whether the file ends in a frame."""
 
     def add(self, piece: Piece) -> None:

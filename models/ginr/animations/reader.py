@@ -78,7 +78,7 @@ def read_frames(path: Path, rules: ReadRules, note: Callable[[str], None]) -> Ge
     with reading(path, rules) as (file, data):
         opened = open_header(file, data, rules)
         scan = _scan(data, opened, rules)
-        if scan.is_cut:
+        if scan.is_truncated:
             note(f"incomplete: only the first {len(scan.pieces)} frames")
         canvas, spent = Canvas(scan.height, scan.width, opened.depth), 0.0
         for number, piece in enumerate(scan.pieces, 1):
@@ -104,11 +104,11 @@ def read_frames(path: Path, rules: ReadRules, note: Callable[[str], None]) -> Ge
 
 def _scan(data: mmap, opened: OpenedFile, rules: ReadRules) -> Scan:
     scan = _SCANS[opened.format](data, not rules.allow_large)
-    if not scan.pieces and not scan.is_cut:
+    if not scan.pieces and not scan.is_truncated:
         raise ValueError("it has no frames")
     if (scan.height, scan.width) != (opened.height, opened.width):
         raise ValueError(f"its frames are {scan.width}x{scan.height} pixels")
-    if scan.is_cut and not (rules.allow_truncated and scan.pieces):
+    if scan.is_truncated and not (rules.allow_truncated and scan.pieces):
         raise IncompleteError(f"it ends in frame {len(scan.pieces) + 1}")
     return scan
 

@@ -37,14 +37,14 @@ def scan_webp(data: mmap | bytes, limited: bool) -> Scan:
     scan = Scan(_u24(data[20:30], 7) + 1, _u24(data[20:30], 4) + 1, limited)
     for kind, start, end in chunks_of(data, 12, len(data)):
         if end > len(data):
-            scan.is_cut = True
+            scan.is_truncated = True
             break
         if kind == b"ANIM" and end - start >= 6:
             scan.plays = struct.unpack("<H", data[start + 4 : start + 6])[0]
         elif kind == b"ANMF" and end - start > 16:
             _add_frame(scan, data, start, end)
     riff_end = 8 + struct.unpack("<I", data[4:8])[0]
-    scan.is_cut |= riff_end > len(data)
+    scan.is_truncated |= riff_end > len(data)
     return scan
 
 

@@ -14,11 +14,11 @@ from ginr.pictures.formats import (
     Format,
     check_place,
     check_size,
+    losses_in,
     output_format,
     unfit_reason,
-    unheld,
 )
-from ginr.pictures.writer import sized, whole_file
+from ginr.pictures.writer import whole_file, with_sizes
 from ginr.pictures.writer_thread import while_made
 
 _GIF = Format(
@@ -49,7 +49,7 @@ def check_animation(
 
 def animation_losses(like: Picture, path: Path) -> list[str]:
     """What the format of the path's suffix cannot hold of the metadata and the depth."""
-    return unheld(like, animation_format(path))
+    return losses_in(like, animation_format(path))
 
 
 def write_animation(
@@ -69,7 +69,7 @@ def write_animation(
     `quality` is given. Raises PictureError.
     """
     format, lost = animation_format(path), list[str]()
-    like = sized(like, height, width)
+    like = with_sizes(like, height, width)
     if like.icc and unfit_reason(format, "ICC profile", like.icc, False):
         like = replace(like, icc=None)
     if like.xmp and unfit_reason(format, "XMP", like.xmp, False):

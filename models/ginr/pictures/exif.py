@@ -44,7 +44,7 @@ def sound_exif(exif: bytes) -> tuple[bytes, bool]:
         for tag, entry in directories.read(directories.first).items()
         if _is_expected(tag, *entry[:2])
     }
-    kept, _ = moved(directories, kept, 0)
+    kept, _ = repacked(directories, kept, 0)
     if not kept:
         raise ValueError("no entry is valid")
     return _block(directories, kept), False
@@ -239,7 +239,7 @@ def exif_of_tiff(directories: Directories, first: dict[int, Entry]) -> bytes | N
         for tag in RESOLUTION:
             kept.pop(tag, None)  # the picture's dpi says it
     kept |= {tag: first[tag] for tag in NESTED if tag in first}
-    kept, _ = moved(directories, kept, 0)  # without empty directories
+    kept, _ = repacked(directories, kept, 0)  # without empty directories
     if not kept.keys() - {ORIENTATION}:
         return None
     return _block(directories, {tag: first[tag] for tag in kept})
@@ -248,12 +248,12 @@ def exif_of_tiff(directories: Directories, first: dict[int, Entry]) -> bytes | N
 def _block(directories: Directories, entries: dict[int, Entry]) -> bytes:
     """The entries as a block of their own, with their nested directories."""
     order = directories.order
-    body = len(pack_directory(moved(directories, entries, 0)[0], 8, order))
-    entries, nested = moved(directories, entries, 8 + body)
+    body = len(pack_directory(repacked(directories, entries, 0)[0], 8, order))
+    entries, nested = repacked(directories, entries, 8 + body)
     return tiff_header(order, 8) + pack_directory(entries, 8, order) + nested
 
 
-def moved(
+def repacked(
     directories: Directories, entries: dict[int, Entry], offset: int, is_big: bool = False
 ) -> tuple[dict[int, Entry], bytes]:
     """The entries, and their EXIF and GPS directories repacked for an offset."""

@@ -179,10 +179,10 @@ def check_place(path: Path, overwrite: bool) -> None:
 
 def losses(picture: Picture, path: Path) -> list[str]:
     """What the format of the path's suffix cannot hold of this picture, each as a phrase."""
-    return unheld(picture, output_format(path))
+    return losses_in(picture, output_format(path))
 
 
-def unheld(picture: Picture, format: Format) -> list[str]:
+def losses_in(picture: Picture, format: Format) -> list[str]:
     """What a format cannot hold of a picture, each as a phrase."""
     lost = []
     if not format.has_alpha and not picture.is_opaque:

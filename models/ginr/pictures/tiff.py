@@ -54,7 +54,7 @@ class TiffWriter:
         offsets, sizes = self._write_strips(strips(bands, n_rows), like.depth // 8)
         entries = directories.read(directories.first, _FROM_EXIF)
         if self._is_big or not is_first:
-            entries, nested = exif_blocks.moved(directories, entries, file.tell(), self._is_big)
+            entries, nested = exif_blocks.repacked(directories, entries, file.tell(), self._is_big)
             file.write(nested + bytes(len(nested) % 2))
         if like.dpi is not None:
             for tag in exif_blocks.RESOLUTION:

@@ -94,7 +94,7 @@ def write_pages(
     with whole_file(path, overwrite) as file:
         writer = TiffWriter(file, n_bytes)
         for page in pages:
-            like = sized(page.like, page.height, page.width)
+            like = with_sizes(page.like, page.height, page.width)
 
             def add(bands: Iterable[Samples], page: Page = page, like: Picture = like) -> None:
                 writer.add(bands, like, page.height, page.width)
@@ -117,7 +117,7 @@ def _checked_file(
     """Yields a function that encodes the rows of a picture into the path, all or nothing."""
     format, kind = output_format(path), {"channels": like.channels, "depth": like.depth}
     check_target(path, height, width, overwrite=overwrite, quality=quality, **kind)
-    like = sized(like, height, width)
+    like = with_sizes(like, height, width)
     with whole_file(path, overwrite) as file:
         yield _encoder(file, like, format, height, width, quality)
 
@@ -162,7 +162,7 @@ def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
         raise PictureError(f"{name} needs more memory than is free: use a smaller size") from error
 
 
-def sized(like: Picture, height: int, width: int) -> Picture:
+def with_sizes(like: Picture, height: int, width: int) -> Picture:
     """The picture with what its EXIF and XMP state about its size."""
     size, former = (height, width), (like.height, like.width)
     exif, xmp = like.exif, like.xmp

@@ -12,7 +12,7 @@ import numpy as np
 
 from ginr.errors import PictureError
 from ginr.pictures.samples import Samples
-from ginr.videos.reader import SCALER, SPECIFIED, depth_of, the_av
+from ginr.videos.reader import SCALER, SPECIFIED, depth_of, pyav
 from ginr.videos.segments import Segment
 from ginr.videos.writer import Encoding, pixel_format, stretched
 
@@ -97,7 +97,7 @@ class FrameEncoder:
         """Turns errors of the encoder and of writing into one line."""
         try:
             yield
-        except (the_av().error.FFmpegError, ValueError) as error:
+        except (pyav().error.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
                 raise OSError(error.errno, error.strerror) from error
             reason = getattr(error, "strerror", None) or str(error)
@@ -107,7 +107,7 @@ class FrameEncoder:
             ) from error
 
     def _opened(self) -> Any:
-        codec = the_av().codec
+        codec = pyav().codec
         context = codec.CodecContext.create(self.codec, "w")
         self.configure(context)
         context.framerate = self.rate
@@ -119,7 +119,7 @@ class FrameEncoder:
     def _converted(self, samples: Samples, source: Any) -> Any:
         """The frame in the encoder's pixel format, with the times of the one it is made of."""
         deep = samples.dtype == np.uint16
-        rgb = the_av().VideoFrame.from_ndarray(samples, format="rgb48le" if deep else "rgb24")
+        rgb = pyav().VideoFrame.from_ndarray(samples, format="rgb48le" if deep else "rgb24")
         settings: dict[str, Any] = {"format": self._pixels}
         if self._matrix in SPECIFIED:
             settings["dst_colorspace"] = self._matrix

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ginr.errors import PictureError, printable
-from ginr.videos.reader import the_av
+from ginr.videos.reader import pyav
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -35,7 +35,7 @@ class Decoder:
         for packet in self._packets():
             try:
                 found = packet.decode()
-            except the_av().error.FFmpegError as error:
+            except pyav().error.FFmpegError as error:
                 self._damaged(error)
                 continue
             for frame in found:
@@ -56,7 +56,7 @@ class Decoder:
                     self._end = max(self._end, end)
                 if packet.stream is self._stream:
                     yield packet
-        except the_av().error.FFmpegError as error:
+        except pyav().error.FFmpegError as error:
             self._damaged(error)
 
     def _check(self, frame: Any) -> None:

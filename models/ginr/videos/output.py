@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ginr.errors import PictureError
 from ginr.videos.encoder import FrameEncoder, opening
 from ginr.videos.provenance import with_tag
-from ginr.videos.reader import the_av
+from ginr.videos.reader import pyav
 from ginr.videos.segments import WorkFolder
 from ginr.videos.writer import FORMATS
 
@@ -39,7 +39,7 @@ class Output:
         is_mp4 = format in ("mp4", "mov")
         options = {"movflags": "+faststart+use_metadata_tags"} if is_mp4 else {}
         self._encoder, self.notes = encoder, list[str]()
-        self._out = the_av().open(f"file:{file}", "w", format=format, options=options)
+        self._out = pyav().open(f"file:{file}", "w", format=format, options=options)
         with encoder.failing():
             # Its own encoder encodes nothing: it describes the stream.
             self._video = self._out.add_stream(encoder.codec, rate=encoder.rate)
@@ -81,7 +81,7 @@ class Output:
         for segment in work.segments():
             shown = segment.times.tolist()
             for k, (data, duration, is_key) in enumerate(segment.packets()):
-                packet = the_av().Packet(data)
+                packet = pyav().Packet(data)
                 packet.pts, packet.dts, packet.duration = shown[k], times[at], duration
                 packet.time_base, packet.is_keyframe = self._encoder.time_base, is_key
                 packet.stream = self._video
@@ -89,7 +89,7 @@ class Output:
                 yield packet
 
     def _others(self, container: "InputContainer", streams: list[Any]) -> Iterator[Any]:
-        with suppress(the_av().error.FFmpegError):  # damage, which decoding has met as well
+        with suppress(pyav().error.FFmpegError):  # damage, which decoding has met as well
             for packet in container.demux(*streams):
                 if packet.dts is not None:
                     packet.stream = self._copied[packet.stream.index]

@@ -49,7 +49,7 @@ class Video:
     """How it was made, if ginr did."""
 
 
-def the_av() -> Any:
+def pyav() -> Any:
     """PyAV. Raises PictureError without it."""
     try:
         import av
@@ -64,7 +64,7 @@ def the_av() -> Any:
 @contextmanager
 def opened(path: Path) -> Iterator["InputContainer"]:
     """The container of a video. Raises PictureError if it cannot be opened."""
-    av, name = the_av(), printable(path)
+    av, name = pyav(), printable(path)
     if path.is_dir():
         raise PictureError(f"{name} is a folder: name a file in it")
     if not path.exists():
@@ -84,7 +84,7 @@ def opened(path: Path) -> Iterator["InputContainer"]:
 
 def video_stream(container: "InputContainer", name: str) -> Any:
     """The stream that is enlarged. Raises PictureError if there is none that can be decoded."""
-    av = the_av()
+    av = pyav()
     streams = [s for s in container.streams.video if not is_cover(s)]
     if not streams:
         raise PictureError(f"{name} contains no video: use a file with a video stream")
@@ -174,7 +174,7 @@ def rgb_of(frame: Any) -> Samples:
 
 def sample_frame(path: Path) -> Samples:
     """A frame from the first third of a video, since many begin with black ones."""
-    av = the_av()
+    av = pyav()
     with opened(path) as container:
         stream = video_stream(container, printable(path))
         for share in (Fraction(1, 3), Fraction(0)):

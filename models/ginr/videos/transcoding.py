@@ -19,7 +19,7 @@ from ginr.pictures.writer_thread import while_made
 from ginr.videos.encoder import FrameEncoder
 from ginr.videos.frames import Decoder
 from ginr.videos.output import Output
-from ginr.videos.reader import opened, rgb_of, the_av, video_stream
+from ginr.videos.reader import opened, pyav, rgb_of, video_stream
 from ginr.videos.segments import WorkFolder
 from ginr.videos.writer import Encoding
 
@@ -105,5 +105,5 @@ def _settings(encoder: FrameEncoder) -> dict[str, str]:
         "size": f"{encoder.size[1]}x{encoder.size[0]}",
         "codec": encoder.codec,
         "encoder options": json.dumps(encoder.options, sort_keys=True),
-        "PyAV": the_av().__version__,
+        "PyAV": pyav().__version__,
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from ginr.errors import PictureError, printable
 from ginr.pictures.formats import check_place
-from ginr.videos.reader import depth_of, the_av
+from ginr.videos.reader import depth_of, pyav
 
 WRITABLE_VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm"))
 """Suffixes of videos that can be written."""
@@ -65,7 +65,7 @@ def check_video(
     path: Path, height: int, width: int, depth: int, encoding: Encoding, *, overwrite: bool
 ) -> None:
     """Raises PictureError if a video of this size and depth could not be written."""
-    av, name, suffix = the_av(), printable(path), path.suffix.lower()
+    av, name, suffix = pyav(), printable(path), path.suffix.lower()
     if suffix not in WRITABLE_VIDEOS:
         known = ", ".join(sorted(WRITABLE_VIDEOS))
         raise PictureError(f"{name}: {suffix or 'no suffix'!r} is not a video: use one of {known}")
@@ -99,7 +99,7 @@ def _holds(av: Any, name: str, codec: Any) -> bool:
 
 def pixel_format(source: Any, encoder: str) -> str:
     """The pixel format for frames like those of `source`: the nearest that the encoder has."""
-    av = the_av()
+    av = pyav()
     known = [format.name for format in av.codec.Codec(encoder, "w").video_formats or ()]
     deep = depth_of(source) > 8
     wanted = [] if source is None else [source.name.replace("yuvj", "yuv").replace("yuva", "yuv")]
