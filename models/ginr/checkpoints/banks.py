@@ -68,14 +68,6 @@ def without_banks(tensors: "Mapping[str, Array]") -> "dict[str, Array]":
     return {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
 
 
-def own_banks(weights: "Mapping[str, Array]", tensors: "Mapping[str, Array]") -> "dict[str, Array]":
-    """All banks of a checkpoint by name: the LPs of the network's weights, and those among its tensors."""
-    if "lps" not in weights:
-        return {}
-    names = (name for name in tensors if name.startswith(PREFIX))
-    return {MAIN: weights["lps"]} | {name.removeprefix(PREFIX): tensors[name] for name in names}
-
-
 def network_hash(header: Header) -> str:
     """A hash of a checkpoint's weights without any bank, as its file holds them.
 

@@ -17,7 +17,6 @@ from ginr.checkpoints.banks import (
     bank_shapes,
     check_name,
     chosen_bank,
-    own_banks,
     without_banks,
 )
 from ginr.checkpoints.layout import damaged
@@ -72,7 +71,7 @@ class Blend:
             raise CheckpointError(
                 f"{other.path}: a network of another form than {header.name}: they cannot be blended"
             )
-        _, theirs = _read(other, library)
+        theirs, _ = _read(other, library)
         _check(other, theirs)
         return {name: w + self.share * (theirs.get(name, 0 * w) - w) for name, w in weights.items()}
 
@@ -151,8 +150,7 @@ def peek(name_or_path: str | Path) -> Header:
 def load_checkpoint(name_or_path: str | Path = DEFAULT) -> Checkpoint:
     """Read a checkpoint: the name of a shipped one, or a path. Raises CheckpointError."""
     header = peek(name_or_path)
-    tensors, weights = _read(header, "torch")
-    return Checkpoint(header, weights, own_banks(weights, tensors))
+    return Checkpoint(header, *_read(header, "torch"))
 
 
 def load_cpu_network(
@@ -168,9 +166,8 @@ def load_cpu_network(
     header = peek(name_or_path)
     if reason := needs_torch(header):
         raise CheckpointError(f"{header.path}: needs torch: {reason}")
-    tensors, weights = _read(header, "numpy")
+    weights, banks = _read(header, "numpy")
     if bank is not None:
-        banks = own_banks(weights, tensors)
         weights = {**weights, "lps": chosen_bank(str(bank), header, banks)}
     if blend is not None:
         weights = blend.of(header, weights, "numpy")
@@ -273,19 +270,22 @@ def _check_shapes(header: Header) -> None:
 
 def _read(
     header: Header, library: Literal["numpy", "torch"]
-) -> "tuple[dict[str, Array], Mapping[str, Array]]":
-    """All tensors of a file in float32, and the network's weights in the form of today's format."""
+) -> "tuple[dict[str, Array], dict[str, Array]]":
+    """The network's weights in the form of today's format, and all banks by name, in float32."""
     from ginr.array_api import as_type
 
     _check_shapes(header)  # before torch is loaded, and weights of other sizes are made
     tensors = read_tensors(header.path, library)
     tensors = {name: as_type(tensor, "float32") for name, tensor in tensors.items()}
     weights = without_banks(tensors)
-    if header.version != "1":
-        return tensors, weights
-    from ginr.checkpoints.format_1 import converted
+    if header.version == "1":
+        from ginr.checkpoints.format_1 import converted
 
-    return tensors, converted(header.config, weights)
+        weights = converted(header.config, weights)
+    if "lps" not in weights:
+        return weights, {}
+    more = {n.removeprefix(PREFIX): v for n, v in tensors.items() if n.startswith(PREFIX)}
+    return weights, {MAIN: weights["lps"], **more}
 
 
 def _check(header: Header, weights: "Mapping[str, Array]") -> None:
