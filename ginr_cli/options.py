@@ -28,8 +28,8 @@ def option(
 def _within(low: float, high: float) -> Callable[[float | None], float | None]:
     def check(value: float | None) -> float | None:
         if value is not None and not low <= value <= high:
-            wanted = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-            raise typer.BadParameter(f"{value:g} is out of range: give a number {wanted}")
+            wanted = f"at least {low:g}" if high == math.inf else f"from {low:.9g} to {high:.9g}"
+            raise typer.BadParameter(f"{value:.9g} is out of range: give a number {wanted}")
         return value
 
     return check

@@ -103,7 +103,7 @@ def _described(entry: Entry) -> str:
     if entry.gain_db:
         scale = "x2" if "x2" in entry.gain_db else next(iter(entry.gain_db))
         parts.append(f"{entry.gain_db[scale]:+.2f} dB over bicubic at {scale}")
-    if entry.relative_time is not None:
+    if entry.relative_time not in (None, 1):
         parts.append(f"{entry.relative_time:g} x the time of small")
     parts.append(f"{(entry.n_parameter or 0) / 1e6:.2f} million parameters")
     parts.append(f"{entry.megabytes} MB")

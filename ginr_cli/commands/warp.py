@@ -31,7 +31,7 @@ Rotate = Annotated[
     option(
         "--rotate DEGREES",
         "Rotate counter-clockwise about the centre.",
-        between=(-999_999, 999_999),
+        between=(-1e6, 1e6),
     ),
 ]
 Perspective = Annotated[

@@ -58,7 +58,7 @@ def test_canvases(
     ("options", "words"),
     [
         ([], "nothing to do: give --rotate, --shift, --perspective or --map"),
-        (["--rotate", "nan"], "nan is out of range: give a number from -999999 to 999999"),
+        (["--rotate", "nan"], "nan is out of range: give a number from -1000000 to 1000000"),
         (["--rotate", "x"], "--rotate"),
         (["--shift", "1"], "--shift '1': expected 2 numbers, as in 0.5,-2"),
         (["--shift", "1,inf"], "--shift '1,inf': expected 2 numbers"),
