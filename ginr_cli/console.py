@@ -19,7 +19,7 @@ from ginr_cli.signals import end_if_asked
 
 _stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 _PERIOD_S = 5.0
-"""Seconds between two lines of progress where stderr is no terminal."""
+"""Seconds between two lines of progress if stderr is not a terminal."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ def say(text: str) -> None:
     end_if_asked()
     if _settings.is_quiet:
         return
-    with suppress(OSError):  # a closed stderr is no reason to lose a picture
+    with suppress(OSError):  # a closed stderr must not cost a picture
         _stderr.print(visible(_named(text)))
 
 
@@ -111,7 +111,7 @@ def result(text: str) -> None:
 
 
 def result_path(path: str) -> None:
-    """Print a path to stdout: on a terminal as one printable line, else as it is, for programs."""
+    """Print a path to stdout: escaped on a terminal, unchanged for programs."""
     result(visible(path) if sys.stdout.isatty() else path)
 
 

@@ -23,7 +23,7 @@ class Writing:
     suffix: str | None = None  # of outputs without a given name; None keeps the input's
     dpi: float | None = None  # resolution to store; None keeps the input's
     label: str | None = None  # what such names end in; None is the scale or size
-    preview: bool = False  # whether a page with a slider is written beside each output
+    preview: bool = False  # whether a page with a slider is written next to each output
     recipe: Mapping[str, str] = field(default_factory=dict)
     """What outputs record about the options they were made with."""
     codec: str | None = None  # of videos

@@ -61,7 +61,7 @@ def complete_checkpoint(incomplete: str) -> list[str]:
 
 
 class NumberFormat(StrEnum):
-    """What the network computes in."""
+    """The number format of the computation."""
 
     AUTO = "auto"
     FLOAT32 = "float32"

@@ -15,7 +15,7 @@ from ginr_cli.console import UsageError, say
 from ginr_cli.files import Writing
 
 FIELDS = ("name", "folder", "label", "width", "height")
-"""What a template of output names may hold, as in `-o "large/{name}_{width}x{height}.webp"`."""
+"""The fields of a template for output names, as in `-o "large/{name}_{width}x{height}.webp"`."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def split_paths(
 
 
 def _by_template(template: str) -> Destination:
-    """Outputs named by a template. Raises `UsageError` for what is none."""
+    """Outputs named by a template. Raises `UsageError` for an invalid one."""
     known = ", ".join(f"{{{name}}}" for name in FIELDS)
     try:
         parts = list(string.Formatter().parse(template))

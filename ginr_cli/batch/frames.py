@@ -47,7 +47,7 @@ class Enlarged:
 
 
 class Frames:
-    """Enlarges the frames of a job by one network, so that all of them look alike."""
+    """Enlarges all frames of a job with one network, for a uniform look."""
 
     def __init__(self, work: Work, sample: "Samples", which: str) -> None:
         """`sample` is the frame that chooses the network; `which` says which one it is."""
@@ -128,7 +128,7 @@ def enlarge_frames(work: Work) -> Outcome:
 
 
 def _metadata(job: Job, writing: Writing) -> "Picture":
-    """The first frame with its metadata, and with notes of what is not read."""
+    """The first frame with its metadata, and notes about what is not read."""
     from ginr.pictures import at_dpi, read_picture, without_place
 
     picture = read_picture(job.source, job.rules)

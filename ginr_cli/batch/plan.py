@@ -76,7 +76,7 @@ class Job:
         return left, top, right - left, bottom - top
 
     def facts(self, writing: Writing) -> dict[str, str]:
-        """What the output says of how it was made."""
+        """What the output records about how it was made."""
         box = "" if self.box is None else ",".join(map(str, self.box))
         return {**writing.recipe, "source": self.name or self.source.name, "box": box}
 

@@ -1,4 +1,4 @@
-"""A page with a slider beside an output: `ginr upscale --preview`."""
+"""A page with a slider next to an output: `ginr upscale --preview`."""
 
 from pathlib import Path
 

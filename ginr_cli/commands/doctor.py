@@ -133,7 +133,7 @@ def _formats() -> Section:
 
 
 def _numba_cache() -> Section:
-    """Where compiled kernels are cached; without a cache every start compiles them anew."""
+    """Where compiled kernels are cached; without a cache every start compiles them again."""
     from ginr.kernels.cache import cache_place
 
     place = cache_place()

@@ -1,4 +1,4 @@
-"""`ginr models`: the checkpoints that there are, and what each is for."""
+"""`ginr models`: the available checkpoints, and what each is for."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Role(NamedTuple):
-    """What a shipped checkpoint is for, and its time for x2 on the CPU, that of `small` being 1."""
+    """The purpose of a shipped checkpoint, and its time for x2 on the CPU relative to `small`."""
 
     purpose: str
     relative_time: float

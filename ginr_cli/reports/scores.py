@@ -157,7 +157,7 @@ def _line(scale: float, quality: "Quality") -> str:
 
 
 def _extent(folder: str, mean: "Mean") -> str:
-    """What a mean is taken over, and the picture with the lowest gain."""
+    """The pictures of a mean, and the one with the lowest gain."""
     worst = f"lowest gain {mean.worst_gain_y:+.2f}: {printable(mean.worst_picture)}"
     return f"{console.count(mean.pictures, 'picture')} in {printable(folder)}, {worst}"
 

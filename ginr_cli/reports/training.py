@@ -46,7 +46,7 @@ class TrainingMeter(console.Bar):
         if not self._losses:
             return ""
         mean = fmean(self._losses)
-        # A squared error is no number of 8-bit levels.
+        # A squared error is not in 8-bit levels.
         return f"loss {mean:.2e}" if self._settings.loss == "mse" else f"loss {255 * mean:.2f}/255"
 
     @property

@@ -64,7 +64,7 @@ class Look:
 
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> "Look":
-        """Raises `UsageError` for what is no number."""
+        """Raises `UsageError` for values that are not numbers."""
         return cls(
             parse_restore(values.get("restore", "auto"), None),
             parse_detail(values.get("detail", "auto")),
@@ -89,7 +89,7 @@ class Entry:
         self.number, self.name, self.path, self.settings = number, name, path, settings
         self.is_field = is_field(path)
         self.middle = 0.5, 0.5
-        """The place that was looked at last, in shares of height and width."""
+        """The place that was viewed last, as shares of height and width."""
         self._picture: Picture | None = None
         self._shown: Image | None = None
         self._icc: bytes | None = None
@@ -170,7 +170,7 @@ class Entry:
         return self._fields[look][0], is_new
 
     def picture(self, tell: Tell) -> "Picture":
-        """The picture itself; of a saved field, as it is rendered at its own size."""
+        """The picture itself; for a saved field, its render at the original size."""
         self.load(tell)
         assert self._picture is not None
         return self._picture

@@ -74,11 +74,11 @@ class Order:
         )
 
     def view(self, entry: Entry) -> View:
-        """What is rendered of a picture. Raises SizeError."""
+        """The part and size to render of a picture. Raises SizeError."""
         return self.rule.resolve(*entry.size)
 
     def file_name(self, entry: Entry) -> str:
-        """What the download is called."""
+        """The name of the download."""
         own = PurePosixPath(entry.name.replace("\\", "/")).stem or "picture"
         return f"{own}_{self.rule.label(*entry.size)}{self.suffix}"
 

@@ -66,7 +66,7 @@ class Viewer:
         )
 
     async def _events(self, request: Request) -> Response:
-        """The stream of a page's events; the page is open as long as it is."""
+        """The stream of a page's events; the page stays open as long as its stream."""
         key = request.query_params.get("session", "")
         if not 16 <= len(key) <= 64:
             raise HTTPException(400, "session: give 16 to 64 characters of your own")
@@ -182,7 +182,7 @@ class Viewer:
         return JSONResponse(await unless_gone(request, work))
 
     async def _size(self, request: Request) -> Response:
-        """The sizes of what would be saved."""
+        """The sizes of the pictures that would be saved."""
         order, entries = await _order(request, self._session(request))
         sizes = [order.view(entry).size for entry in entries]
         return JSONResponse({"sizes": [[width, height] for height, width in sizes]})
