@@ -81,7 +81,7 @@ def names_several(paths: list[str]) -> bool:
 
 
 def _listed(name: str) -> list[Path]:
-    """The paths in a text file, one a line; empty lines are left out."""
+    """The paths in a text file, one per line; empty lines are left out."""
     try:
         lines = Path(name).read_text("utf-8-sig", "surrogateescape").splitlines()
     except OSError as error:

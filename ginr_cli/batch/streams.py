@@ -1,6 +1,6 @@
 """A picture through standard input or output: `-` in place of a path.
 
-Pictures are read and written at random places, so both are files in a folder of their own meanwhile.
+Reading and writing need random access, so both are files in a temporary folder meanwhile.
 """
 
 import os
