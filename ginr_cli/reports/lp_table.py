@@ -25,15 +25,18 @@ def table(names: Sequence[str], columns: Sequence[Sequence[Row]]) -> list[str]:
     """Lines with the rows of all columns side by side; missing cells are blank."""
     labels = list(dict.fromkeys(label for rows in columns for label, _ in rows))
     named = [dict(rows) for rows in columns]
-    widths = [
-        max(len(name), *(len(text) for text in rows.values()))
-        for name, rows in zip(names, named, strict=True)
-    ]
-    lines = [("checkpoint", names), *((k, [rows.get(k, "") for rows in named]) for k in labels)]
+    cells = _aligned([names, *([rows.get(label, "") for rows in named] for label in labels)])
     return [
-        f"{label:<{LABEL}}"
-        + "  ".join(f"{text:<{width}}" for text, width in zip(texts, widths, strict=True)).rstrip()
-        for label, texts in lines
+        f"{label:<{LABEL}}{row}" for label, row in zip(("checkpoint", *labels), cells, strict=True)
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line for each row, its cells as wide as their columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     ]
 
 
@@ -104,12 +107,8 @@ def bank_lines(name: str, reports: Sequence["BankReport"]) -> list[str]:
         before = [other.name for other in reports[:k]]
         apart = [f"{report.cosine[n]:.3f} ({report.distance[n]:.2f})" for n in before]
         rows.append((report.name, *numbers, *apart, *[""] * (len(reports) - 1 - k)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"{name}: banks, with the cosine similarity (and relative distance) to each other"]
-    for row in rows:
-        cells = (f"{text:<{width}}" for text, width in zip(row, widths, strict=True))
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    title = f"{name}: banks, with the cosine similarity (and relative distance) to each other"
+    return [title, *_aligned(rows)]
 
 
 def window_map(name: str, report: "LpReport") -> list[str]:

@@ -44,40 +44,27 @@ class Reconstruction:
 
     def lines(self) -> list[str]:
         """A table of two columns."""
-        lps = f"{self.feature_bits_per_pixel:.3f} bits per pixel"
-        rows = [
-            ("checkpoint", self.checkpoint),
-            ("picture", f"{self.width}x{self.height} pixels"),
-            (
-                "LP features",
-                f"{self.feature_numbers:,} numbers of {self.bits_per_number} bits, {lps}",
-            ),
-        ]
+        rows = {
+            "checkpoint": self.checkpoint,
+            "picture": f"{self.width}x{self.height} pixels",
+            "LP features": f"{self.feature_numbers:,} numbers of {self.bits_per_number} bits, "
+            f"{self.feature_bits_per_pixel:.3f} bits per pixel",
+        }
         if self.base_bits_per_pixel:
             base = f"{self.base_bits_per_pixel:.3f} bits per pixel"
-            rows.append(("base", f"the picture's own pixels, {base}: the field is added to them"))
-        total = f"{self.bits_per_pixel:.3f} bits per pixel ({self.compression:.2f}:1)"
-        rows.append(("total", total))
-        return [f"{name:<12} {text}" for name, text in rows + self._files() + self._scores()]
-
-    def _files(self) -> list[tuple[str, str]]:
-        rows = []
+            rows["base"] = f"the picture's own pixels, {base}: the field is added to them"
+        rows["total"] = f"{self.bits_per_pixel:.3f} bits per pixel ({self.compression:.2f}:1)"
         if self.field != self.input:
-            rows.append(("input", f"{printable(self.input)}, {self.input_bytes:,} bytes"))
+            rows["input"] = f"{printable(self.input)}, {self.input_bytes:,} bytes"
         if self.field is not None:
-            rows.append(("field", f"{printable(self.field)}, {self.field_bytes:,} bytes"))
+            rows["field"] = f"{printable(self.field)}, {self.field_bytes:,} bytes"
         if self.output is not None:
             size = f"{self.output_width}x{self.output_height} pixels"
-            rows.append(("output", f"{printable(self.output)}, {size}"))
-        return rows
-
-    def _scores(self) -> list[tuple[str, str]]:
-        rows = []
-        if self.psnr_rgb_db is not None and self.psnr_y_db is not None:
-            rows.append(("PSNR", f"RGB {self.psnr_rgb_db:.2f} dB, Y {self.psnr_y_db:.2f} dB"))
-        if self.ssim_y is not None:
-            rows.append(("SSIM", f"Y {self.ssim_y:.4f}"))
-        return rows
+            rows["output"] = f"{printable(self.output)}, {size}"
+        if self.psnr_rgb_db is not None:
+            rows["PSNR"] = f"RGB {self.psnr_rgb_db:.2f} dB, Y {self.psnr_y_db:.2f} dB"
+            rows["SSIM"] = f"Y {self.ssim_y:.4f}"
+        return [f"{name:<12} {text}" for name, text in rows.items()]
 
 
 def reconstruction_of(
