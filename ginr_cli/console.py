@@ -196,9 +196,7 @@ class Meter(Bar):
         """`done_px` pixels of this picture are done: a `progress` callback of `ginr`."""
         # The mean over the run, not Rich's recent rate: tiles are few and finish in bursts.
         done_px += self._before_px
-        if (
-            0 < self._frame_px < done_px - self._last_px
-        ):  # several frames at once: of an earlier run
+        if 0 < self._frame_px < done_px - self._last_px:  # several frames: of an earlier run
             self._earlier_px += done_px - self._last_px
         self._last_px = done_px
         rate = (done_px - self._earlier_px) / self._seconds
