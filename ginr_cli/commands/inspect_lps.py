@@ -103,10 +103,8 @@ def inspect_lps(
         check_target(plot, 1, 1, overwrite=overwrite)
         clear_left_over([plot.parent])
     subjects = [_subject(name, bank) for name in checkpoints or ["small"]]
-    picture = None
     if image is not None:
         picture = read_picture(image, ReadRules(strict, allow_truncated, allow_large))
-    if picture is not None and image is not None:
         _measure(subjects, picture, image.name)
     if as_json:
         for subject in subjects:
@@ -115,8 +113,7 @@ def inspect_lps(
         _print(subjects)
     if plot is not None:
         _draw(subjects, plot, overwrite)
-    n_unmet = sum(_falls_short(subject, min_diversity) for subject in subjects)
-    if n_unmet:
+    if sum(_falls_short(subject, min_diversity) for subject in subjects):  # warns of each
         raise typer.Exit(UNMET)
 
 
