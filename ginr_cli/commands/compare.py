@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from ginr.pictures import ReadRules
 
 _PAGES = (".html", ".htm")
-Before = Annotated[Path, argument("BEFORE", "The picture before.")]
-After = Annotated[Path, argument("AFTER", "The same one afterwards: enlarged, or of equal size.")]
+Before = Annotated[Path, argument("BEFORE", "The original picture.")]
+After = Annotated[
+    Path, argument("AFTER", "The same picture afterwards: enlarged, or of the same size.")
+]
 Output = Annotated[
     Path | None,
     option(
@@ -58,7 +60,7 @@ def compare(
 
     The page is one file that needs no network. Arrow keys move its slider,
     + and - change the size, f fits it, 1 shows pixel for pixel. In a sheet, the
-    picture before is enlarged by bicubic interpolation.
+    original is enlarged by bicubic interpolation.
     """
     from ginr.pictures import WRITABLE, ReadRules, check_target
     from ginr.pictures.formats import check_place

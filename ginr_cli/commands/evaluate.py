@@ -39,7 +39,11 @@ class Task:
 
 
 Evaluated = Annotated[
-    str, argument("NAME|FILE", "A shipped checkpoint (small, base, photo) or a .safetensors file.")
+    str,
+    argument(
+        "NAME|FILE",
+        "A shipped checkpoint (small, base, photo), a .safetensors file or the folder of a run.",
+    ),
 ]
 Folders = Annotated[
     list[Path], argument("FOLDER", "Folders of high-resolution pictures; means are per folder.")
