@@ -138,12 +138,7 @@ def load_network(
         with usage(f"--ensemble, {loaded.name}"):
             model = Ensemble(model)
     return LoadedTorchNetwork(
-        model,
-        loaded.name,
-        str(place),
-        choice.tile or None,
-        choice.precision.value,
-        choice.bank,
+        model, loaded.name, str(place), choice.tile or None, choice.precision.value, choice.bank
     )
 
 

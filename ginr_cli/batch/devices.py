@@ -16,13 +16,7 @@ from ginr_cli.files import Writing
 from ginr_cli.load_network import NetworkChoice
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, failure_of
 from ginr_cli.restoring import Networks
-from ginr_cli.signals import (
-    cleaned_up_by,
-    deferred,
-    end_if_asked,
-    ignoring_sigint,
-    listening,
-)
+from ginr_cli.signals import cleaned_up_by, deferred, end_if_asked, ignoring_sigint, listening
 
 _PATIENCE_S = 10.0
 """Time for finishing a file before its process is asked to end at once."""

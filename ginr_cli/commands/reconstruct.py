@@ -55,8 +55,7 @@ def reconstruct(
         ),
     ] = None,
     quantize: Annotated[
-        int | None,
-        option("--quantize 8", "Keep 8 bits per number instead of 16.", between=(8, 8)),
+        int | None, option("--quantize 8", "Keep 8 bits per number instead of 16.", between=(8, 8))
     ] = None,
     scale: options.Scale = None,
     size: options.Size = None,

@@ -28,11 +28,7 @@ Output = Annotated[
 ]
 Rotate = Annotated[
     float,
-    option(
-        "--rotate DEGREES",
-        "Rotate counter-clockwise about the centre.",
-        between=(-1e6, 1e6),
-    ),
+    option("--rotate DEGREES", "Rotate counter-clockwise about the centre.", between=(-1e6, 1e6)),
 ]
 Perspective = Annotated[
     str | None,

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 200_000_000
 """Pixels beyond which browsers show nothing, and a sheet needs gigabytes."""
-_MARKS = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-}
+_MARKS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 """First bytes of files that every browser shows as they are."""
 
 

@@ -79,9 +79,7 @@ def test_the_input_is_known_by_its_contents(
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
 def test_animations_keep_their_kind(
-    sent: Callable[..., tuple[bytes, bytes]],
-    monkeypatch: pytest.MonkeyPatch,
-    suffix: str,
+    sent: Callable[..., tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     red, blue = (Image.new("RGB", (6, 4), colour) for colour in ("red", "blue"))
     red.save(f"a.{suffix}", save_all=True, append_images=[blue])
@@ -93,9 +91,7 @@ def test_animations_keep_their_kind(
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_videos_keep_their_kind(
-    sent: Callable[..., tuple[bytes, bytes]],
-    monkeypatch: pytest.MonkeyPatch,
-    suffix: str,
+    sent: Callable[..., tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     pytest.importorskip("av", reason="videos need PyAV: pip install 'ginr[video]'")
     pipe(monkeypatch, clip(f"a.{suffix}").read_bytes())

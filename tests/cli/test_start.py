@@ -159,9 +159,7 @@ def test_closed_streams_are_no_trouble(tiny_checkpoint: Path, closed: str) -> No
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_stderr_is_ignored_and_a_full_stdout_is_not(
-    tiny_checkpoint: Path,
-) -> None:
+def test_a_full_stderr_is_ignored_and_a_full_stdout_is_not(tiny_checkpoint: Path) -> None:
     picture("a.png")
     command = [sys.executable, "-m", "ginr_cli", "upscale", "a.png", "-c", "tiny.safetensors"]
     with Path("/dev/full").open("w") as full:

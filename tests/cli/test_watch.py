@@ -39,8 +39,7 @@ def until(*paths: str) -> None:
 def test_pictures_are_enlarged_as_they_arrive(run: Run, core: Core) -> None:
     picture("in/first.png")
     meanwhile(
-        lambda: picture("in/sub/second.jpg"),
-        lambda: until("out/first.png", "out/sub/second.jpg"),
+        lambda: picture("in/sub/second.jpg"), lambda: until("out/first.png", "out/sub/second.jpg")
     )
     run("upscale", "in", "-o", "out/", "--watch", "--restore", "0")
     assert run.code == 130 and run.out == "out/first.png\nout/sub/second.jpg\n"
