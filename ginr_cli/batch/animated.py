@@ -21,17 +21,9 @@ def probe(path: Path, rules: "ReadRules | None" = None) -> "PictureHeader":
         return probe_picture(path, rules or ReadRules())
     video = open_video(path)
     return PictureHeader(
-        video.height,
-        video.width,
-        3,
-        video.depth,
-        "VIDEO",
-        (),
-        n_frames=video.n_frames,
-        is_video=True,
-        notes=video.notes,
-        stated=video.made,
-    )
+        video.height, video.width, 3, video.depth, "VIDEO", (), n_frames=video.n_frames,
+        is_video=True, notes=video.notes, stated=video.made,
+    )  # fmt: skip
 
 
 def outputs() -> frozenset[str]:

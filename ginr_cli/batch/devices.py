@@ -157,7 +157,6 @@ class _Share:
             self._finish(worker, self._failure(worker.job, f"{worker.end()} during this picture"))
 
     def _failure(self, number: int, reason: str) -> Outcome:
-
         source = self._jobs[number].source
         problem = GinrError(f"{printable(source)}: {reason}")
         if console.debugging():

@@ -210,14 +210,9 @@ def _renderer(networks: Networks, meter: console.Meter, name: str, before_px: in
         picture = Picture(lr)
         network, _ = networks.suited(picture)
         result = upscale(
-            picture,
-            network.model,
-            height=height,
-            width=width,
-            tile=network.tile,
-            progress=meter.advance,
-            notice=console.say,
-        )
+            picture, network.model, height=height, width=width, tile=network.tile,
+            progress=meter.advance, notice=console.say,
+        )  # fmt: skip
         return np.asarray(result.samples, np.uint8)
 
     return render

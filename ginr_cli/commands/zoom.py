@@ -118,13 +118,11 @@ def _film(
 
 
 def _box(option: str, text: str) -> BoxRule:
-
     with usage(option):
         return parse_box(text)
 
 
 def _size(text: str) -> Size:
-
     with usage("--size"):
         rule = parse_size(text)
     if rule.width is None or rule.height is None:
