@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 
 from ginr.errors import printable
 from ginr_cli import console
-from ginr_cli.batch.plan import Job
 from ginr_cli.batch.work import Work
-from ginr_cli.files import Writing
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
 
 if TYPE_CHECKING:
     from ginr.animations import Frame
-    from ginr.pictures import Picture
     from ginr.pictures.samples import Samples
 
 KEPT = 256 << 20
@@ -104,7 +101,9 @@ def enlarge_frames(work: Work) -> Outcome:
     )
 
     job, writing, notes, n_frames = work.job, work.writing, list[str](), 0
-    like = _metadata(job, writing)
+    like = work.read()
+    notes_but_one = tuple(note for note in like.notes if "frames is read" not in note)  # all are
+    like = replace(like, notes=notes_but_one)
     height, width = job.out_size
     with closing(read_frames(job.source, job.rules, notes.append)) as frames:
         first = next(frames)
@@ -125,15 +124,3 @@ def enlarge_frames(work: Work) -> Outcome:
             height=height, width=width, overwrite=writing.overwrite, quality=writing.quality,
         )  # fmt: skip
     return made.outcome(n_frames, [*like.notes, *animation_losses(like, job.output), *lost, *notes])
-
-
-def _metadata(job: Job, writing: Writing) -> "Picture":
-    """The first frame with its metadata, and notes about what is not read."""
-    from ginr.pictures import at_dpi, read_picture, without_place
-
-    picture = read_picture(job.source, job.rules)
-    notes = tuple(note for note in picture.notes if "frames is read" not in note)
-    picture = replace(picture, notes=notes)
-    if job.view.source is not None:
-        picture = without_place(picture)
-    return picture if writing.dpi is None else at_dpi(picture, writing.dpi)

@@ -12,13 +12,12 @@ from ginr_cli.batch.plan import Job
 from ginr_cli.batch.preview import write_preview
 from ginr_cli.batch.video import enlarge_video
 from ginr_cli.batch.work import Work
-from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, outcome_of
 from ginr_cli.restoring import Restoration
 
 if TYPE_CHECKING:
-    from ginr.pictures import Page, Picture
+    from ginr.pictures import Page
     from ginr.pictures.samples import Samples
 
 
@@ -81,12 +80,14 @@ class _Picture:
 
     def _page(self, number: int | None, view: View, is_last: bool) -> "Page":
         """Reads a page; its rows are made as they are written."""
-        from ginr.pictures import Page
+        from ginr.pictures import Page, losses, network_losses
         from ginr.pictures.formats import output_format
+        from ginr.rendering.upscale import upscale_bands
 
         work, job = self._work, self._work.job
-        picture, lost = _read(job, number, view, work.writing)
+        picture = work.read(number)
         prefix = f"page {number + 1}: " if number else ""
+        lost = *picture.notes, *losses(picture, job.output), *network_losses(picture)
         found = [f"{prefix}{note}" for note in lost]
         self._notes.extend(found)
         console.say_notes(job.source, found, work.say)
@@ -97,54 +98,20 @@ class _Picture:
         if done_to_it is not None:
             work.say(f"{printable(job.source)}: {prefix}{done_to_it}")
         first_px, self._before_px = self._before_px, self._before_px + view.size[0] * view.size[1]
-        bands = _bands(
-            picture, view, network, work.say,
-            lambda done, total: work.progress(first_px + done, job.out_px),
+        bands = upscale_bands(
+            picture, network.model, height=view.whole[0], width=view.whole[1], box=view.box,
+            tile=network.tile, precision=network.precision, notice=work.say,
+            progress=lambda done, total: work.progress(first_px + done, job.out_px),
         )  # fmt: skip
         return Page(_then(bands, work.is_computed) if is_last else bands, picture, *view.size)
 
     def _preview(self) -> None:
-
         work = self._work
         try:
             page = write_preview(work.job, work.writing)
             work.say(f"{printable(page)}: before and after")
         except (PictureError, OSError) as problem:  # no reason to call the picture failed
             work.say(f"no preview: {console.describe(problem)}")
-
-
-def _read(job: Job, page: int | None, view: View, writing: Writing) -> "tuple[Picture, list[str]]":
-    """A page, and what is lost of it."""
-    from ginr.pictures import at_dpi, losses, network_losses, read_picture, without_place
-
-    picture = read_picture(job.source, job.rules, page=page)
-    if view.source is not None:
-        picture = without_place(picture)
-    if writing.dpi is not None:
-        picture = at_dpi(picture, writing.dpi)
-    return picture, [*picture.notes, *losses(picture, job.output), *network_losses(picture)]
-
-
-def _bands(
-    picture: "Picture",
-    view: View,
-    network: LoadedNetwork,
-    say: Callable[[str], None],
-    progress: Callable[[int, int], None],
-) -> Iterator["Samples"]:
-    from ginr.rendering.upscale import upscale_bands
-
-    return upscale_bands(
-        picture,
-        network.model,
-        height=view.whole[0],
-        width=view.whole[1],
-        box=view.box,
-        tile=network.tile,
-        precision=network.precision,
-        progress=progress,
-        notice=say,
-    )
 
 
 def _then(bands: Iterator["Samples"], finish: Callable[[], object]) -> Iterator["Samples"]:

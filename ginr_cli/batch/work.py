@@ -33,6 +33,15 @@ class Work:
         """From now on, signals wait until the outcome is reported."""
         self.until_reported.enter_context(deferred())
 
+    def read(self, page: int | None = None) -> "Picture":
+        """The picture, or a page of it, with the metadata that its output gets."""
+        from ginr.pictures import at_dpi, read_picture, without_place
+
+        picture = read_picture(self.job.source, self.job.rules, page=page)
+        if self.job.box is not None:
+            picture = without_place(picture)
+        return picture if self.writing.dpi is None else at_dpi(picture, self.writing.dpi)
+
     def facts(self, network: LoadedNetwork, restoration: Restoration | None) -> dict[str, str]:
         """What the output records about how it is made."""
         strength = 0.0 if restoration is None else restoration.strength
