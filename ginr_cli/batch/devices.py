@@ -3,15 +3,14 @@
 import multiprocessing
 from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 
 from ginr.errors import GinrError, printable
 from ginr_cli import console
-from ginr_cli.batch.one_picture import announce, enlarge
+from ginr_cli.batch.one_picture import announce, attempted
 from ginr_cli.batch.plan import Job
-from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
 from ginr_cli.load_network import NetworkChoice
 from ginr_cli.reports.pictures import Outcome, OutcomeReport, failure_of
@@ -188,6 +187,11 @@ def _serve(
     pipe: "Connection[object, Job]", choice: NetworkChoice, n_worker: int, writing: Writing
 ) -> None:
     """Run a worker; sends messages (str), pixels done (int), outcomes, and None when ready."""
+
+    def report_progress(done_px: int, total_px: int) -> None:
+        end_if_asked()
+        pipe.send(done_px)
+
     with suppress(EOFError, ConnectionError):  # the main process has ended
         try:
             from ginr.kernels.threads import limit_threads, thread_count
@@ -203,23 +207,6 @@ def _serve(
         with listening():
             pipe.send(None)
             while True:
-                _serve_job(pipe.recv(), networks, writing, pipe)
-
-
-def _serve_job(
-    job: Job, networks: Networks, writing: Writing, pipe: "Connection[object, Job]"
-) -> None:
-    def report_progress(done_px: int, total_px: int) -> None:
-        end_if_asked()
-        pipe.send(done_px)
-
-    with ExitStack() as until_reported:
-        try:
-            outcome = enlarge(
-                Work(job, networks, writing, until_reported, pipe.send, report_progress)
-            )
-        except Exception as problem:
-            if console.debugging():
-                raise
-            outcome = failure_of(job.source, problem)
-        pipe.send(outcome)
+                job = pipe.recv()
+                with attempted(job, networks, writing, pipe.send, report_progress) as outcome:
+                    pipe.send(outcome)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ginr.errors import PictureError, printable
@@ -12,9 +13,10 @@ from ginr_cli.batch.plan import Job
 from ginr_cli.batch.preview import write_preview
 from ginr_cli.batch.video import enlarge_video
 from ginr_cli.batch.work import Work
+from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
-from ginr_cli.reports.pictures import Outcome, done, outcome_of
-from ginr_cli.restoring import Restoration
+from ginr_cli.reports.pictures import Outcome, done, failure_of, outcome_of
+from ginr_cli.restoring import Networks, Restoration
 
 if TYPE_CHECKING:
     from ginr.pictures import Page
@@ -39,6 +41,25 @@ def announce(job: Job) -> None:
             f"warning: {output} needs about {needed / 2**30:.1f} GiB of the {free / 2**30:.1f} GiB "
             "of free memory: .png and .tif need far less"
         )
+
+
+@contextmanager
+def attempted(
+    job: Job,
+    networks: Networks,
+    writing: Writing,
+    say: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> Iterator[Outcome]:
+    """Yields the outcome of a job, to be reported in the block; raises errors if GINR_DEBUG is set."""
+    with ExitStack() as until_reported:
+        try:
+            outcome = enlarge(Work(job, networks, writing, until_reported, say, progress))
+        except Exception as problem:
+            if console.debugging():
+                raise
+            outcome = failure_of(job.source, problem)
+        yield outcome
 
 
 def enlarge(work: Work) -> Outcome:

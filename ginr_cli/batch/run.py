@@ -1,7 +1,7 @@
 """Plan the jobs of `ginr upscale`, and do them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,9 @@ from ginr.errors import PictureError, printable
 from ginr.geometry.view import ViewRule
 from ginr_cli import console
 from ginr_cli.batch.destination import Destination
-from ginr_cli.batch.one_picture import announce, enlarge
+from ginr_cli.batch.one_picture import announce, attempted
 from ginr_cli.batch.plan import Job, identity, plan
 from ginr_cli.batch.sources import Source
-from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
 from ginr_cli.load_network import NetworkChoice
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
@@ -91,12 +90,5 @@ def run_in_turn(
             announce(job)
             meter.begin(job.source.name, before_px, job.frame_px)
             before_px += job.out_px
-            with ExitStack() as until_reported:
-                try:
-                    outcome = enlarge(
-                        Work(job, networks, writing, until_reported, console.say, meter.advance)
-                    )
-                except Exception as problem:
-                    report.fail(job.source, problem)
-                else:
-                    report.add(outcome)
+            with attempted(job, networks, writing, console.say, meter.advance) as outcome:
+                report.add(outcome)
