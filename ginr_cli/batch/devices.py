@@ -157,10 +157,7 @@ class _Share:
 
     def _failure(self, number: int, reason: str) -> Outcome:
         source = self._jobs[number].source
-        problem = GinrError(f"{printable(source)}: {reason}")
-        if console.debugging():
-            raise problem
-        return failure_of(source, problem)
+        return failure_of(source, GinrError(f"{printable(source)}: {reason}"))
 
     def _report_ready(self) -> None:
         while self._n_reported in self.outcomes:

@@ -51,13 +51,11 @@ def attempted(
     say: Callable[[str], None],
     progress: Callable[[int, int], None],
 ) -> Iterator[Outcome]:
-    """Yields the outcome of a job, to be reported in the block; raises errors if GINR_DEBUG is set."""
+    """Yields the outcome of a job, to be reported in the block."""
     with ExitStack() as until_reported:
         try:
             outcome = enlarge(Work(job, networks, writing, until_reported, say, progress))
         except Exception as problem:
-            if console.debugging():
-                raise
             outcome = failure_of(job.source, problem)
         yield outcome
 

@@ -75,8 +75,6 @@ class OutcomeReport:
 
     def fail(self, path: Path | str, problem: Exception) -> None:
         """Report a failed picture; raises the problem if GINR_DEBUG is set."""
-        if console.debugging():
-            raise problem
         self.add(failure_of(path, problem))
 
     def skip(self, path: Path, reason: str) -> None:
@@ -98,7 +96,9 @@ class OutcomeReport:
 
 
 def failure_of(path: Path | str, problem: Exception) -> Outcome:
-    """The outcome of an input that failed."""
+    """The outcome of an input that failed; raises the problem if GINR_DEBUG is set."""
+    if console.debugging():
+        raise problem
     return Outcome(str(path), "failed", error=console.describe(problem))
 
 
