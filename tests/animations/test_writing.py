@@ -139,7 +139,7 @@ def test_delays_of_a_gif_stay(tmp_path: Path) -> None:
 def test_delays_too_long_are_said(tmp_path: Path) -> None:
     samples = [flat(RED), flat(BLUE)]
     words = write(tmp_path / "a.gif", samples, [Fraction(1000), Fraction(1)])
-    assert words == ["GIF cannot show a frame so long: 1 shortened"]
+    assert words == ["GIF cannot show a frame for that long: 1 shortened"]
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp"])

@@ -136,14 +136,14 @@ def test_finished_videos_with_cut_sides_are_known(run: Run, core: Core) -> None:
         (["a.mp4", "b.avi"], "b.avi: '.avi' is not a video: use one of .m4v"),
         (["a.mp4", "b.png"], "b.png: '.png' is not a video"),
         (["p.png", "b.mp4"], "b.mp4: only a video can be written as .mp4, and p.png is not: use .png"),
-        (["a.mp4", "b.mp4", "--codec", "nope"], "b.mp4: nope is no video encoder of this PyAV"),
-        (["a.mp4", "b.mp4", "--codec", "aac"], "b.mp4: aac is no video encoder"),
+        (["a.mp4", "b.mp4", "--codec", "nope"], "b.mp4: nope is not a video encoder of this PyAV"),
+        (["a.mp4", "b.mp4", "--codec", "aac"], "b.mp4: aac is not a video encoder"),
         (["a.mp4", "b.webm", "--codec", "h264"], "b.webm: .webm cannot hold h264: use .mkv"),
         (["a.mp4", "b.mkv", "--codec", "ffv1", "-q", "50"], "quality 50 does not apply to ffv1"),
         (["a.mp4", "-o", "a.mp4"], "a.mp4 is both input and output"),
         (["a.mp4", "c.webm"], "c.webm cannot hold aac audio: use .mkv"),
         (["missing.mp4", "b.mp4"], "missing.mp4 does not exist"),
-        (["text.mp4", "b.mp4"], "text.mp4 is no video, is damaged or incomplete"),
+        (["text.mp4", "b.mp4"], "text.mp4 is not a video, or is damaged or incomplete"),
         (["sound.mp4", "b.mp4"], "sound.mp4 contains no video"),
         (["locked.mp4", "b.mp4"], "locked.mp4 is protected (DRM)"),
         (["a.mp4", "b.mp4", "--encoder-option", "preset=nope"], "the encoder libx264 failed"),
@@ -311,7 +311,7 @@ def test_segments_of_another_run_are_not_taken_over(
         path.write_bytes(path.read_bytes()[:-400])
     run("upscale", "a.mp4", "b.mp4", *options)
     assert run.code == 0 and (changed == "input" or len(core.calls) == 12)
-    said = f"b.mp4.ginr-work was made with another {changed}: started anew" in run.err
+    said = f"b.mp4.ginr-work was made with another {changed}: started again" in run.err
     assert said or not changed
     assert "continues after" not in run.err and files() == ["a.mp4", "b.mp4"]
 

@@ -67,17 +67,17 @@ def test_floats_may_overshoot_a_little(tiny_model: Ginr) -> None:
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (np.zeros((3, 9, 12)), "an array of shape (3, 9, 12) is no picture: give (H, W) or"),
-        (np.zeros((0, 9, 3)), "an array of shape (0, 9, 3) is no picture"),
-        (np.zeros(9), "an array of shape (9,) is no picture"),
-        (np.zeros((9, 9), np.int64), "numbers of type int64 are no samples"),
-        (np.zeros((9, 9), bool), "numbers of type bool are no samples"),
+        (np.zeros((3, 9, 12)), "an array of shape (3, 9, 12) is not a picture: give (H, W) or"),
+        (np.zeros((0, 9, 3)), "an array of shape (0, 9, 3) is not a picture"),
+        (np.zeros(9), "an array of shape (9,) is not a picture"),
+        (np.zeros((9, 9), np.int64), "numbers of type int64 are not samples"),
+        (np.zeros((9, 9), bool), "numbers of type bool are not samples"),
         (np.full((9, 9), 255.0), "floats from 255 to 255: scale them to [0, 1] first"),
         (np.full((9, 9), np.nan), "floats from nan to nan"),
-        (torch.zeros(9, 9), "a tensor of shape (9, 9) is no picture: give (1 to 4, H, W)"),
-        (torch.zeros(2, 9, 9, 3), "a tensor of shape (2, 9, 9, 3) is no picture"),
-        (torch.zeros(0, 3, 9, 9), "a tensor of shape (0, 3, 9, 9) is no picture"),
-        (torch.zeros(3, 9, 9, dtype=torch.int64), "numbers of type int64 are no samples"),
+        (torch.zeros(9, 9), "a tensor of shape (9, 9) is not a picture: give (1 to 4, H, W)"),
+        (torch.zeros(2, 9, 9, 3), "a tensor of shape (2, 9, 9, 3) is not a picture"),
+        (torch.zeros(0, 3, 9, 9), "a tensor of shape (0, 3, 9, 9) is not a picture"),
+        (torch.zeros(3, 9, 9, dtype=torch.int64), "numbers of type int64 are not samples"),
         (Image.new("F", (9, 9)), "PIL mode F has no range"),
         ("missing.png", "missing.png does not exist"),
         (Path("missing.png"), "missing.png does not exist"),
@@ -91,7 +91,7 @@ def test_what_is_no_picture(tiny_model: Ginr, x: Any, words: str) -> None:
 
 @pytest.mark.parametrize("x", [None, 7, [[1, 2], [3, 4]], b"png"])
 def test_other_kinds(x: Any) -> None:
-    with pytest.raises(TypeError, match=r"is no picture: give a path, a Picture, a PIL image"):
+    with pytest.raises(TypeError, match=r"is not a picture: give a path, a Picture, a PIL image"):
         ginr.upscale(x)
 
 

@@ -81,7 +81,9 @@ def test_directories_are_bounded(tmp_path):
     packed = pack_directory(size | {n: (7, len(blob), b"12345") for n in range(1000, 4000)}, 8, "<")
     (tmp_path / "b.tif").write_bytes(tiff_header("<", 8) + packed + blob)
     refused(tmp_path / "b.tif", "the values of a directory overlap or exceed 64 MB")
-    refused(tiff(tmp_path / "c.tif", size | {256: numbers(float("inf"), kind=11)}), "is no number")
+    refused(
+        tiff(tmp_path / "c.tif", size | {256: numbers(float("inf"), kind=11)}), "is not a number"
+    )
 
 
 def test_directories_that_overlap_are_bounded(tmp_path):

@@ -38,4 +38,4 @@ def box_of(changed: npt.NDArray[np.bool_]) -> Box:
 
 def shortened(n: int, name: str) -> list[str]:
     """What to say of `n` frames that a format cannot show for as long as they should be."""
-    return [f"{name} cannot show a frame so long: {n} shortened"] if n else []
+    return [f"{name} cannot show a frame for that long: {n} shortened"] if n else []

@@ -47,7 +47,7 @@ def given(x: object) -> Given:
         return _image(x)
     if _is(x, "torch", "Tensor"):
         return _tensor(x)
-    raise TypeError(f"{type(x).__name__} is no picture: give {_KINDS}")
+    raise TypeError(f"{type(x).__name__} is not a picture: give {_KINDS}")
 
 
 def _is(x: object, module: str, name: str) -> TypeGuard[Any]:
@@ -58,7 +58,7 @@ def _is(x: object, module: str, name: str) -> TypeGuard[Any]:
 
 def _array(x: npt.NDArray[Any]) -> Given:
     if x.ndim not in (2, 3) or 0 in x.shape or (x.ndim == 3 and x.shape[2] > 4):
-        raise PictureError(f"an array of shape {x.shape} is no picture: give {_ARRAYS}")
+        raise PictureError(f"an array of shape {x.shape} is not a picture: give {_ARRAYS}")
     samples = _samples(x, _ARRAYS)
 
     def back(made: Sequence[Picture]) -> npt.NDArray[Any]:
@@ -73,7 +73,7 @@ def _samples(x: npt.NDArray[Any], wanted: str) -> Samples:
     if x.dtype.kind == "u" and x.dtype.itemsize <= 2:
         return np.ascontiguousarray(x, x.dtype.newbyteorder("="))
     if x.dtype.kind != "f":
-        raise PictureError(f"numbers of type {x.dtype} are no samples: give {wanted}")
+        raise PictureError(f"numbers of type {x.dtype} are not samples: give {wanted}")
     low, high = float(x.min()), float(x.max())
     if not (low >= -_SLACK and high <= 1 + _SLACK):  # also where there is a NaN
         raise PictureError(f"floats from {low:g} to {high:g}: scale them to [0, 1] first")
@@ -92,7 +92,7 @@ def _tensor(x: Any) -> Given:
     import torch
 
     if x.ndim not in (3, 4) or 0 in x.shape or x.shape[-3] > 4:
-        raise PictureError(f"a tensor of shape {tuple(x.shape)} is no picture: give {_TENSORS}")
+        raise PictureError(f"a tensor of shape {tuple(x.shape)} is not a picture: give {_TENSORS}")
     host = x.detach().cpu()
     if host.is_floating_point():
         host = host.double()  # NumPy has no bfloat16
@@ -113,7 +113,7 @@ def _image(image: Any) -> Given:
     if image.mode in ("I", "F"):
         raise PictureError(f"PIL mode {image.mode} has no range: convert it to L or I;16")
     if not (image.width and image.height):
-        raise PictureError("a PIL image without pixels is no picture")
+        raise PictureError("a PIL image without pixels is not a picture")
     grey = image.mode in ("1", "L", "LA", "La")
     mode = "L" if grey else "RGB"
     if image.has_transparency_data:

@@ -35,7 +35,7 @@ class Spot:
 def spot(field: Any, box: Box, config: GinrConfig, place: tuple[int, int]) -> Spot:
     """The LPs of the token at a pixel (y, x), in the `field` of a box around it.
 
-    Raises GinrError for a network whose LPs are no lattice.
+    Raises GinrError for a network whose LPs do not form a lattice.
     """
     plan = window_plan(config)
     if config.decoder != "lattice" or plan.lp_side is None or not config.n_lp:

@@ -132,12 +132,12 @@ class Directories:
         return struct.unpack(f"{self.order}{count}{_CODES[kind]}", raw)
 
     def integers(self, entries: dict[int, Entry], tag: int) -> tuple[int, ...]:
-        """The values of a tag; empty without it; raises ValueError if they are no integers."""
+        """The values of a tag; empty without it; raises ValueError if they are not integers."""
         if tag not in entries:
             return ()
         values = self.numbers(entries[tag])
         if not all(map(math.isfinite, values)) or entries[tag][0] not in {*_INTEGERS, 11, 12}:
-            raise ValueError(f"tag {tag} is no number")
+            raise ValueError(f"tag {tag} is not a number")
         return tuple(int(value) for value in values)
 
     def integer(self, entries: dict[int, Entry], tag: int, default: int) -> int:

@@ -52,11 +52,9 @@ def read_toml(path: Path) -> Layer:
     except OSError as error:
         raise GinrError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise GinrError(f"{path}: is not TOML: {error}: mend it, or write it anew") from None
+        raise GinrError(f"{path}: is not TOML: {error}: correct it, or write it again") from None
     except RecursionError:
-        raise GinrError(
-            f"{path}: lists or tables within each other, too deep to read: mend it"
-        ) from None
+        raise GinrError(f"{path}: lists or tables are nested too deeply: flatten them") from None
     network = tables.pop("network", {})
     if not isinstance(network, dict):
         raise GinrError(f"{path}: network is not a table")

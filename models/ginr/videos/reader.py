@@ -76,7 +76,7 @@ def opened(path: Path) -> Iterator["InputContainer"]:
     except (av.error.FFmpegError, ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PictureError(
-            f"{name} is no video, is damaged or incomplete ({reason}): download or copy it again"
+            f"{name} is not a video, or is damaged or incomplete ({reason}): download or copy it again"
         ) from error
     with container:
         yield container
@@ -112,7 +112,7 @@ def open_video(path: Path) -> Video:
         context = stream.codec_context
         height, width = context.height, context.width
         if height * width > MAX_PIXELS:
-            raise PictureError(f"{name} claims {width}x{height} pixels: no video is so large")
+            raise PictureError(f"{name} claims {width}x{height} pixels: no video is that large")
         notes = []
         others = [s for s in container.streams.video if s is not stream]
         if n_covers := sum(map(is_cover, others)):

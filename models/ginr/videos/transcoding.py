@@ -72,7 +72,7 @@ def write_video(
         work = WorkFolder(path, {**made, **_identity(source), **_settings(encoder)})
         if changed := work.resume():
             notice(
-                f"{printable(work.path)} was made with another {', '.join(changed)}: started anew"
+                f"{printable(work.path)} was made with another {', '.join(changed)}: started again"
             )
         n_kept = n_frames = work.n_frames
 

@@ -76,7 +76,7 @@ def check_video(
         codec = None
     if codec is None or codec.type != "video":
         raise PictureError(
-            f"{name}: {encoder} is no video encoder of this PyAV: use h264, h265, av1, vp9 or ffv1"
+            f"{name}: {encoder} is not a video encoder of this PyAV: use h264, h265, av1, vp9 or ffv1"
         )
     held = av.format.ContainerFormat(FORMATS.get(suffix, suffix[1:]), "w")
     if not _holds(av, held.name, codec):
