@@ -58,9 +58,7 @@ FIELD = Kind(
     "saved field", "ginr.field", ("2", "1"), frozenset({"F16", "F32", "U8", "U16"}),
     "render it with ginr reconstruct",
 )  # fmt: skip
-BANK = Kind(
-    "bank", "ginr.bank", ("1",), frozenset({"F16", "F32"}), "name it with --bank",
-)  # fmt: skip
+BANK = Kind("bank", "ginr.bank", ("1",), frozenset({"F16", "F32"}), "name it with --bank")
 
 
 @dataclass(frozen=True)

@@ -60,9 +60,8 @@ class _MirroredDecoder(CompiledLatticeDecoder):
         """features (B, h', w', V D) -> codes (B, h, w, 3, 1 + 2 V J)."""
         n_wave, parts = len(self.view.waves), []
         for axes, part in zip(VIEWS, features.chunk(len(VIEWS), -1), strict=True):
-            codes = self.view.codes(part.flip(axes)).flip(
-                axes
-            )  # mirrors the codes within an LP, too
+            # Mirrors the codes within an LP, too.
+            codes = self.view.codes(part.flip(axes)).flip(axes)
             parts.append((codes / len(VIEWS)).split([1, n_wave, n_wave], -1))
         mean, cosine, sine = zip(*parts, strict=True)
         return torch.cat([torch.stack(mean).sum(0), *cosine, *sine], -1)

@@ -90,7 +90,6 @@ class Field:
 
     def _corrected(self, base: Tensor, limits: Tensor, n: Finer) -> Tensor:
         """The base (B, 3, h, w) with which renders shrink to it."""
-
         per_side, known = self.features.shape[1] // base.shape[2], self.shrinkings
         if n not in known:
             known[n] = self._measured(per_side, n)
@@ -104,13 +103,8 @@ class Field:
     @torch.no_grad()
     def _measured(self, per_side: int, n: Finer) -> Shrinking:
         def render(features: Floats, size: tuple[int, int]) -> Floats:
-            alone = Field(
-                torch.from_numpy(features).to(self.features),
-                None,
-                (SIDE, SIDE),
-                (0, 0),
-                self.decoder,
-            )
+            given = torch.from_numpy(features).to(self.features)
+            alone = Field(given, None, (SIDE, SIDE), (0, 0), self.decoder)
             planes: Floats = alone.render(size).cpu().numpy()
             return planes
 

@@ -135,12 +135,8 @@ class Ginr(nn.Module):
             lps = self._features(whole, self.lps if self._moved is None else self._moved, grain)
         else:  # each picture has its own LPs, and so its own folded weights
             banks = (moved_lps(self.lps, self.traits, own) for own in traits)
-            lps = torch.cat(
-                [
-                    self._features(own[None], bank, grain)
-                    for own, bank in zip(whole, banks, strict=True)
-                ]
-            )
+            each = zip(whole.split(1), banks, strict=True)
+            lps = torch.cat([self._features(own, bank, grain) for own, bank in each])
         base = pixels if self.config.base == "bicubic" else None
         return Field(
             self._crop(lps, height, width), base, size or (height, width), origin, self.decoder,
@@ -188,13 +184,8 @@ class Ginr(nn.Module):
         if grain is not None:
             lps = lps + grain @ self.grain
         for index, block in enumerate(self.blocks):
-            layout = sequence_layout(
-                self.config,
-                tokens.shape[1] * self.config.patch,
-                tokens.shape[2] * self.config.patch,
-                index // self.config.scan_every % 2 == 1,  # every other scan
-                tokens.device,
-            )
+            transposed = index // self.config.scan_every % 2 == 1  # every other scan
+            layout = sequence_layout(self.config, *pixels.shape[1:3], transposed, tokens.device)
             tokens, lps = block(tokens, lps, bank, layout)
         return lps if self.config.n_lp else tokens
 

@@ -222,9 +222,8 @@ def strips(bands: Iterable[Samples], n_rows: int) -> Iterator[Samples]:
         n_whole = len(band) // n_rows * n_rows
         for top in range(0, n_whole, n_rows):
             yield band[top : top + n_rows]
-        rest = (
-            band[n_whole:].copy() if n_whole < len(band) else None
-        )  # a view would keep the whole band
+        # A copy, since a view would keep the whole band.
+        rest = band[n_whole:].copy() if n_whole < len(band) else None
         del band  # frees it while the next one is made
     if rest is not None:
         yield rest

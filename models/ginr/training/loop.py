@@ -70,9 +70,8 @@ def train(
             run.folder.prepare()
             log = RunLog(settings.run, progress.step, tensorboard=settings.tensorboard)
             run.log = stack.enter_context(closing(log))
-        is_plain = (
-            settings.degradation == "clean" and not config.n_trait
-        )  # the GPU does bicubic alone
+        # The GPU shrinks by bicubic alone.
+        is_plain = settings.degradation == "clean" and not config.n_trait
         progress.cuts_on_device = is_plain and fits(pictures.training, run.processes.device)
         watcher.begin(pictures, progress)
         feed = stack.enter_context(run.feed(pictures.training, progress))

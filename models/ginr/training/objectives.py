@@ -78,9 +78,8 @@ class PerceptualObjective(Objective):
     def __call__(self, colours: Tensor, batch: Batch) -> Tensor:
         """As `Objective.__call__`; the queries of a crop form a patch, row by row."""
         loss, square = super().__call__(colours, batch), (self._side, self._side)
-        fake, real = (
-            v.transpose(1, 2).unflatten(2, square) for v in (colours, batch.target)
-        )  # (B, 3, P, P)
+        # (B, 3, P, P)
+        fake, real = (v.transpose(1, 2).unflatten(2, square) for v in (colours, batch.target))
         places = to_lattice(batch.coords, batch.pixels.shape[2]).unflatten(1, square)
         loss = loss + self._ripple_weight * ripples(fake, real, places)
         where = detailed(real)  # (B, 1, P, P)
