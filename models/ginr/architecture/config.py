@@ -114,17 +114,11 @@ class GinrConfig:
             self.positions != "rope" or self.head_dim % 4 == 0,
             f"head_dim = {self.head_dim}: must be a multiple of 4 for positions = rope",
         )
-        for name, none in {
-            "content": "none",
-            "lps_scale": False,
-            "n_trait": 0,
-            "n_grain": 0,
-        }.items():
-            value, without = getattr(self, name), f"set {name} = {str(none).lower()}"
-            _check(
-                self.n_lp > 0 or value == none,
-                f"{name} = {value}: needs LPs, and n_lp is 0: {without}",
-            )
+        without = {"content": "none", "lps_scale": False, "n_trait": 0, "n_grain": 0}
+        for name, none in without.items():
+            value, advice = getattr(self, name), f"set {name} = {str(none).lower()}"
+            fits = self.n_lp > 0 or value == none
+            _check(fits, f"{name} = {value}: needs LPs, and n_lp is 0: {advice}")
 
     @property
     def seq_len(self) -> int:

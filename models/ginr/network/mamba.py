@@ -35,13 +35,6 @@ class Mamba(BidirectionalScan):
 
     def _scan(self, x: Tensor, how: Tensor, direction: int) -> Tensor:
         low, b, c = self.to_scan(how).split(self.parts, dim=-1)  # (B, T, R), (B, T, S), (B, T, S)
-        return channel_scan(
-            x,
-            F.softplus(self.to_step(low).float() + self.step_bias[direction]),
-            -self.log_decay[direction].exp(),
-            b,
-            c,
-            self.skip[direction],
-            reverse=direction == 1,
-            backend=self.backend,
-        )
+        dt = F.softplus(self.to_step(low).float() + self.step_bias[direction])
+        a, d = -self.log_decay[direction].exp(), self.skip[direction]
+        return channel_scan(x, dt, a, b, c, d, reverse=direction == 1, backend=self.backend)

@@ -48,12 +48,6 @@ class Mamba2(BidirectionalScan):
         return F.rms_norm(mixed, self.norm.shape, self.norm.to(mixed.dtype), 1e-5)
 
     def _scan(self, packed: Tensor, step: Tensor, direction: int) -> Tensor:
-        return selective_scan(
-            packed,
-            F.softplus(step + self.step_bias[direction]),
-            -self.log_decay[direction].exp(),
-            self.skip[direction],
-            self.n_state,
-            reverse=direction == 1,
-            backend=self.backend,
-        )
+        dt, a = F.softplus(step + self.step_bias[direction]), -self.log_decay[direction].exp()
+        inputs = packed, dt, a, self.skip[direction], self.n_state
+        return selective_scan(*inputs, reverse=direction == 1, backend=self.backend)

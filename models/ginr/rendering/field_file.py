@@ -119,17 +119,9 @@ def load_field(path: Path) -> "PictureField":
     check_entries(path, header.file.tensors, _wanted(header))
     tensors = read_tensors(path, "torch")
     check_finite(path, tensors)
-    icc = tensors.get("icc")
-    return PictureField(
-        header.file.config,
-        header.size,
-        header.channels,
-        header.depth,
-        tensors["features"],
-        tensors.get("levels"),
-        tensors.get("base"),
-        None if icc is None else icc.numpy().tobytes(),
-    )
+    icc = tensors.pop("icc").numpy().tobytes() if "icc" in tensors else None
+    kind = header.size, header.channels, header.depth
+    return PictureField(header.file.config, *kind, **tensors, icc=icc)
 
 
 def _wanted(header: FieldHeader) -> Mapping[str, Entry]:

@@ -46,13 +46,8 @@ class DeviceSampler:
         coords = (2 * torch.stack([y, x], -1) + 1).double() / side[:, None, None] - 1
         cells = (2 / side.double())[:, None, None].expand(-1, 1, 2)
         lr = self._shrunk(self._cut(side, first, down, across), side)
-        return Batch(
-            lr / 255,
-            coords.float(),
-            cells.float(),
-            target.float() / 255,
-            cells.new_empty(len(lr), 0),
-        )
+        no_traits = cells.new_empty(len(lr), 0)
+        return Batch(lr / 255, coords.float(), cells.float(), target.float() / 255, no_traits)
 
     def _strides(self, crop: Crop) -> tuple[int, int, int]:
         """The first pixel of a crop, and the pixels from one row and one column to the next."""
