@@ -4,7 +4,7 @@ Camera makers store offsets into the block, so values keep their places.
 """
 
 import struct
-from collections.abc import Callable
+from operator import mul, truediv
 
 from ginr.pictures.directories import Directories, Entry, pack_directory, tiff_header
 
@@ -180,31 +180,21 @@ def resized_exif(exif: bytes, size: tuple[int, int], former: tuple[int, int]) ->
                 struct.pack_into(order + "II", block, start, round(value * 10_000), 10_000)
         elif tag in _MAP_SCALING and kind == 12:
             values = list(struct.unpack_from(f"{order}{count}d", exif, start))
-            _MAP_SCALING[tag](values, *scale)
+            change, step, n_more = _MAP_SCALING[tag]
+            for k in range(0, count - n_more, step):
+                for axis in (1, 0):  # x, y
+                    values[k + 1 - axis] = change(values[k + 1 - axis], scale[axis])
             struct.pack_into(f"{order}{count}d", block, start, *values)
     return bytes(block)
 
 
-def _scale_pixels(values: list[float], y: float, x: float) -> None:
-    if len(values) >= 2:
-        values[0], values[1] = values[0] / x, values[1] / y
-
-
-def _scale_tie_points(values: list[float], y: float, x: float) -> None:
-    for start in range(0, len(values) - 5, 6):
-        values[start], values[start + 1] = values[start] * x, values[start + 1] * y
-
-
-def _scale_transform(values: list[float], y: float, x: float) -> None:
-    for row in range(0, len(values) - 3, 4):
-        values[row], values[row + 1] = values[row] / x, values[row + 1] / y
-
-
-_MAP_SCALING: dict[int, Callable[[list[float], float, float], None]] = {
-    _PIXEL_SCALE: _scale_pixels,
-    _TIE_POINTS: _scale_tie_points,
-    _TRANSFORM: _scale_transform,
+_MAP_SCALING = {
+    _PIXEL_SCALE: (truediv, 3, 1),
+    _TIE_POINTS: (mul, 6, 5),
+    _TRANSFORM: (truediv, 4, 3),
 }
+"""How x and y, the first two of each group of numbers, change; the length of a group, and how many of
+it must follow x."""
 
 
 def exif_at_dpi(exif: bytes, dpi: float) -> bytes:

@@ -200,10 +200,6 @@ def _read_profile(opened: OpenedPng, data: bytes, room: _Room) -> None:
     opened.check_icc()
 
 
-def _read_exif(opened: OpenedPng, data: bytes, _: _Room) -> None:
-    opened.add_exif(data)
-
-
 def _read_resolution(opened: OpenedPng, data: bytes, _: _Room) -> None:
     x, y, unit = struct.unpack(">IIB", data)
     opened.dpi = (x * 0.0254, y * 0.0254) if unit == 1 and x and y else None
@@ -240,6 +236,6 @@ _READERS: dict[bytes, Callable[[OpenedPng, bytes, _Room], None]] = {
     b"iCCP": _read_profile,
     b"cICP": _read_cicp,
     b"tRNS": _read_transparency,
-    b"eXIf": _read_exif,
+    b"eXIf": lambda opened, data, _: opened.add_exif(data),
     b"pHYs": _read_resolution,
 }

@@ -4,7 +4,6 @@ Letters: B layers (colour, and alpha unless all is opaque), H W the picture, D w
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,7 +83,7 @@ class PictureField:
         check_size(height, width)
         out = canvas((height, width, self.channels), np.uint8 if self.depth == 8 else np.uint16)
         done, kind = 0, (self.channels, self.depth, len(self.features) == 1)
-        for core in self._cores():
+        for core in cut_box((0, 0, *self.size), whole_windows(TILE, self.config.window)):
             field = self.part(core, model)
             for box in cut_strips(output_box(core, self.size, (height, width))):
                 top, left, bottom, right = box
@@ -93,9 +92,6 @@ class PictureField:
                 if progress:
                     progress(done, height * width)
         return Picture(out, icc=self.icc)
-
-    def _cores(self) -> Iterator[Box]:
-        return cut_box((0, 0, *self.size), whole_windows(TILE, self.config.window))
 
     def part(self, core: Box, model: Ginr) -> Field:
         """The field of a core, a box on the grid of windows, and of the margin that its decoder needs."""

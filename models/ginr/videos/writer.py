@@ -1,5 +1,6 @@
 """Write videos: which encoder and pixel format, and whether a path can be written."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -79,7 +80,9 @@ def check_video(
             f"{name}: {encoder} is not a video encoder of this PyAV: use h264, h265, av1, vp9 or ffv1"
         )
     held = av.format.ContainerFormat(FORMATS.get(suffix, suffix[1:]), "w")
-    if not _holds(av, held.name, codec):
+    with av.open(io.BytesIO(), "w", format=held.name) as container:
+        holds = codec.canonical_name in container.supported_codecs
+    if not holds:
         raise PictureError(f"{name}: {suffix} cannot hold {codec.canonical_name}: use .mkv")
     encoding.settings(encoder)
     check_place(path, overwrite)
@@ -87,14 +90,6 @@ def check_video(
         raise PictureError(
             f"{name}: {width}x{height} is too large for {encoder}: use a smaller size"
         )
-
-
-def _holds(av: Any, name: str, codec: Any) -> bool:
-    """Whether a format can hold a codec, as a file of it in memory says."""
-    import io
-
-    with av.open(io.BytesIO(), "w", format=name) as container:
-        return codec.canonical_name in container.supported_codecs
 
 
 def pixel_format(source: Any, encoder: str) -> str:
