@@ -37,5 +37,5 @@ def box_of(changed: npt.NDArray[np.bool_]) -> Box:
 
 
 def shortened(n: int, name: str) -> list[str]:
-    """What to say of `n` frames that a format cannot show for as long as they should be."""
+    """The message about `n` frames that a format cannot show long enough, if any."""
     return [f"{name} cannot show a frame for that long: {n} shortened"] if n else []

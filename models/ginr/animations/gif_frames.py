@@ -95,7 +95,7 @@ class GifFile:
         return lost + shortened(self._n_shortened, "GIF")
 
     def _clear(self, pending: _Pending) -> None:
-        """Let all of a pending frame be cleared after it."""
+        """Make a pending frame clear the whole picture after it."""
         top, left, bottom, right = pending.box
         whole = np.full(self._whole[2:], CLEAR, np.uint8)
         whole[top:bottom, left:right] = pending.indices

@@ -27,7 +27,7 @@ _INFO = ("icc_profile", "exif", "xmp", "dpi")
 
 @dataclass(frozen=True)
 class Given:
-    """What was given: its pictures, and what makes the same kind of their enlargements."""
+    """The pictures in an argument, and a function that turns enlargements into its kind."""
 
     pictures: Sequence[Picture]
     back: Callable[[Sequence[Picture]], Any]
@@ -51,7 +51,7 @@ def given(x: object) -> Given:
 
 
 def _is(x: object, module: str, name: str) -> TypeGuard[Any]:
-    """Whether x is of a class whose module, which is then loaded, has the name."""
+    """Whether x is an instance of a class of a module, which need not be loaded."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(x, kind)
 

@@ -138,7 +138,7 @@ def _enlarged(one: Given, model: Network | None, size: tuple[int, int], **option
 
 
 def default_network(model: Network, device: str) -> Encoder[EncodedField]:
-    """The network of a checkpoint, loaded once for each device; a network as it is."""
+    """The network of a checkpoint, loaded once for each device; a network is returned as it is."""
     return _loaded(str(model), device) if isinstance(model, str | Path) else model
 
 

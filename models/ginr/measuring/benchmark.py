@@ -48,7 +48,7 @@ PERCEPTUAL_PROTOCOL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """How close the network's result and bicubic's come; PSNR in dB."""
+    """How close the results of the network and of bicubic are; PSNR in dB."""
 
     psnr_y: float
     psnr_y_bicubic: float

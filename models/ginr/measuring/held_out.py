@@ -36,7 +36,7 @@ def validate(
     """The scores of a network on the middle 256x256 of 8-bit images (H, W, 3).
 
     A scale is measured on the pictures with at least four LR pixels a side, and left out without any.
-    `stops` is asked before each picture: if it says so, there are no scores at all.
+    `stops` is called before each picture; if it returns true, there are no scores at all.
     """
     gain, psnr = {}, {}
     for scale in scales:

@@ -32,7 +32,7 @@ DISTS_WIDTHS = (3, 64, 128, 256, 512, 512)
 
 
 def weights_path() -> Path:
-    """Where the file is looked for: where GINR_PERCEPTUAL says, else in the user's cache folder."""
+    """The path of the file: GINR_PERCEPTUAL if set, else in the user's cache folder."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
     try:

@@ -134,7 +134,7 @@ class TrainConfig:
 
     @property
     def is_perceptual(self) -> bool:
-        """Whether the loss looks at patches."""
+        """Whether the loss compares patches."""
         return self.loss.startswith("perceptual")
 
 

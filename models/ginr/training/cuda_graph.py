@@ -15,7 +15,7 @@ N_WARM_UP = 2  # plain calls before the recording, in which kernels are chosen a
 
 
 class GraphedStep:
-    """A function of batches of one size that leaves gradients and returns a tensor."""
+    """A recorded function of batches of one size that computes gradients and returns a tensor."""
 
     def __init__(
         self, compute: Callable[[Batch], Tensor], parameters: Sequence[torch.nn.Parameter]
@@ -25,7 +25,7 @@ class GraphedStep:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
-        """What `compute` does when no parameter has a gradient yet.
+        """As `compute`, for parameters without gradients.
 
         The next call overwrites the result and the gradients.
         """

@@ -208,7 +208,7 @@ class _Run:
                 )
 
     def plain_backward(self, batch: Batch) -> Tensor:
-        """Leaves the gradients of a batch; returns its loss and mean squared error, (2,)."""
+        """Computes the gradients of a batch; returns its loss and mean squared error, (2,)."""
         settings, device = self.settings, self.processes.device
         low, errors = settings.precision == "bfloat16", torch.zeros(2, device=device)
         for part in batch.split(settings.accumulate):
@@ -248,7 +248,7 @@ class _Run:
     def save(self, progress: Progress, pictures: Collection, stops: Callable[[], bool]) -> Scores:
         """Writes state and checkpoint; returns the held-out scores of the averaged weights.
 
-        Both are as sound if `stops` cuts validation short, which leaves the scores empty.
+        If `stops` ends validation early, both are still written, and the scores are empty.
         """
         self._read_numbers(progress)
         state = {"step": progress.step, "seconds": progress.seconds, "pictures": self.fingerprint}

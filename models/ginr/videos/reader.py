@@ -100,12 +100,12 @@ def video_stream(container: "InputContainer", name: str) -> Any:
 
 
 def is_cover(stream: Any) -> bool:
-    """Whether a video stream is a picture of the cover."""
+    """Whether a video stream is cover art."""
     return "attached_pic" in str(stream.disposition)
 
 
 def open_video(path: Path) -> Video:
-    """What a file holds. Raises PictureError for one without a video that can be read."""
+    """Describes the video in a file. Raises PictureError if it has none that can be read."""
     name = printable(path)
     with opened(path) as container:
         stream = video_stream(container, name)
@@ -130,7 +130,7 @@ def open_video(path: Path) -> Video:
 
 
 def suffix_of(path: Path) -> str | None:
-    """The suffix of a video without one, by its contents; None for any other file."""
+    """The suffix that fits the contents of a video; None for any other file."""
     try:
         with opened(path) as container:
             video_stream(container, printable(path))

@@ -55,7 +55,7 @@ class WorkFolder:
     """The segments of an output, in a folder next to it that is created with the first segment."""
 
     def __init__(self, output: Path, facts: Mapping[str, str]) -> None:
-        """`facts` is all that decides what the segments contain."""
+        """`facts` is everything that determines the content of the segments."""
         self.path = output.with_name(output.name + WORK)
         self._facts = dict(facts)
         self._n_frames: list[int] = []  # of each segment
@@ -66,7 +66,7 @@ class WorkFolder:
         return sum(self._n_frames)
 
     def resume(self) -> list[str]:
-        """Take over the whole segments of an earlier run.
+        """Reuse the complete segments of an earlier run.
 
         Returns the facts that have changed since, if any: then they are removed instead.
         """

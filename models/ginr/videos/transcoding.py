@@ -25,7 +25,7 @@ from ginr.videos.writer import Encoding
 
 
 class Written(NamedTuple):
-    """What became of a video."""
+    """The result of writing a video."""
 
     n_frames: int
     notes: list[str]
@@ -100,7 +100,7 @@ def _identity(source: Path) -> dict[str, str]:
 
 
 def _settings(encoder: FrameEncoder) -> dict[str, str]:
-    """What decides about the bits of an encoder."""
+    """Everything that determines the output of an encoder."""
     return {
         "size": f"{encoder.size[1]}x{encoder.size[0]}",
         "codec": encoder.codec,
