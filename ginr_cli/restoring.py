@@ -2,22 +2,16 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ginr.assessing.restoration import CRISP, PLAIN, RESTORER, Restoration, restoration_of
 from ginr_cli import console
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_upscaler
 
 if TYPE_CHECKING:
-    from ginr.assessing.assessment import Assessment
     from ginr.pictures import Picture
-
-PLAIN, RESTORER, CRISP = "small", "photo", "crisp"
-"""The networks for undamaged and for damaged pictures, unless `--checkpoint` names one; and the one that
-`--detail` mixes into the second."""
-MOST_DETAIL = 0.6
-"""The detail of a badly damaged photograph, if `--detail` does not say."""
 
 
 def parse_restore(text: str | None, bank: str | None) -> float | None:
@@ -112,35 +106,6 @@ def _invents(choice: NetworkChoice) -> bool:
     return choice.restorer not in (None, choice.checkpoint) and choice.detail != 0
 
 
-@dataclass(frozen=True)
-class Restoration:
-    """What was found in a picture and done about it."""
-
-    assessment: "Assessment"
-    strength: float
-    detail: float = 0.0
-
-    def record(self) -> dict[str, Any]:
-        """For `--json`."""
-        seen = self.assessment
-        return {
-            "strength": round(self.strength, 3),
-            "needed": round(seen.strength, 3),
-            "noise": round(seen.noise, 2),
-            "compression": round(seen.compression, 2),
-            "jpeg_quality": seen.jpeg_quality,
-            "blur": round(seen.blur, 2),
-            "is_drawn": seen.is_drawn,
-            "detail": self.detail,
-        }
-
-    def __str__(self) -> str:
-        done = (
-            f"restored with strength {self.strength:.2f}" if self.strength else "enlarged as it is"
-        )
-        return f"{self.assessment}: {done}" + (f", detail {self.detail:g}" if self.detail else "")
-
-
 class Networks:
     """The networks of a device, for undamaged and for damaged pictures, each loaded when needed."""
 
@@ -180,30 +145,14 @@ class Networks:
     def suited(
         self, picture: "Picture", *, is_moving: bool = False
     ) -> tuple[LoadedNetwork, Restoration | None]:
-        """The network for a picture, and what it does to it; None if pictures are not examined.
-
-        Frames get invented detail only on request: invented texture does not move with the scene.
-        """
+        """The network for a picture, and what it does to it; None if pictures are not examined."""
         choice = self._choice
         if choice.restorer is None:
             return self.plain, None
-        from ginr.assessing.assessment import assess
-
-        seen = assess(picture)
-        strength = seen.strength if choice.restore is None else choice.restore
-        most = 0.0 if is_moving else min(MOST_DETAIL, strength)
-        done = Restoration(seen, strength, self._detail(seen, most))
-        if strength == done.detail == 0 and choice.restorer != choice.checkpoint:
+        detail = choice.detail if _invents(choice) else 0.0
+        done = restoration_of(picture, choice.restore, detail, is_moving=is_moving)
+        if not done.is_needed and choice.restorer != choice.checkpoint:
             return self.plain, done
         restorer = self.restorer(done.detail)
-        return replace(restorer, model=restorer.model.adapted(seen.traits_for(strength))), done
-
-    def _detail(self, seen: "Assessment", most: float) -> float:
-        """The amount of detail to invent, at most `most` unless `--detail` says how much.
-
-        Nothing is invented for drawings, where it would be wrong.
-        """
-        if seen.is_drawn or not _invents(self._choice):
-            return 0.0
-        wanted = self._choice.detail
-        return round(most, 1) if wanted is None else wanted
+        traits = done.assessment.traits_for(done.strength)
+        return replace(restorer, model=restorer.model.adapted(traits)), done

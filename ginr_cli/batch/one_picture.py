@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from ginr.assessing.restoration import Restoration
 from ginr.errors import PictureError, printable
 from ginr.geometry.view import View
 from ginr_cli import console
@@ -16,7 +17,7 @@ from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, failure_of, outcome_of
-from ginr_cli.restoring import Networks, Restoration
+from ginr_cli.restoring import Networks
 
 if TYPE_CHECKING:
     from ginr.pictures import Page

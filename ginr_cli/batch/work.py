@@ -5,10 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ginr.assessing.restoration import Restoration
 from ginr_cli.batch.plan import Job
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
-from ginr_cli.restoring import Networks, Restoration
+from ginr_cli.restoring import Networks
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:

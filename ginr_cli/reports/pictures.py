@@ -11,8 +11,8 @@ from ginr_cli import console
 from ginr_cli.batch.plan import Job
 
 if TYPE_CHECKING:
+    from ginr.assessing.restoration import Restoration
     from ginr_cli.load_network import LoadedNetwork
-    from ginr_cli.restoring import Restoration
 
 
 STATUSES = "done", "planned", "skipped", "failed"

@@ -4,10 +4,13 @@ Run: pytest tests/cli/test_restore.py
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import ginr
 
 from .support import Run, pixels_of
 
@@ -160,6 +163,44 @@ def test_detail_is_for_the_automatic_choice(run: Run, sound: Path, option: str, 
     run("upscale", sound, "out.png", "--detail", "0.5", option, value)
     assert run.code == 2
     assert run.err == f"ginr: --detail 0.5 mixes photo and crisp: leave {option} out\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        ((), {}),
+        (("--restore", "0.3"), {"restore": 0.3}),
+        (("--restore", "0"), {"restore": 0}),
+        (("--detail", "0.8"), {"detail": 0.8}),
+        (("--restore", "0", "--detail", "1"), {"restore": 0, "detail": 1}),
+        (("--detail", "0", "-c", "photo"), {"model": "photo"}),
+    ],
+)
+def test_python_makes_the_same(
+    run: Run, damaged: Path, sound: Path, options: tuple[str, ...], how: dict[str, Any]
+) -> None:
+    run("upscale", damaged, sound, "-o", "out", "--verbose", *options)
+    assert run.code == 0
+    for path in (damaged, sound):
+        said: list[str] = []
+        made = ginr.upscale(path, notice=said.append, **how)
+        assert (made.samples == pixels_of(Path("out", path.name))).all()
+        assert all(f"{path}: {words}\n" in run.err for words in said)
+        assert len(said) == (0 if how == {"restore": 0} else 1)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"restore": 2}, "restore=2: give None, or a number from 0 to 1"),
+        ({"detail": float("nan")}, "detail=nan: give None, or a number from 0 to 1"),
+        ({"detail": 0.5, "model": "photo"}, "detail=0.5 mixes photo and crisp: give no model"),
+        ({"restore": 0.5, "model": "base"}, "restore=0.5 needs a network that restores"),
+    ],
+)
+def test_python_refuses_what_cannot_be(sound: Path, how: dict[str, Any], words: str) -> None:
+    with pytest.raises(ginr.GinrError, match=words):
+        ginr.upscale(sound, **how)
 
 
 def test_frames_are_given_detail_only_if_asked_for(run: Run, damaged: Path) -> None:

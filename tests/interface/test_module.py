@@ -17,7 +17,7 @@ def test_it_computes_what_upscale_does(scale: int) -> None:
     large = module(x)
     assert large.shape == (2, 3, 13 * scale, 22 * scale) and module.scale == scale
     assert not module.training and large.min() >= 0 and large.max() <= 1
-    other = ginr.upscale(x, scale=scale)
+    other = ginr.upscale(x, "small", scale=scale)
     torch.testing.assert_close(large, other, rtol=0, atol=1e-4)
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 import ginr
 from ginr.errors import CheckpointError, PictureError, SizeError
-from ginr.interface.upscaling import default_network
+from ginr.interface.upscaling import _loaded
 from ginr.network.model import Ginr
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -172,9 +172,9 @@ def test_sizes(tiny_model: Ginr) -> None:
             ginr.upscale(x, tiny_model, **wrong)
 
 
-def test_the_default_network_is_loaded_once(tiny_checkpoint: Path) -> None:
-    assert default_network("small", "auto") is default_network("small", "auto")
-    own = default_network(tiny_checkpoint, "cpu")
+def test_a_checkpoint_is_loaded_once(tiny_checkpoint: Path) -> None:
+    assert _loaded("small", "auto") is _loaded("small", "auto")
+    own = _loaded(tiny_checkpoint, "cpu")
     x = as_kind(noise(9, 12, 3), np.uint8)
     np.testing.assert_array_equal(ginr.upscale(x, tiny_checkpoint), ginr.upscale(x, own))
     assert ginr.upscale(x).shape == (18, 24, 3)

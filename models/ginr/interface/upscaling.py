@@ -1,16 +1,17 @@
-"""`ginr.upscale` for pictures of any kind, by one network that is loaded once."""
+"""`ginr.upscale` for pictures of any kind, by networks that are loaded once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from ginr.architecture.contract import EncodedField, Encoder
+from ginr.assessing.restoration import CRISP, PLAIN, RESTORER, restoration_of
 from ginr.device import Precision
-from ginr.errors import SizeError
+from ginr.errors import GinrError, SizeError
 from ginr.geometry.size import Box, parse_scale
 from ginr.interface.kinds import Given, given
 from ginr.pictures import Picture
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from ginr.checkpoints.checkpoint import Blend
+    from ginr.engine.model import CpuGinr
+    from ginr.network.model import Ginr
     from ginr.rendering.upscale import Notice, Options, Progress
 
-    class _SizeAndOptions(Options, total=False):
+    class _Options(Options, total=False):
+        restore: float | None
+        detail: float | None
+
+    class _SizeAndOptions(_Options, total=False):
         scale: float | str | None
         height: int | None
         width: int | None
@@ -32,7 +40,8 @@ if TYPE_CHECKING:
 
 Network = Encoder[EncodedField] | str | Path
 _lock = Lock()  # networks keep arrays for reuse
-DEFAULT = "small"
+MAX_LOADED = 6
+"""Networks that are kept, and mixtures of two."""
 
 
 @overload
@@ -53,6 +62,8 @@ def upscale(
     height: int | None = None,
     width: int | None = None,
     box: Box | None = None,
+    restore: float | None = None,
+    detail: float | None = None,
     tile: int | None = None,
     precision: Precision = "auto",
     progress: "Progress | None" = None,
@@ -70,22 +81,27 @@ def upscale(
     - a torch tensor (C, H, W) or (B, C, H, W) of uint8, or floats in [0, 1]; the result is on its
       device, without gradients (`as_module` has them).
 
-    Alpha is straight. `model` is the name or file of a checkpoint or a network (default: "small",
-    loaded once); a GPU is used if there is one, for tensors the device they are on. `scale` is a
-    factor from 1 to 30, or text as for `--scale`, such as "2x3" (width x height); `height` and `width`
-    are pixels instead. Without either, the scale is 2. `box` (top, left, bottom, right, in output
-    pixels) asks for a part. `tile`, `precision`, `progress` and `notice` are as for
-    `ginr.rendering.upscale.upscale_bands`; in a batch, progress counts each picture.
+    Alpha is straight. `model` is the name or file of a checkpoint, or a network. By default each picture is
+    examined as by the command: "small" enlarges undamaged ones, "photo" restores the others, and "crisp"
+    is mixed into it; networks are loaded once. `restore`, from 0 to 1, is the strength (0: nothing is
+    examined or restored), `detail`, from 0 to 1, how much is invented; None is by the damage, see `assess`.
+    A network that is given as such is used as it is. A GPU is used if there is one, for tensors the device they
+    are on. `scale` is a factor from 1 to 30, or text as for `--scale`, such as "2x3" (width x height);
+    `height` and `width` are pixels instead. Without either, the scale is 2. `box` (top, left, bottom,
+    right, in output pixels) asks for a part. `tile`, `precision`, `progress` and `notice` are as for
+    `ginr.rendering.upscale.upscale_bands`; in a batch, progress counts each picture. `notice` is also told what
+    was found in a picture.
 
     Raises TypeError for another kind, PictureError for a file that cannot be read or an array that is
     no picture, SizeError for a scale or size out of range, CheckpointError for an unknown model, and
-    GinrError if memory does not suffice. Nothing is restored, see `assess`.
+    GinrError if memory does not suffice, or for a model that cannot restore or invent as asked.
     """
     one = given(x)
     size = _target(one.pictures[0], scale, height, width)
     return _enlarged(
-        one, model, size, box=box, tile=tile, precision=precision, progress=progress, notice=notice
-    )
+        one, model, size, restore, detail,
+        box=box, tile=tile, precision=precision, progress=progress, notice=notice,
+    )  # fmt: skip
 
 
 def upscale_many(
@@ -93,12 +109,12 @@ def upscale_many(
     model: Network | None = None,
     *,
     scale: float | str = 2,
-    **options: "Unpack[Options]",
+    **options: "Unpack[_Options]",
 ) -> Iterator[Any]:
     """Enlarge pictures of any kind one after another, each as `upscale` does; yields in order.
 
-    The next picture is read while one is enlarged; at most two are in memory. `options` are `tile`,
-    `precision`, `progress` and `notice` of `upscale`. A picture that cannot be read raises its error
+    The next picture is read while one is enlarged; at most two are in memory. `options` are `restore`,
+    `detail`, `tile`, `precision`, `progress` and `notice` of `upscale`. A picture that cannot be read raises its error
     when it is its turn, and ends the iteration.
     """
     with ThreadPoolExecutor(1) as reader:
@@ -125,28 +141,78 @@ def _target(
     return height, width
 
 
-def _enlarged(one: Given, model: Network | None, size: tuple[int, int], **options: Any) -> Any:
+def _enlarged(
+    one: Given,
+    model: Network | None,
+    size: tuple[int, int],
+    restore: float | None = None,
+    detail: float | None = None,
+    **options: Any,
+) -> Any:
     from ginr.rendering.upscale import upscale as render
 
-    network = default_network(DEFAULT if model is None else model, one.device)
-    with _lock:
-        made: Sequence[Picture] = [
-            render(picture, network, height=size[0], width=size[1], **options)
-            for picture in one.pictures
-        ]
+    for name, value in (("restore", restore), ("detail", detail)):
+        if not (value is None or 0 <= value <= 1):
+            raise GinrError(f"{name}={value}: give None, or a number from 0 to 1")
+    made: list[Picture] = []
+    for picture in one.pictures:
+        with _lock:
+            network = _suited(
+                picture, model, one.device, restore, detail, options.get("notice") or _ignore
+            )
+            made.append(render(picture, network, height=size[0], width=size[1], **options))
     return one.back(made)
 
 
-def default_network(model: Network, device: str) -> Encoder[EncodedField]:
-    """The network of a checkpoint, loaded once for each device; a network is returned as it is."""
-    return _loaded(str(model), device) if isinstance(model, str | Path) else model
+def _ignore(message: str) -> None:
+    """Tells nobody."""
 
 
-@cache
-def _loaded(name: str, device: str) -> Encoder[EncodedField]:
+def _suited(
+    picture: Picture,
+    model: Network | None,
+    device: str,
+    restore: float | None,
+    detail: float | None,
+    notice: "Notice",
+) -> Encoder[EncodedField]:
+    """The network for a picture, set for its damage."""
+    if detail and model is not None:
+        raise GinrError(f"detail={detail} mixes {RESTORER} and {CRISP}: give no model")
+    if model is None and (restore != 0 or detail):
+        found = restoration_of(picture, restore, detail)
+        notice(str(found))
+        if not found.is_needed:
+            return _loaded(PLAIN, device)
+        network = _restorer(found.detail, device)
+        return network.adapted(found.assessment.traits_for(found.strength))
+    if model is None or isinstance(model, str | Path):
+        network = _loaded(str(model or PLAIN), device)
+        if network.config.n_trait:
+            found = restoration_of(picture, restore, 0.0)
+            notice(str(found))
+            return network.adapted(found.assessment.traits_for(found.strength))
+        model = network
+    if restore:
+        raise GinrError(f"restore={restore} needs a network that restores: give no model")
+    return model
+
+
+def _restorer(detail: float, device: str) -> "Ginr | CpuGinr":
+    """The network for damaged pictures, or between it and the one that invents detail."""
+    from ginr.checkpoints.checkpoint import Blend
+
+    if not detail:
+        return _loaded(RESTORER, device)
+    return _loaded(CRISP, device, Blend(RESTORER, 1 - detail))
+
+
+@lru_cache(MAX_LOADED)
+def _loaded(name: str, device: str, blend: "Blend | None" = None) -> "Ginr | CpuGinr":
     from ginr.checkpoints.checkpoint import load_checkpoint, load_cpu_network, needs_torch, peek
     from ginr.device import choose_device, reason_for_cpu
 
     if reason_for_cpu(device) and not needs_torch(peek(name)):
-        return load_cpu_network(name)
-    return load_checkpoint(name).build(choose_device(device)[0])
+        return load_cpu_network(name, blend=blend)
+    loaded = load_checkpoint(name)
+    return (loaded if blend is None else loaded.blended(blend)).build(choose_device(device)[0])
