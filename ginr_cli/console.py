@@ -5,8 +5,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +28,8 @@ class _Settings:
     is_verbose: bool = False
     names: dict[str, str] = field(default_factory=dict)
     """How files with a name of our own are shown."""
+    sink: Callable[[str], None] | None = None
+    """Who is told messages, if they are not printed."""
 
 
 _settings = _Settings()
@@ -46,7 +48,24 @@ def call(path: Path, name: str) -> None:
     _settings.names[str(path)] = name
 
 
-def _named(text: str) -> str:
+@contextmanager
+def called(names: Mapping[Path, str]) -> Iterator[None]:
+    """Within the block, print a name in place of each path."""
+    _settings.names.update((str(path), name) for path, name in names.items())
+    try:
+        yield
+    finally:
+        for path in names:
+            _settings.names.pop(str(path), None)
+
+
+def tell(sink: Callable[[str], None]) -> None:
+    """Call `sink` with messages from now on, in place of printing them."""
+    _settings.sink = sink
+
+
+def named(text: str) -> str:
+    """A text with names in place of made-up paths."""
     for path in sorted(_settings.names, key=len, reverse=True):
         text = text.replace(path, _settings.names[path])
     return text
@@ -64,17 +83,20 @@ class UsageError(Exception):
 def say(text: str) -> None:
     """Print a message; a safe place to end after a signal."""
     end_if_asked()
+    if _settings.sink is not None:
+        _settings.sink(named(text))
+        return
     if _settings.is_quiet:
         return
     with suppress(OSError):  # a closed stderr must not cost a picture
-        _stderr.print(visible(_named(text)))
+        _stderr.print(visible(named(text)))
 
 
 def say_last(text: str) -> None:
     """Print a message as a signal ends the process, from another thread: takes no lock."""
     if not _settings.is_quiet:
         with suppress(OSError):
-            os.write(2, f"{visible(_named(text))}\n".encode())
+            os.write(2, f"{visible(named(text))}\n".encode())
 
 
 def detail(text: str) -> None:
@@ -83,7 +105,7 @@ def detail(text: str) -> None:
         say(text)
 
 
-def say_notes(path: Path, notes: Sequence[str], say: Callable[[str], None] = say) -> None:
+def say_notes(path: Path | str, notes: Sequence[str], say: Callable[[str], None] = say) -> None:
     """Print what was converted or dropped of a picture, if anything."""
     if notes:
         say(f"{printable(path)}: {'; '.join(notes)}")
@@ -93,12 +115,12 @@ def error(text: str) -> None:
     """Print an error as `ginr: text`."""
     with suppress(OSError):
         _stderr.print("ginr:", style="bold red", end=" ")
-        _stderr.print(visible(_named(text)))
+        _stderr.print(visible(named(text)))
 
 
 def result(text: str) -> None:
     """Print lines to stdout; on a terminal, control characters are escaped."""
-    text = _named(text)
+    text = named(text)
     if sys.stdout.isatty():
         text = "\n".join(map(visible, text.split("\n")))
     try:
@@ -117,10 +139,8 @@ def result_path(path: str) -> None:
 
 def result_json(record: Mapping[str, object]) -> None:
     """Print a JSON object on one line."""
-    named = {
-        key: _named(value) if isinstance(value, str) else value for key, value in record.items()
-    }
-    result(json.dumps(named))
+    told = {key: named(value) if isinstance(value, str) else value for key, value in record.items()}
+    result(json.dumps(told))
 
 
 def debugging() -> bool:

@@ -78,6 +78,14 @@ Jobs = Annotated[
         between=(1, 256),
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    option(
+        "--cluster ADDRESS",
+        "Enlarge the pictures on the machines of a Ray cluster: its address, or auto for the one that "
+        "this machine belongs to, or a new one here.",
+    ),
+]
 Format = Annotated[
     str | None,
     option(

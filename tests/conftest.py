@@ -1,9 +1,13 @@
 """Fixtures for every test: fixed seeds, a tiny network and its checkpoint, the sample images."""
 
+import os
 import random
 import signal
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,3 +111,55 @@ def perceptual_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("perceptual") / "weights.safetensors"
     save_weights(path, weights)
     return path
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3; where it is and its keys are in the environment."""
+    pytest.importorskip("s3fs", reason="needs the extra stores")
+    server = pytest.importorskip("moto.server", reason="needs moto, of the extra dev")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield f"http://{host}:{port}"
+    running.stop()
+
+
+_buckets = count()
+
+
+@pytest.fixture
+def bucket(s3_server: str) -> str:
+    """The URL of an empty bucket."""
+    import s3fs
+
+    name = f"bucket-{next(_buckets)}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def cluster(s3_server: str) -> Iterator[Any]:
+    """One Ray cluster of two nodes with a core each, which this process is a driver of; its workers know the S3 server."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    root = Path(__file__).parents[1]
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(root / "models")]))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 200 << 20}
+        nodes = Cluster(initialize_head=True, head_node_args=head)
+        nodes.add_node(num_cpus=1, object_store_memory=100 << 20)
+        ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+        yield nodes
+        ray.shutdown()
+        nodes.shutdown()

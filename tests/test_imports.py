@@ -12,9 +12,11 @@ MAY_IMPORT = {
     "kernels": {"architecture", "array_api", "array_types", "user_cache"},
     "geometry": GROUND,
     "pictures": {"errors", "array_types", "part_files"},
+    "stores": {"errors", "part_files"},
 }
 MAY_IMPORT["network"] = MAY_IMPORT["engine"] = GROUND | {*MAY_IMPORT, "pictures.samples"} - {
-    "pictures"
+    "pictures",
+    "stores",
 }
 MAY_IMPORT["checkpoints"] = GROUND | {"architecture", "network", "engine"}
 MAY_IMPORT["animations"] = {"errors", "array_types", "part_files", "pictures"}
@@ -23,14 +25,16 @@ MAY_IMPORT["measuring"] = GROUND | {"network", "engine", "geometry", "pictures",
 MAY_IMPORT["assessing"] = {"array_types", "pictures.samples"}
 MAY_IMPORT["rendering"] = GROUND | set(MAY_IMPORT) - {"measuring", "assessing"}
 MAY_IMPORT["interface"] = GROUND | set(MAY_IMPORT) - {"measuring"}
-MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering", "interface"}
-MAY_IMPORT["training"] = GROUND | set(MAY_IMPORT) - {"rendering", "interface"}
+MAY_IMPORT["ray"] = {"errors", "kernels", "interface"}
+MAY_IMPORT["lps"] = GROUND | set(MAY_IMPORT) - {"rendering", "interface", "ray"}
+MAY_IMPORT["training"] = GROUND | set(MAY_IMPORT) - {"rendering", "interface", "ray"}
 TORCHLESS = (
     "architecture",
     "assessing",
     "kernels",
     "engine",
     "pictures",
+    "stores",
     "animations",
     "videos",
     "array_types",

@@ -18,6 +18,11 @@ FIELDS = ("name", "folder", "label", "width", "height")
 """The fields of a template for output names, as in `-o "large/{name}_{width}x{height}.webp"`."""
 
 
+def is_there(output: Path) -> bool:
+    """An existing output on this machine is read as it is."""
+    return True
+
+
 @dataclass(frozen=True)
 class Destination:
     """Where outputs go: a file, a folder, names by a template, or None for next to each input."""
@@ -29,6 +34,8 @@ class Destination:
     """Folders created for outputs."""
     spelled_out: frozenset[Path] = frozenset()
     """Inputs whose outputs keep the whole name, as in logo.gif.png, next to that of logo.png."""
+    bring: Callable[[Path], bool] = is_there
+    """Called with an output before anything else; False if only the start of an existing one is read."""
 
     def make(self, folder: Path) -> None:
         """Create a folder for outputs, and its parents. Raises OSError."""
@@ -111,19 +118,25 @@ def split_paths(
             name = printable(inputs[-1])
             say(f"{name} exists, so it is an input too: to replace it, name it with -o")
         return inputs, Destination(None), batch
-    path, several = Path(output), len(inputs) > 1 or os.path.isdir(inputs[0])
-    slash = output.endswith(("/", os.sep))
+    several = len(inputs) > 1 or os.path.isdir(inputs[0])
+    destination = destination_of(output, several)
+    return inputs, destination, batch if destination.is_folder else several
+
+
+def destination_of(output: str, several: bool) -> Destination:
+    """Where an output goes, or `several`. Raises `UsageError` if it could be a file or a folder."""
+    path, slash = Path(output), output.endswith(("/", os.sep))
     if os.path.isdir(path) or (slash and "{" not in output):
-        return inputs, Destination(path, is_folder=True), batch
+        return Destination(path, is_folder=True)
     if "{" in output:
-        return inputs, _by_template(output), batch
+        return _by_template(output)
     if several and (os.path.exists(path) or path.suffix.lower() in outputs()):
         raise UsageError(f"{path} is a single file, but there are several inputs: give a folder")
     if not several and not path.suffix:
         raise UsageError(
             f"{path} has no suffix: write {path}.png for a picture, {path}/ for a folder"
         )
-    return inputs, Destination(path, is_folder=several), several
+    return Destination(path, is_folder=several)
 
 
 def _by_template(template: str) -> Destination:

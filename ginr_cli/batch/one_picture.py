@@ -13,14 +13,15 @@ from ginr_cli.batch.frames import enlarge_frames
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.preview import write_preview
 from ginr_cli.batch.video import enlarge_video
-from ginr_cli.batch.work import Work
+from ginr_cli.batch.work import Elsewhere, Work
 from ginr_cli.files import Writing
 from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome, done, failure_of, outcome_of
 from ginr_cli.restoring import Networks
 
 if TYPE_CHECKING:
-    from ginr.pictures import Page
+    from ginr.geometry.size import Box
+    from ginr.pictures import Page, Picture
     from ginr.pictures.samples import Samples
 
 
@@ -51,11 +52,14 @@ def attempted(
     writing: Writing,
     say: Callable[[str], None],
     progress: Callable[[int, int], None],
+    elsewhere: Elsewhere | None = None,
 ) -> Iterator[Outcome]:
-    """Yields the outcome of a job, to be reported in the block."""
+    """Yields the outcome of a job, to be reported in the block; its parts are rendered here or elsewhere."""
     with ExitStack() as until_reported:
         try:
-            outcome = enlarge(Work(job, networks, writing, until_reported, say, progress))
+            outcome = enlarge(
+                Work(job, networks, writing, until_reported, say, progress, elsewhere)
+            )
         except Exception as problem:
             outcome = failure_of(job.source, problem)
         yield outcome
@@ -102,7 +106,6 @@ class _Picture:
         """Reads a page; its rows are made as they are written."""
         from ginr.pictures import Page, losses, network_losses
         from ginr.pictures.formats import output_format
-        from ginr.rendering.upscale import upscale_bands
 
         work, job = self._work, self._work.job
         picture = work.read(number)
@@ -118,12 +121,33 @@ class _Picture:
         if done_to_it is not None:
             work.say(f"{printable(job.source)}: {prefix}{done_to_it}")
         first_px, self._before_px = self._before_px, self._before_px + view.size[0] * view.size[1]
-        bands = upscale_bands(
-            picture, network.model, height=view.whole[0], width=view.whole[1], box=view.box,
-            tile=network.tile, precision=network.precision, notice=work.say,
-            progress=lambda done, total: work.progress(first_px + done, job.out_px),
+        bands = self._bands(
+            number, picture, view, network,
+            lambda done, total: work.progress(first_px + done, job.out_px),
         )  # fmt: skip
         return Page(_then(bands, work.is_computed) if is_last else bands, picture, *view.size)
+
+    def _bands(
+        self,
+        number: int | None,
+        picture: "Picture",
+        view: "View",
+        network: LoadedNetwork,
+        progress: Callable[[int, int], None],
+    ) -> Iterator["Samples"]:
+        from ginr.rendering.tile_size import tile_side
+        from ginr.rendering.upscale import band_boxes
+
+        work = self._work
+        if work.elsewhere is None:
+            yield from render_bands(picture, view, view.box, network, work.say, progress)
+            return
+        side, done = tile_side(network.model, network.tile), 0
+        boxes = band_boxes(picture, network.model, view.whole, view.box, side)
+        for band in work.elsewhere.bands(work.job, number, view, boxes, side):
+            yield band
+            done += band.shape[0] * band.shape[1]
+            progress(done, view.size[0] * view.size[1])
 
     def _preview(self) -> None:
         work = self._work
@@ -132,6 +156,23 @@ class _Picture:
             work.say(f"{printable(page)}: before and after")
         except (PictureError, OSError) as problem:  # no reason to call the picture failed
             work.say(f"no preview: {console.describe(problem)}")
+
+
+def render_bands(
+    picture: "Picture",
+    view: View,
+    box: "Box | None",
+    network: LoadedNetwork,
+    say: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> Iterator["Samples"]:
+    """The rows of a page, or of a box of the output."""
+    from ginr.rendering.upscale import upscale_bands
+
+    return upscale_bands(
+        picture, network.model, height=view.whole[0], width=view.whole[1], box=box,
+        tile=network.tile, precision=network.precision, notice=say, progress=progress,
+    )  # fmt: skip
 
 
 def _then(bands: Iterator["Samples"], finish: Callable[[], object]) -> Iterator["Samples"]:

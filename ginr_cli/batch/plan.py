@@ -105,11 +105,12 @@ def plan(
     view = wanted.resolve(*size)
     named = replace(writing, suffix=writing.suffix or own_suffix(source.path, header))
     output = destination.output(source, named, wanted.label(*size), view.size)
+    is_whole = destination.bring(output)
     refuse_own_input(source.path, output)
     shape = video_size(view.size) if header.is_video else None
     job = Job(source.path, output, size, view, rules, video_size=shape, notes=header.notes)
     if batch and os.path.isfile(output) and not writing.overwrite:
-        _check_done(job, writing)
+        check_done(job, writing, is_whole)
         return replace(job, done=True)
     if identity(output) in inputs:
         raise PictureError(
@@ -136,10 +137,9 @@ def plan(
     )
     if writing.preview:
         check_place(page_of(output), writing.overwrite)
-    pages: tuple[View, ...] = ()
     if len(header.pages) > 1 and output_format(output).name == "TIFF":
-        pages = tuple(wanted.resolve(*page) for page in header.pages)
-    return replace(job, pages=pages)
+        return replace(job, pages=tuple(wanted.resolve(*page) for page in header.pages))
+    return job
 
 
 _COMPARED = {
@@ -152,14 +152,15 @@ _COMPARED = {
 _ADVICE = "choose another output folder, or replace it with -o and --overwrite"
 
 
-def _check_done(job: Job, writing: Writing) -> None:
+def check_done(job: Job, writing: Writing, is_whole: bool = True) -> None:
     """Raises PictureError unless the existing output is complete and equals what the job would make.
 
-    If an output does not record how it was made, only its size is compared.
+    If an output does not record how it was made, only its size is compared. Without `is_whole`, only
+    its start is there to be read.
     """
-    from ginr.pictures import check_whole
+    from ginr.pictures import ReadRules, check_whole
 
-    name, there = printable(job.output), probe(job.output)
+    name, there = printable(job.output), probe(job.output, ReadRules(allow_truncated=not is_whole))
     made, now = there.made, job.facts(writing)
     if made.get("source", visible(now["source"])) != visible(now["source"]):
         raise PictureError(
@@ -178,5 +179,5 @@ def _check_done(job: Job, writing: Writing) -> None:
                 f"{name} already exists, made with {called} {made[fact] or 'none'}, not "
                 f"{now[fact] or 'none'}: {_ADVICE}"
             )
-    if not there.is_video:
+    if is_whole and not there.is_video:
         check_whole(job.output)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ginr_cli.batch.one_picture import announce, attempted
 from ginr_cli.batch.plan import Job, identity, plan
 from ginr_cli.batch.sources import Source
 from ginr_cli.files import Writing
-from ginr_cli.load_network import NetworkChoice
+from ginr_cli.load_network import NetworkChoice, check_network
 from ginr_cli.reports.pictures import OutcomeReport, outcome_of
 from ginr_cli.restoring import Networks
 from ginr_cli.signals import end_if_asked
@@ -65,12 +66,37 @@ def summing_up(report: OutcomeReport) -> Iterator[None]:
         raise
 
 
-def run_all(
-    jobs: Sequence[Job], choices: Sequence[NetworkChoice], writing: Writing, report: OutcomeReport
-) -> None:
+@dataclass(frozen=True)
+class Where:
+    """Where pictures are enlarged: on devices of this machine, or by workers on a cluster."""
+
+    choices: Sequence[NetworkChoice]
+    """The network, on each device."""
+    cluster: str | None = None
+    """The address of the cluster."""
+
+    def check(self) -> None:
+        """Raises an error for what is not available, before any output is created."""
+        for choice in self.choices:
+            if self.cluster is None:
+                check_network(choice)
+            else:
+                check_network(replace(choice, device="auto"))  # this machine's devices do not count
+        if self.cluster is not None:
+            from ginr_cli.cluster.run import check_cluster
+
+            check_cluster(self.choices)
+
+
+def run_all(jobs: Sequence[Job], where: Where, writing: Writing, report: OutcomeReport) -> None:
     """Do the jobs on the chosen devices; sums up what was done, interrupted or not."""
+    choices = where.choices
     with summing_up(report):
-        if len(choices) > 1 and len(jobs) > 1:
+        if where.cluster is not None:
+            from ginr_cli.cluster.run import run_on_cluster
+
+            run_on_cluster(where.cluster, jobs, choices[0], writing, report)
+        elif len(choices) > 1 and len(jobs) > 1:
             from ginr_cli.batch.devices import share_out
 
             share_out(jobs, choices, writing, report)

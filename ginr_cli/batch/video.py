@@ -1,7 +1,9 @@
 """Enlarge a video of `ginr upscale`."""
 
 import threading
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ginr.errors import printable
 from ginr_cli import console
@@ -11,10 +13,13 @@ from ginr_cli.batch.work import Work
 from ginr_cli.reports.pictures import Outcome
 from ginr_cli.signals import cleaned_up_by
 
+if TYPE_CHECKING:
+    from ginr.pictures.samples import Samples
+
 
 def enlarge_video(work: Work) -> Outcome:
     """Enlarge a video; a frame from its first third chooses the network."""
-    from ginr.videos import sample_frame, write_video
+    from ginr.videos import Elsewhere, sample_frame, write_video
 
     job, writing = work.job, work.writing
     frames = Frames(work, sample_frame(job.source), "frame of the first third")
@@ -27,9 +32,12 @@ def enlarge_video(work: Work) -> Outcome:
             work.say(f"{printable(job.source)}: continues after {kept} of an earlier run")
         frames.count(n_done)
 
+    enlarge: Callable[[Samples], Samples] | Elsewhere = frames.enlarged
+    if work.elsewhere is not None:
+        enlarge = Elsewhere(frames.enlarged, partial(work.elsewhere.segments, job))
     with cleaned_up_by(partial(_say_how_to_go_on, work)):
         n_frames, lost = write_video(
-            job.source, job.output, frames.enlarged, job.out_size, encoding_of(writing),
+            job.source, job.output, enlarge, job.out_size, encoding_of(writing),
             work.facts(frames.network, frames.restoration), progress=progress,
             notice=work.say, overwrite=writing.overwrite, strict=job.rules.strict,
         )  # fmt: skip

@@ -1,9 +1,9 @@
 """A job of `ginr upscale` together with what doing it needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ginr.assessing.restoration import Restoration
 from ginr_cli.batch.plan import Job
@@ -13,8 +13,24 @@ from ginr_cli.restoring import Networks
 from ginr_cli.signals import deferred
 
 if TYPE_CHECKING:
+    from ginr.geometry.size import Box
+    from ginr.geometry.view import View
     from ginr.pictures import Picture
     from ginr.pictures.formats import Format
+    from ginr.pictures.samples import Samples
+    from ginr.videos import EncodedSpan, Span
+
+
+class Elsewhere(Protocol):
+    """Renders the parts of a job, and gives them back in order."""
+
+    def bands(
+        self, job: Job, page: int | None, view: "View", boxes: "Iterable[Box]", tile: int
+    ) -> "Iterator[Samples]":
+        """The parts of a page in boxes of the output, rendered in tiles of that side."""
+
+    def segments(self, job: Job, spans: "list[Span]") -> "Iterator[EncodedSpan]":
+        """The spans of a video, enlarged and encoded."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,8 @@ class Work:
     say: Callable[[str], None]
     progress: Callable[[int, int], None]
     """Called with the output pixels that are done, and with all of the job."""
+    elsewhere: "Elsewhere | None" = None
+    """Who renders the parts of a large job; None for this process."""
 
     def is_computed(self) -> None:
         """From now on, signals wait until the outcome is reported."""

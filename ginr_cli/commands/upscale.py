@@ -1,7 +1,6 @@
 """`ginr upscale`: enlarge pictures and folders of pictures."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,16 +11,18 @@ from ginr.geometry.view import ViewRule, parse_box
 from ginr_cli import console, options, upscale_options
 from ginr_cli.batch.animated import outputs
 from ginr_cli.batch.destination import split_paths
-from ginr_cli.batch.run import plan_all, run_all
+from ginr_cli.batch.run import Where, plan_all, run_all
 from ginr_cli.batch.sources import find_sources
-from ginr_cli.batch.streams import Streams, check_stdout, streams
+from ginr_cli.batch.streams import STREAM, Streams, check_stdout, streams
 from ginr_cli.defaults import say_ignored
 from ginr_cli.files import Writing, clear_left_over
-from ginr_cli.load_network import NetworkChoice, check_network
+from ginr_cli.load_network import NetworkChoice
 from ginr_cli.parsing import only_one, parse_pairs, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport
 from ginr_cli.restoring import choose, parse_detail, parse_restore, recipe
 from ginr_cli.signals import cleaned_up_by
+from ginr_cli.stored.listing import find_stored
+from ginr_cli.stored.run import order_of, run_stored, split_urls
 
 if TYPE_CHECKING:
     from ginr.pictures import ReadRules
@@ -41,6 +42,7 @@ def upscale(
     detail: upscale_options.Detail = "auto",
     device: upscale_options.Devices = "auto",
     jobs: upscale_options.Jobs = 1,
+    cluster: upscale_options.Cluster = None,
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
@@ -67,6 +69,7 @@ def upscale(
     others are still enlarged, and the exit code is 1.
     """
     from ginr.pictures import ReadRules
+    from ginr.stores.urls import as_path
 
     console.configure(quiet=quiet, verbose=verbose)
     say_ignored()
@@ -81,18 +84,21 @@ def upscale(
         NetworkChoice(plain, name, precision, tile, ensemble, restorer, strength, bank, invented)
         for name in device.split(",") * jobs
     ]
-    for choice in choices:  # before torch is loaded
-        check_network(choice)
+    where = Where(choices, cluster)
+    where.check()  # before torch is loaded
     ending = _ending(picture_format)
     writing = Writing(
         quality, overwrite, ending, dpi, _label(suffix), preview, recipe(choices[0]),
         codec, parse_pairs(encoder_option or []),
     )  # fmt: skip
+    paths, output = [as_path(path) for path in paths], output and as_path(output)
+    if cluster is not None and (watch or STREAM in (*paths, output)):
+        raise console.UsageError("--cluster goes neither with --watch nor with -: leave one out")
     with streams(paths, output, ending) as piped:
         if piped.sent is not None and not dry_run:
             check_stdout(as_json, preview)
         report = _upscale_all(
-            piped, wanted, writing, rules, choices, as_json,
+            piped, wanted, writing, rules, where, as_json,
             is_default_scale=scale is None and size is None and paper is None,
             dry_run=dry_run, watch=watch,
         )  # fmt: skip
@@ -107,7 +113,7 @@ def _upscale_all(
     wanted: ViewRule,
     writing: Writing,
     rules: "ReadRules",
-    choices: Sequence[NetworkChoice],
+    where: Where,
     as_json: bool,
     *,
     is_default_scale: bool,
@@ -118,6 +124,16 @@ def _upscale_all(
     if piped.sent is not None:
         writing = replace(writing, suffix=None, is_piped=True)
     report = OutcomeReport(as_json, is_piped=piped.sent is not None)
+    if (urls := split_urls(piped.paths, piped.output, overwrite=writing.overwrite)) is not None:
+        if dry_run or watch or piped.sent is not None:
+            raise console.UsageError(
+                "URLs go neither with --dry-run and --watch nor with - as output"
+            )
+        order = order_of(*urls, wanted, writing, rules)
+        _say_scale(is_default_scale)
+        report.batch = order.batch
+        run_stored(find_stored(urls[0], order, report), order, where, report)
+        return report
     inputs, destination, report.batch = split_paths(
         piped.paths, piped.output, overwrite=writing.overwrite, leave_out=report.leave_out
     )
@@ -127,15 +143,14 @@ def _upscale_all(
         )
     with cleaned_up_by(destination.tidy):
         if watch:
-            if dry_run or len(choices) > 1:
+            if dry_run or len(where.choices) > 1:
                 raise console.UsageError(
                     "--watch cannot be combined with --dry-run, or several jobs or devices"
                 )
-            if is_default_scale:
-                console.say("no --scale or --size: enlarging x2")
+            _say_scale(is_default_scale)
             from ginr_cli.batch.watching import watch_folders
 
-            watch_folders(inputs, destination, wanted, writing, rules, choices[0], report)
+            watch_folders(inputs, destination, wanted, writing, rules, where.choices[0], report)
         sources = list(
             find_sources(inputs, destination.path, report.fail, report.skip, report.leave_out)
         )
@@ -144,16 +159,20 @@ def _upscale_all(
         is_encoded = bool(writing.codec or writing.encoder_options)
         if is_encoded and jobs and not any(job.video_size for job in jobs):
             raise console.UsageError("--codec and --encoder-option are for videos: leave them out")
-        if jobs and is_default_scale:
-            console.say("no --scale or --size: enlarging x2")
+        _say_scale(is_default_scale and bool(jobs))
         if jobs and dry_run:
             from ginr_cli.batch.rehearsal import announce_all
 
-            announce_all(jobs, choices, report)
+            announce_all(jobs, where.choices, report)
         elif jobs:
             clear_left_over(job.output.parent for job in jobs)
-            run_all(jobs, choices, writing, report)
+            run_all(jobs, where, writing, report)
     return report
+
+
+def _say_scale(is_default: bool) -> None:
+    if is_default:
+        console.say("no --scale or --size: enlarging x2")
 
 
 def _wanted(

@@ -77,13 +77,13 @@ class OutcomeReport:
         """Report a failed picture; raises the problem if GINR_DEBUG is set."""
         self.add(failure_of(path, problem))
 
-    def skip(self, path: Path, reason: str) -> None:
+    def skip(self, path: Path | str, reason: str) -> None:
         """Report a picture whose kind cannot be read."""
         console.say_notes(path, [f"skipped, {reason}"])
         self.n_unread += 1
         self.add(Outcome(str(path), "skipped", notes=(reason,)))
 
-    def leave_out(self, path: Path, reason: str) -> None:
+    def leave_out(self, path: Path | str, reason: str) -> None:
         """Report a result of an earlier run or a video in a folder; a message counts them."""
         if self.as_json:
             console.result_json(asdict(Outcome(str(path), "skipped", notes=(reason,))))

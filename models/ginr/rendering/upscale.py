@@ -100,15 +100,20 @@ def upscale_bands(
         )
     side = tile_side(model, tile)
     work = _Upscaling(picture, model, precision, (height, width), box, side, progress, notice)
-    top, left, bottom, right = area_under(box, (height, width), work.size, work.window)
-    while top < bottom:
-        core = (top, left, min(top + work.rows(), bottom), right)
-        place = work.place(core)
-        band = work.canvas(place)
+    for core in work.cores():
+        band = work.canvas(work.place(core))
         work.fill(band, core)
         if len(band):
             yield band
-        top = core[2]
+
+
+def band_boxes(
+    picture: Picture, model: Encoder[EncodedField], out: tuple[int, int], box: Box | None, tile: int
+) -> Iterator[Box]:
+    """The boxes of the bands of `upscale_bands`: as its `box`, each is made of the same tiles."""
+    box = box or (0, 0, *out)
+    work = _Upscaling(picture, model, "auto", out, box, tile, None, None)
+    return (place for core in work.cores() if (place := work.place(core))[0] < place[2])
 
 
 @dataclass
@@ -151,6 +156,14 @@ class _Upscaling(Tiles[EncodedField]):
     progress: Progress | None
     notice: Notice | None
     done: int = 0
+
+    def cores(self) -> Iterator[Box]:
+        """The rows of tiles."""
+        top, left, bottom, right = area_under(self.box, self.out, self.size, self.window)
+        while top < bottom:
+            core = (top, left, min(top + self.rows(), bottom), right)
+            yield core
+            top = core[2]
 
     def rows(self) -> int:
         """Height of a row of tiles whose band of output stays within `BAND` bytes."""

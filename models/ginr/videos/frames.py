@@ -1,6 +1,6 @@
 """Decode the frames of a video, and say what is damaged."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 _STATED = ("matroska", "mov")  # formats whose files state how long they are
+
+
+def stated_end(container: "InputContainer") -> Fraction:
+    """When a file says that it ends, in seconds; 0 if it does not."""
+    if not container.duration or not container.format.name.startswith(_STATED):
+        return Fraction(0)
+    return Fraction(container.duration + max(0, container.start_time or 0), 1_000_000)
 
 
 class Decoder:
@@ -27,11 +34,19 @@ class Decoder:
         self._end = Fraction(0)  # seconds, of all packets
         self._size = stream.codec_context.height, stream.codec_context.width
 
-    def frames(self) -> Iterator[Any]:
+    def frames(self) -> Generator[Any, None, None]:
         """The frames, their time stamps ascending.
 
         Raises PictureError for damage if `strict`, and for a size that changes.
         """
+        try:
+            yield from self._all()
+        except GeneratorExit:  # whoever takes them needs no more
+            if self._n_damaged:
+                self._notes.append(f"damaged: {self._n_frames} frames could be decoded")
+            raise
+
+    def _all(self) -> Iterator[Any]:
         for packet in self._packets():
             try:
                 found = packet.decode()
@@ -81,10 +96,7 @@ class Decoder:
         if self._n_damaged:
             self._notes.append(f"damaged: {self._n_frames} frames could be decoded")
             return
-        seconds = Fraction(0)
-        if container.duration and container.format.name.startswith(_STATED):
-            start = max(0, container.start_time or 0)
-            seconds = Fraction(container.duration + start, 1_000_000)
+        seconds = stated_end(container)
         if seconds - self._end > 2 / (self._stream.average_rate or 25) or self._n_frames < claimed:
             at = f"at {float(self._end):.2f} of {float(seconds):.2f} s"
             words = f"ends early, {at}: its {self._n_frames} frames are kept"

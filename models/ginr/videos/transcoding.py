@@ -21,6 +21,7 @@ from ginr.videos.frames import Decoder
 from ginr.videos.output import Output
 from ginr.videos.reader import opened, pyav, rgb_of, video_stream
 from ginr.videos.segments import WorkFolder
+from ginr.videos.spans import EncodedSpan, Span, spans_after, spans_of
 from ginr.videos.writer import Encoding
 
 
@@ -32,10 +33,19 @@ class Written(NamedTuple):
     """What was lost, each as a phrase."""
 
 
+class Elsewhere(NamedTuple):
+    """Another place where a video is enlarged and encoded, span by span."""
+
+    enlarge: Callable[[Samples], Samples]
+    """What is done here, where the file does not say where spans begin."""
+    encode: Callable[[list[Span]], Iterator[EncodedSpan]]
+    """The results of `encode_span` in order."""
+
+
 def write_video(
     source: Path,
     path: Path,
-    enlarge: Callable[[Samples], Samples],
+    enlarge: Callable[[Samples], Samples] | Elsewhere,
     size: tuple[int, int],
     encoding: Encoding,
     made: Mapping[str, str],
@@ -49,11 +59,11 @@ def write_video(
 
     `enlarge` maps RGB (H, W, 3), uint8 or uint16, to the same at the new size; it runs in this thread,
     while frames are encoded in a second one and decoded in FFmpeg's. Audio and subtitles are copied.
-    `made` says how: it is written into the output, and a later call with the same facts, input and
-    encoding goes on after the last whole segment of one that ended early. `progress` is called with the
-    numbers of frames that are finished and that an earlier call has finished, `notice` with what has
-    changed since then. Raises PictureError; for damage in the file only if `strict`, or if there is
-    no frame before it.
+    If it is `Elsewhere`, that is done there, unless `strict` or without time stamps. `made` says how: it is
+    written into the output, and a later call with the same facts, input and encoding goes on after the last
+    whole segment of one that ended early. `progress` is called with the numbers of frames that are finished
+    and that an earlier call has finished, `notice` with what has changed since then. Raises PictureError;
+    for damage in the file only if `strict`, or if there is no frame before it.
     """
     notes = list[str]()
     with opened(source) as container, whole_file(path, overwrite) as file:
@@ -74,24 +84,59 @@ def write_video(
             notice(
                 f"{printable(work.path)} was made with another {', '.join(changed)}: started again"
             )
-        n_kept = n_frames = work.n_frames
-
-        def enlarged() -> Iterator[tuple[Samples, Any]]:
-            nonlocal n_frames
-            for number, frame in enumerate(chain([first], frames)):
-                progress(n_frames, n_kept)
-                if number >= n_kept:
-                    n_frames += 1
-                    yield enlarge(rgb_of(frame)), frame
-
-        while_made(
-            enlarged(), lambda items: encoder.write(items, work.add), cut=lambda item: [item],
-            keeps_work=True,
-        )  # fmt: skip
+        n_kept = work.n_frames
+        if isinstance(enlarge, Elsewhere) and (
+            spans := None if strict else spans_of(source, notes)
+        ):
+            for _ in _encoded_elsewhere(enlarge, spans, work, notes):
+                progress(work.n_frames, n_kept)
+        else:
+            make = enlarge.enlarge if isinstance(enlarge, Elsewhere) else enlarge
+            _encode(chain([first], frames), make, encoder, work, progress)
+        n_frames = work.n_frames
         with closing(Output(*begin)) as out, opened(source) as again:
             out.join(work, again, lambda: progress(n_frames, n_kept))
     work.remove()
     return Written(n_frames, notes)
+
+
+def _encode(
+    frames: Iterator[Any],
+    enlarge: Callable[[Samples], Samples],
+    encoder: FrameEncoder,
+    work: WorkFolder,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Enlarges and encodes the frames whose segments the work lacks."""
+    n_kept = n_done = work.n_frames
+
+    def enlarged() -> Iterator[tuple[Samples, Any]]:
+        nonlocal n_done
+        for number, frame in enumerate(frames):
+            progress(n_done, n_kept)
+            if number >= n_kept:
+                n_done += 1
+                yield enlarge(rgb_of(frame)), frame
+
+    while_made(
+        enlarged(), lambda items: encoder.write(items, work.add), cut=lambda item: [item],
+        keeps_work=True,
+    )  # fmt: skip
+
+
+def _encoded_elsewhere(
+    place: Elsewhere, spans: list[Span], work: WorkFolder, notes: list[str]
+) -> Iterator[None]:
+    """Keeps the segments of all spans that the work lacks, one span after the other."""
+    is_damaged = False
+    last = int(work.times().max()) if work.n_frames else None
+    for span in place.encode(spans_after(spans, last)):
+        for segment in span.segments:
+            work.add(segment)
+        is_damaged |= span.is_damaged
+        yield
+    if is_damaged:
+        notes.append(f"damaged: {work.n_frames} frames could be decoded")
 
 
 def _identity(source: Path) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""`ginr upscale --cluster`: the pictures that are planned as ever are enlarged by workers on Ray."""
