@@ -44,18 +44,23 @@ def measured(album: Path, output: Path, more: list[str], others: list[psutil.Pro
     command += ["-c", "small", "--json", "--quiet", *more]
     with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) as process:
         seen = psutil.Process(process.pid)
-        marks, peak = list[tuple[float, float]](), 0
+        marks, peak = list[tuple[float, float, float]](), 0
         assert process.stdout is not None
         for number, line in enumerate(process.stdout):
             assert json.loads(line)["status"] == "done", line
             if number % 50 == 0:
-                marks.append((time.perf_counter(), cpu_seconds([seen, *others])))
+                own = seen.cpu_times()
+                used = cpu_seconds([seen, *others])
+                marks.append((time.perf_counter(), used, own.user + own.system))
                 peak = max(peak, seen.memory_info().rss)
     n = 50 * (len(marks) - 2)  # the first ones hold the start of the workers
-    (start, used), (end, used_at_end) = marks[1], marks[-1]
+    seconds, cpu, own_cpu = (
+        (last - first) / n for first, last in zip(marks[1], marks[-1], strict=True)
+    )
     return {
-        "seconds": (end - start) / n,
-        "cpu_seconds": (used_at_end - used) / n,
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "command_cpu_seconds": own_cpu,
         "driver_mib": peak / 2**20,
     }
 
