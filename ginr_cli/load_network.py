@@ -79,7 +79,7 @@ def in_plain_torch(place: "Device", config: "GinrConfig") -> str:
     """The part of a network's mixer that has no kernel here, and why; empty if there is none."""
     from ginr.kernels.available import slow_mixer
 
-    slow = slow_mixer(place, config.mixer, config.values)  # imports the fast scan
+    slow = slow_mixer(place, config.mixer)  # imports the fast scan
     what = "attention" if config.mixer == "transformer" else "slow scan"
     return f"{what} in plain torch: {slow}" if slow else ""
 

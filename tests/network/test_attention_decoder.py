@@ -112,6 +112,12 @@ def test_queries_follow_the_formula(make: Callable[..., Ginr], change: dict[str,
         )
 
 
+def test_lps_of_absent_windows_are_not_looked_for(make: Callable[..., Ginr]) -> None:
+    around = make(PLACEMENTS["middle"]).decoder.around
+    assert len(around.within(1, 1).number) == 3  # those of the only window
+    assert len(around.within(9, 9).number) == len(around.number) > 3
+
+
 @each_placement
 @torch.no_grad()
 def test_a_render_is_its_queries_and_a_box_its_crop(

@@ -208,7 +208,7 @@ def test_compiled_blocks_equal_their_plain_form(
     assert torch.equal(unlearned[0], compiled["tokens"])
     assert torch.equal(unlearned[1], compiled["lps"])
     monkeypatch.setattr(compiled_blocks, "can_run", lambda *modules: False)
-    monkeypatch.setattr(scan, "scan_backend", lambda device: "reference")
+    monkeypatch.setattr(scan, "default_backend", lambda device: "reference")
     plain = trial.values_and_gradients()
     assert not torch.equal(compiled["tokens"], plain["tokens"])  # a kernel ran
     trial.block.double()  # the plain form's own rounding does not count

@@ -177,6 +177,18 @@ def test_scan_equals_reference(
     assert_close(actual, expected, TOLERANCE[dtype])
 
 
+@pytest.mark.skipif(bool(backends()["numba"]), reason=backends()["numba"] or "-")
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("n_step", LENGTHS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_the_scan_of_mamba_equals_reference(dtype: torch.dtype, n_step: int, reverse: bool) -> None:
+    case = scan_case(n_step, n_head=4, head_dim=8, dtype=dtype)  # whole vectors, as in any network
+    expected = value_and_gradients(case, lambda c: c.run("reference", reverse=reverse))
+    actual = value_and_gradients(case, lambda c: c.run("numba", reverse=reverse))
+    assert actual[0].dtype == dtype
+    assert_close(actual, expected, TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize("backend", FAST)
 def test_scan_stays_in_float32_under_autocast(backend: str) -> None:
     case = scan_case(CHUNK + 1)

@@ -29,15 +29,10 @@ def slow_reason(device: "Device") -> str:
     return missing(fastest) if fastest else f"no kernels for {device.type}"
 
 
-def slow_mixer(device: "Device", mixer: str, values: str = "normalised") -> str:
-    """Why a mixer runs in plain torch on `device`; empty if something is faster.
-
-    `mixer` and `values` are those of a `GinrConfig`.
-    """
+def slow_mixer(device: "Device", mixer: str) -> str:
+    """Why a mixer of a `GinrConfig` runs in plain torch on `device`; empty if something is faster."""
     if device.type == "cuda" and mixer != "mamba2":  # torch's own attention is a kernel there
         return missing(CHANNEL_SCAN) if mixer == "mamba" else ""
-    if mixer == "mamba2" and values == "raw" and device.type == "cpu":
-        return "no kernel for raw values"
     return f"no kernel for {device.type}" if mixer == "transformer" else slow_reason(device)
 
 

@@ -17,7 +17,7 @@ queries, M the most queries in a cell, H bands (a head each), J waves per band, 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -49,6 +49,13 @@ class Surroundings:
     cell: Index  # (K, 2) the cell of each, relative to the query's, y first
     number: Index  # (K,) its number in that cell
     anchor: Doubles  # (K, 2) its place in LR pixels from the middle of the query's cell
+
+    def within(self, rows: int, columns: int) -> "Surroundings":
+        """Those that a lattice of cells of this size can hold."""
+        held = (np.abs(self.cell) < (rows, columns)).all(1)
+        return replace(
+            self, cell=self.cell[held], number=self.number[held], anchor=self.anchor[held]
+        )
 
 
 @lru_cache(maxsize=16)
@@ -148,8 +155,10 @@ class AttentionDecoder(nn.Module):
         """The waves read by each query, (H, B, Q, J); by cell, so that each LP is gathered once."""
         groups = _group(places, codes.shape[1:3], self.around.side)
         offset = groups.offset.to(codes.dtype)  # (U, M, 2)
-        seen, absent = self._seen(codes, groups.cells)  # (U, K, C), (U, K)
-        anchor = torch.as_tensor(self.around.anchor).to(offset) / self.around.radius  # (K, 2)
+        around = self.around.within(*codes.shape[1:3])
+        seen, absent = self._seen(codes, groups.cells, around)  # (U, K, C), (U, K)
+        anchors = torch.as_tensor(around.anchor).to(offset)  # (K, 2)
+        anchor = anchors / self.around.radius
         place = offset.transpose(1, 2) / self.around.radius  # (U, 2, M)
         # |place - anchor|^2; the softmax ignores the term common to all LPs.
         relative = anchor.square().sum(-1, keepdim=True) - 2 * anchor @ place  # (U, K, M)
@@ -160,19 +169,18 @@ class AttentionDecoder(nn.Module):
         scores = keys @ self._place_features(offset)  # (H, U, K, M)
         scores = scores + near - self.slope.exp()[:, None, None, None] * relative
         weights = scores.softmax(2).transpose(2, 3)  # (H, U, M, K)
-        cosine, sine = (weights @ part for part in self._turned(seen))  # (H, U, M, J)
+        cosine, sine = (weights @ part for part in self._turned(seen, anchors))  # (H, U, M, J)
         phase = torch.einsum("umd,hjd->humj", offset, self.waves)
         waves = cosine * phase.cos() + sine * phase.sin()
         rows = waves.flatten(1, 2).index_select(1, groups.slot)
         asked: Tensor = rows.unflatten(1, places.shape[:2])
         return asked
 
-    def _seen(self, codes: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    def _seen(self, codes: Tensor, cells: Tensor, around: Surroundings) -> tuple[Tensor, Tensor]:
         """The codes (U, K, C) around each cell, and where there are none, beyond the border (U, K)."""
         rows, columns, n_lp = codes.shape[1:4]
         step, number = (
-            torch.as_tensor(index, device=codes.device)
-            for index in (self.around.cell, self.around.number)
+            torch.as_tensor(index, device=codes.device) for index in (around.cell, around.number)
         )
         place = cells[:, None, 1:] + step  # (U, K, 2)
         y, x = place[..., 0].clamp(0, rows - 1), place[..., 1].clamp(0, columns - 1)
@@ -181,10 +189,12 @@ class AttentionDecoder(nn.Module):
         seen: Tensor = codes.flatten(0, 3).index_select(0, index.flatten())
         return seen.unflatten(0, absent.shape), absent
 
-    def _turned(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Amplitudes of cosine and sine about the middle of the query's cell, (H, U, K, J) each."""
+    def _turned(self, seen: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes of cosine and sine about the middle of the query's cell, (H, U, K, J) each.
+
+        `anchor` (K, 2) are the places of the LPs that are seen.
+        """
         values = seen[..., N_BAND * N_KEY :].unflatten(-1, (2, N_BAND, -1)).permute(2, 3, 0, 1, 4)
-        anchor = torch.as_tensor(self.around.anchor).to(seen)
         phase = torch.einsum("kd,hjd->hkj", anchor, self.waves)[:, None]
         cosine, sine = phase.cos(), phase.sin()
         a, b = values

@@ -5,8 +5,9 @@
 Letters: B sequences, T steps, M heads, K channels per head, E = M K inner width, S state size,
 C = E + 2 S packed channels: x, then B, then C of the formula, as the convolution leaves them.
 
-Three backends compute the same function: `reference` (a plain loop, for tests), `chunked` (matrix
-products, on any device) and `mamba_ssm` (Triton, CUDA). The CPU kernel is fused into the mixer, see
+Four backends compute the same function: `reference` (a plain loop, for tests), `chunked` (matrix
+products, on any device), `numba` (the scan of Mamba on the CPU, whose states may all decay alike) and
+`mamba_ssm` (Triton, CUDA). With normalised values, a CPU kernel of the whole mixer takes its place, see
 `ginr.network.compiled_blocks`.
 """
 
@@ -18,8 +19,9 @@ from torch import Tensor
 
 from ginr.kernels.available import default_backend, missing
 from ginr.kernels.sizes import CHUNK
+from ginr.network.channel_scan import channel_scan
 
-SCANS = ("reference", "chunked", "mamba_ssm")
+SCANS = ("reference", "chunked", "numba", "mamba_ssm")
 GRID = 65535  # maximum blocks along an axis of a CUDA grid; Triton's kernel uses one per chunk
 
 
@@ -38,7 +40,7 @@ def selective_scan(
     packed (B, T, E + 2 S) of any float dtype; dt (B, T, M) > 0; a (M,) < 0; d (M,).
     Returns y (B, T, E) in the dtype of `packed`; the state itself is always float32.
     """
-    backend = backend or scan_backend(packed.device)
+    backend = backend or default_backend(packed.device)
     dt, a, d = dt.float(), a.float(), d.float()
     if reverse:
         packed, dt = packed.flip(1), dt.flip(1)
@@ -48,18 +50,14 @@ def selective_scan(
     elif backend == "chunked":
         with torch.autocast(packed.device.type, enabled=False):  # matrix products in float32
             y = _chunked_scan(x.float(), dt, a, b.float(), c.float(), d)
+    elif backend == "numba":
+        y = _numba_scan(x, dt, a, b, c, d)
     elif backend == "reference":
         y = _reference_scan(x.float(), dt, a, b.float(), c.float(), d)
     else:
         raise ValueError(f"scan backend {backend!r}: expected one of {', '.join(SCANS)}")
     y = y.flatten(2).to(packed.dtype)  # (B, T, E)
     return y.flip(1) if reverse else y
-
-
-def scan_backend(device: torch.device) -> str:
-    """The fastest backend of `selective_scan` on `device`."""
-    backend = default_backend(device)
-    return backend if backend in SCANS else "chunked"
 
 
 def backends() -> dict[str, str]:
@@ -138,6 +136,15 @@ def _chunked_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Ten
     carried = torch.einsum("bnts,bnmks->bntmk", c, torch.stack(starts, 1))
     y = inside + carried * log_decay.exp()[..., None] + d[:, None] * x
     return y.flatten(1, 2)[:, :n_step]  # (B, T, M, K)
+
+
+def _numba_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    n_channel = x.shape[-1]
+    dt, a, d = (v.repeat_interleave(n_channel, -1) for v in (dt, a, d))  # of heads to channels
+    rates = a[:, None].expand(-1, b.shape[-1])  # (E, S)
+    y = channel_scan(x.flatten(2), dt, rates, b, c, d, backend="numba")
+    by_head: Tensor = y.unflatten(-1, (-1, n_channel))
+    return by_head
 
 
 def _mamba_ssm_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
