@@ -1,15 +1,15 @@
 """How time and memory of mixers grow with the number of tokens: a table and a picture."""
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from measuring import clock_of, peak_megabytes
+from report import keep, kept_in
 from rich import box
 from rich.table import Table
 
@@ -38,16 +38,14 @@ class Point:
 
 def growth(config: GinrConfig, device: str, n_tokens: Sequence[int], file: Path) -> list[Point]:
     """Every mixer with every number of tokens, each in a process of its own; `file` keeps them."""
-    lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    found = [Point(**json.loads(line)) for line in lines]
+    found = kept_in(file, Point)
     for mixer in NAMES:
         for n_token in n_tokens:
             if any((one.mixer, one.n_token) == (mixer, n_token) for one in found):
                 continue
             with get_context("spawn").Pool(1) as pool:
                 found.append(pool.apply(point, (replace(config, mixer=mixer), device, n_token)))
-            with file.open("a", encoding="utf-8") as lines_of:
-                lines_of.write(json.dumps(asdict(found[-1])) + "\n")
+            keep(file, found[-1:])
     return [one for one in found if one.n_token in n_tokens]
 
 
@@ -58,7 +56,11 @@ def point(config: GinrConfig, device: str, n_token: int) -> Point:
     places = torch.zeros(n_token, 2, device=device)  # not looked at: positions are `none`
     tokens = torch.randn(1, n_token, config.width, device=device)
     mixer(tokens[:, :WARM], places[:WARM])
-    clock, seconds, on_gpu = clock_of(torch.device(device)), [], device.startswith("cuda")
+    clock, seconds, on_gpu = (
+        clock_of(torch.device(device)),
+        list[float](),
+        device.startswith("cuda"),
+    )
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device) / 2**20 if on_gpu else peak_megabytes()

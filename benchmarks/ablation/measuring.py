@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from networks import Arm, n_weight
+from safetensors.torch import load_file
+from variants import variant
 
 from ginr.architecture.config import GinrConfig
 from ginr.array_types import Image
-from ginr.checkpoints.checkpoint import load_checkpoint
 from ginr.device import choose_device
 from ginr.lps.measures import diversity
 from ginr.measuring.held_out import validate
@@ -96,8 +97,11 @@ def run(arm: Arm, settings: TrainConfig, effort: Effort, mb: float | None) -> Re
     """Trains a network, or goes on with it, and measures it; `mb` if its memory is known."""
     device = choose_device(settings.device)[0]
     keeper = Keeper(clock_of(device))
-    model = load_checkpoint(train(arm.config, settings, keeper)).build(device)
-    model.consistent = False  # back-projection is only for networks with an LP for every pixel
+    with variant(arm.variant):
+        weights = load_file(train(arm.config, settings, keeper))
+        # Not `Checkpoint.build`: some would be back-projected, which compares LPs no more.
+        model = Ginr(arm.config).to(device)
+        model.load_state_dict(weights)
     crops = crops_of(list(keeper.held_out), effort.n_crop)
     if mb is None:
         with get_context("spawn").Pool(1) as pool:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from ginr.architecture.config import GinrConfig
 from ginr.architecture.weights import shapes
 
+TWO_LEVELS = 10_000
+"""A placement seed that stands for the positions of the variant `two levels`."""
 TOLERANCE = 0.05  # of the number of weights
 
 FIELD = GinrConfig(
@@ -39,6 +41,8 @@ class Arm:
     config: GinrConfig
     expected: Expected = UNKNOWN
     training: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = ""
+    """One of `variants.variant`, if the product cannot build it."""
 
     @property
     def key(self) -> str:
@@ -48,6 +52,7 @@ class Arm:
         free = {"hidden", "width", "n_blocks", "n_frequency"}  # those of all networks of a folder
         changes = {k: theirs[k] for k in ours if ours[k] != theirs[k] and k not in free}
         parts = [f"{k}={v}" for k, v in {**changes, **self.training}.items()]
+        parts += [self.variant] * bool(self.variant)
         return " ".join(["field" if self.config.base == "none" else "photographs", *parts])
 
 
@@ -73,6 +78,7 @@ def comparisons(ours: GinrConfig, photographs: GinrConfig) -> dict[str, Comparis
             "x2 to x4 of photographs", photographs, _photographs(photographs)
         ),
         "recipes": Comparison("Optimizer groups and initial vectors", ours, _recipes(ours)),
+        "directions": Comparison("Two resolutions, and learned positions", ours, _directions(ours)),
     }
     return {name: one._replace(arms=_sized(one)) for name, one in found.items()}
 
@@ -144,6 +150,20 @@ def _recipes(ours: GinrConfig) -> list[Arm]:
         Arm("AdamW, LPs at a third of the rate", ours, training={**adam, "rate_lps": 1e-3}),
         Arm("AdamW, decoder at a third of the rate", ours, training={**adam, "rate_decoder": 1e-3}),
         Arm("Muon and AdamW, Xavier", replace(ours, lp_init="xavier")),
+    ]
+
+
+def _directions(ours: GinrConfig) -> list[Arm]:
+    by_rows, learned = replace(ours, order="raster"), "learned positions"
+    random = replace(ours, placement="random")
+    two_levels = replace(ours, n_lp=80, placement="random", placement_seed=TWO_LEVELS)
+    return [
+        Arm("row by row", by_rows),
+        Arm("row by row, learned positions", by_rows, variant=learned),
+        Arm("random", random),
+        Arm("random, learned positions", random, variant=learned),
+        Arm("80 LPs, equidistant", replace(ours, n_lp=80)),
+        Arm("80 LPs, 64 and 16 at two resolutions", two_levels, variant="two levels"),
     ]
 
 

@@ -3,34 +3,48 @@
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 from measuring import Result
-from networks import Comparison, n_weight
+from networks import Arm, Comparison, n_weight
 from rich import box
 from rich.table import Table
 
+T = TypeVar("T")
 EXPECTED = "PSNR", "ms", "MB or weights"
 
 
-def saved(file: Path, steps: int) -> list[Result]:
-    """The results of a file that were trained for so many steps."""
+def kept_in(file: Path, kind: type[T]) -> list[T]:
+    """The results of a file, one of `kind` for each line; none if there is no file."""
     lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    results = [Result(**json.loads(line)) for line in lines]
-    return [result for result in results if result.steps == steps]
+    return [kind(**json.loads(line)) for line in lines]
+
+
+def keep(file: Path, found: Sequence[Any]) -> None:
+    """Adds results, which are dataclasses, to a file."""
+    with file.open("a", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(asdict(one)) + "\n" for one in found)
+
+
+def of_arm(results: Sequence[Result], arm: Arm) -> list[Result]:
+    """The results of a network."""
+    found = n_weight(arm.config)
+    return [result for result in results if result.arm == arm.key and result.n_weight == found]
 
 
 def table(comparison: Comparison, results: Sequence[Result]) -> Table:
     """Means over the seeds, with the standard deviation in brackets."""
-    keys = {arm.key for arm in comparison.arms}
-    scores = next((list(r.psnr) for r in results if r.arm in keys), [])
+    measured = {arm.name: of_arm(results, arm) for arm in comparison.arms}
+    scores = next((list(own[0].psnr) for own in measured.values() if own), [])
     unit = "PSNR at" if comparison.config.base == "none" else "gain at"
     made = Table(title=comparison.title, box=box.MARKDOWN)
     for heading in ("network", *(f"{unit} {score}" for score in scores), "weights", "ms", "ms a step",
                     "MB", "diversity", *(f"expected {what}" for what in EXPECTED), "seeds"):  # fmt: skip
         made.add_column(heading)
     for arm in comparison.arms:
-        own = [result for result in results if result.arm == arm.key]
+        own = measured[arm.name]
         made.add_row(
             arm.name,
             *(spread([result.psnr[score] for result in own]) for score in scores),
