@@ -126,7 +126,8 @@ def _placements(ours: GinrConfig) -> list[Arm]:
 
 def _photographs(plain: GinrConfig) -> list[Arm]:
     tokens: dict[str, Any] = {"n_lp": 0, "values": "normalised"}
-    product: dict[str, Any] = {"content": "blocks", "order": "hilbert", "values": "normalised"}
+    small: dict[str, Any] = {"content": "blocks", "order": "hilbert", "values": "normalised",
+                             "lps_scale": True}  # fmt: skip
     return [
         *(
             Arm(f"tokens, {name}, transformer",
@@ -137,7 +138,7 @@ def _photographs(plain: GinrConfig) -> list[Arm]:
         Arm("LPs, rope, transformer", replace(plain, mixer="transformer", positions="rope")),
         Arm("LPs, Mamba-1", replace(plain, mixer="mamba")),
         Arm("LPs, Mamba-2 (preset plain)", plain),
-        Arm("LPs that query content, Mamba-2 (preset small)", replace(plain, **product)),
+        Arm("LPs that query content, Mamba-2 (preset small)", replace(plain, **small)),
     ]  # fmt: skip
 
 
