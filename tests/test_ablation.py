@@ -3,6 +3,8 @@
 Run: pytest tests/test_ablation.py
 """
 
+import dataclasses
+import importlib
 import importlib.util
 import json
 import sys
@@ -12,7 +14,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from ginr.architecture.tokens import window_plan
+from ginr.network.model import Ginr
 
 ABLATION = Path(__file__).parents[1] / "benchmarks" / "ablation"
 
@@ -26,6 +32,11 @@ def ablation(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def variants(ablation: ModuleType) -> ModuleType:
+    return importlib.import_module("variants")
 
 
 @pytest.fixture
@@ -89,3 +100,36 @@ def test_a_quick_run_measures_and_resumes(
     assert lines[0]["psnr"].keys() == {"32", "64", "128"} and lines[0]["steps"] == 20
     printed = capsys.readouterr().out
     assert printed.count("| 16 LPs") == printed.count("28.5") == 2
+
+
+def test_nothing_pruned_and_nothing_moved_is_the_same_network(
+    ablation: ModuleType, variants: ModuleType
+) -> None:
+    config = dataclasses.replace(ablation.FIELD, order="raster", width=16, n_lp=8)
+    model, pixels = Ginr(config), torch.rand(1, 3, 32, 32)
+    plan = window_plan(config).plan
+    where = variants.Placed(plan.before, tuple(range(b[0], b[-1] + 1) for b in plan.block))
+    with torch.no_grad():
+        expected = model.encode(pixels).render((48, 48))
+        with variants.placed(variants.PRUNED, where):
+            same = variants.pruned(model, np.arange(8))
+            torch.testing.assert_close(same.encode(pixels).render((48, 48)), expected)
+        with variants.variant("learned positions"):
+            moving = Ginr(config)
+            moving.load_state_dict(model.state_dict() | {"decoder.moved": torch.zeros(8, 2)})
+        torch.testing.assert_close(moving.encode(pixels).render((48, 48)), expected)
+        moving.decoder.moved += 0.5
+        assert not torch.allclose(moving.encode(pixels).render((48, 48)), expected)
+
+
+def test_two_resolutions_stand_in_the_middle_of_their_tokens(variants: ModuleType) -> None:
+    where = variants.two_levels(16, 4, 1)
+    assert where.before.tolist() == [2, 6, 8, 10, 14]
+    assert where.positions.tolist() == [2, 7, 10, 13, 18]
+    assert [len(tokens) for tokens in where.tokens] == [4, 4, 16, 4, 4]
+
+
+@pytest.mark.usefixtures("ablation")
+def test_a_slope_is_the_exponent_of_growth() -> None:
+    slope = importlib.import_module("growth").slope
+    assert slope([10, 100, 1000], [2, 200, 20_000]) == pytest.approx(2)

@@ -106,7 +106,11 @@ def _measured(
 def _prunings(arm: Arm, options: argparse.Namespace) -> list[Pruning]:
     file, found = options.output / "pruning.jsonl", list[Pruning]()
     for seed in options.seeds:
-        own = [one for one in kept_in(file, Pruning) if one.seed == seed]
+        own = [
+            one
+            for one in kept_in(file, Pruning)
+            if (one.seed, one.trained) == (seed, options.steps)
+        ]
         if not own:
             TOLD.print(f"pruning, seed {seed}")
             own = prune(arm, _settings(arm, seed, options), _effort(options))
@@ -122,7 +126,11 @@ def _bank_scores(options: argparse.Namespace) -> list[BankScore]:
     if options.drawings is not None:
         folders["drawings"] = options.drawings
     for seed in options.seeds:
-        own = [one for one in kept_in(file, BankScore) if one.seed == seed]
+        own = [
+            one
+            for one in kept_in(file, BankScore)
+            if (one.seed, one.trained) == (seed, options.steps)
+        ]
         if not own:
             TOLD.print(f"banks, seed {seed}")
             own = bank_scores(folders, options.output, seed, options.steps, _effort(options))

@@ -35,6 +35,8 @@ class Pruning:
 
     n_lp: int
     seed: int
+    trained: int
+    """Steps before LPs were dropped."""
     steps: int
     """Of fine-tuning; 0 without."""
     psnr: dict[str, float]
@@ -48,8 +50,9 @@ def prune(arm: Arm, settings: TrainConfig, effort: Effort) -> list[Pruning]:
     model.load_state_dict(weights)
     crops = crops_of(list(keeper.held_out), effort.n_crop)
     use = uses(model, crops[: effort.n_timed])
-    found = [Pruning(len(use), settings.seed, 0, psnr_by_side(model, crops))]
-    plan, steps = window_plan(arm.config).plan, max(1, (settings.steps or 0) // TUNED)
+    trained = settings.steps or 0
+    found = [Pruning(len(use), settings.seed, trained, 0, psnr_by_side(model, crops))]
+    plan, steps = window_plan(arm.config).plan, max(1, trained // TUNED)
     for n in COUNTS:
         kept = np.sort(use.argsort()[-n:])
         # An LP stands where it stood: after as many tokens, for the same ones.
@@ -58,7 +61,7 @@ def prune(arm: Arm, settings: TrainConfig, effort: Effort) -> list[Pruning]:
         )
         with placed(PRUNED, where):
             smaller = pruned(model, kept)
-            found.append(Pruning(n, settings.seed, 0, psnr_by_side(smaller, crops)))
+            found.append(Pruning(n, settings.seed, trained, 0, psnr_by_side(smaller, crops)))
             with starting_from(smaller):
                 tuned = replace(
                     settings, run=settings.run.with_name(f"{settings.run.name},_{n}_left"),
@@ -66,7 +69,7 @@ def prune(arm: Arm, settings: TrainConfig, effort: Effort) -> list[Pruning]:
                 )  # fmt: skip
                 weights = load_file(train(smaller.config, tuned, Keeper(clock_of(device))))
             smaller.load_state_dict(weights)
-            found.append(Pruning(n, settings.seed, steps, psnr_by_side(smaller, crops)))
+            found.append(Pruning(n, settings.seed, trained, steps, psnr_by_side(smaller, crops)))
     return found
 
 
@@ -110,6 +113,8 @@ class BankScore:
     bank: str
     kind: str
     seed: int
+    trained: int
+    """Steps."""
     gain: float
 
 
@@ -129,7 +134,9 @@ def bank_scores(
         path = train(config, settings, keeper := Keeper(clock_of(torch.device("cpu"))))
         held_out[name], banks[name] = keeper.held_out, small.with_bank(str(path))
     return [
-        BankScore(bank, kind, seed, validate(checkpoint.build(), pictures, (2.0,)).gain["x2"])
+        BankScore(
+            bank, kind, seed, steps, validate(checkpoint.build(), pictures, (2.0,)).gain["x2"]
+        )
         for bank, checkpoint in banks.items()
         for kind, pictures in held_out.items()
     ]

@@ -29,6 +29,7 @@ class Point:
     """One mixer, for one sequence."""
 
     mixer: str
+    width: int
     n_token: int
     ms: float
     """Median time of one call, of all threads on the CPU."""
@@ -38,7 +39,7 @@ class Point:
 
 def growth(config: GinrConfig, device: str, n_tokens: Sequence[int], file: Path) -> list[Point]:
     """Every mixer with every number of tokens, each in a process of its own; `file` keeps them."""
-    found = kept_in(file, Point)
+    found = [one for one in kept_in(file, Point) if one.width == config.width]
     for mixer in NAMES:
         for n_token in n_tokens:
             if any((one.mixer, one.n_token) == (mixer, n_token) for one in found):
@@ -69,7 +70,9 @@ def point(config: GinrConfig, device: str, n_token: int) -> Point:
         mixer(tokens, places)
         seconds.append(clock() - start)
     peak = torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else peak_megabytes()
-    return Point(config.mixer, n_token, 1e3 * statistics.median(seconds), peak - before)
+    return Point(
+        config.mixer, config.width, n_token, 1e3 * statistics.median(seconds), peak - before
+    )
 
 
 def slope(n_tokens: Sequence[int], values: Sequence[float]) -> float:
