@@ -4,12 +4,11 @@
 
 In most tables crops of 32x32 pixels are cut into 256 patches of 2x2, and a field without a base is learned
 from them, which is rendered at 32x32, 64x64 and 128x128; in `photographs`, networks of the shape of the
-preset `plain` enlarge by 2 to 4 and are compared with bicubic. `growth` measures single mixers, `pruning`
-drops the least used LPs, and `banks` trains LPs for other kinds of pictures. The networks of a table have the same number
+preset `plain` enlarge by 2 to 4 and are compared with bicubic. The networks of a table have the same number
 of weights within 5 %, by the width of their feed-forwards, and the same steps, batches and seeds. They are
-measured on held-out pictures; times are those of all threads on the CPU. Seeds are trained one after
-another for all tables. The same command resumes: the folder keeps the runs, and `results.jsonl` in it the
-results.
+measured on held-out pictures; times are those of all threads on the CPU. `growth` measures single mixers,
+`pruning` drops the least used LPs, and `banks` trains LPs for other kinds of pictures. Seeds are trained one
+after another for all tables. The same command resumes: the folder keeps the runs, and the results in `*.jsonl`.
 """
 
 import argparse
@@ -32,6 +31,7 @@ from measuring import Effort, Result, run, settings_of
 from networks import FIELD, PHOTOGRAPHS, Arm, Comparison, comparisons, n_weight
 from report import keep, kept_in, of_arm, table
 from rich.console import Console
+from times import times
 
 from ginr.device import choose_device
 from ginr.errors import GinrError
@@ -63,11 +63,13 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     results = _measured(wanted, options)
     shown = [result for result in results if result.seed in options.seeds]
+    device, n_round = choose_device(options.device)[0], _effort(options).n_round
     for comparison in chosen:
-        WIDE.print(table(comparison, shown))
+        taken = times(comparison, device, n_round, options.output / "times.jsonl")
+        WIDE.print(table(comparison, shown, taken))
     if "growth" in names:
-        n_tokens, device = FEW if options.quick else TOKENS, str(choose_device(options.device)[0])
-        points = growth(ours, device, n_tokens, options.output / "growth.jsonl")
+        n_tokens = FEW if options.quick else TOKENS
+        points = growth(ours, str(device), n_tokens, options.output / "growth.jsonl")
         WIDE.print(growth_table(points))
         draw(points, options.output / "growth.png")
     if "pruning" in names:

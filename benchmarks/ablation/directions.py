@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import Effort, Keeper, clock_of, crops_of, pixels_of, psnr_by_side
+from measuring import Effort, Keeper, crops_of, pixels_of, psnr_by_side
 from networks import Arm
 from PIL import Image as Images
 from report import spread
@@ -44,12 +44,11 @@ class Pruning:
 
 def prune(arm: Arm, settings: TrainConfig, effort: Effort) -> list[Pruning]:
     """A network of LPs without a lattice, trained and pruned to each of COUNTS, with and without fine-tuning."""
-    device = torch.device("cpu")
-    weights = load_file(train(arm.config, settings, keeper := Keeper(clock_of(device))))
+    weights = load_file(train(arm.config, settings, keeper := Keeper()))
     model = Ginr(arm.config)
     model.load_state_dict(weights)
     crops = crops_of(list(keeper.held_out), effort.n_crop)
-    use = uses(model, crops[: effort.n_timed])
+    use = uses(model, crops[: effort.n_looked])
     trained = settings.steps or 0
     found = [Pruning(len(use), settings.seed, trained, 0, psnr_by_side(model, crops))]
     plan, steps = window_plan(arm.config).plan, max(1, trained // TUNED)
@@ -67,7 +66,7 @@ def prune(arm: Arm, settings: TrainConfig, effort: Effort) -> list[Pruning]:
                     settings, run=settings.run.with_name(f"{settings.run.name},_{n}_left"),
                     steps=steps, rate=settings.rate / 3,
                 )  # fmt: skip
-                weights = load_file(train(smaller.config, tuned, Keeper(clock_of(device))))
+                weights = load_file(train(smaller.config, tuned, Keeper()))
             smaller.load_state_dict(weights)
             found.append(Pruning(n, settings.seed, trained, steps, psnr_by_side(smaller, crops)))
     return found
@@ -131,7 +130,7 @@ def bank_scores(
             "n_held_out": effort.n_held_out,
         }  # fmt: skip
         config, settings = resolve([Layer("ablation", layer)])
-        path = train(config, settings, keeper := Keeper(clock_of(torch.device("cpu"))))
+        path = train(config, settings, keeper := Keeper())
         held_out[name], banks[name] = keeper.held_out, small.with_bank(str(path))
     return [
         BankScore(

@@ -35,12 +35,13 @@ SCALES = (2.0, 3.0, 4.0)
 
 
 class Effort(NamedTuple):
-    """How much is measured: pictures, crops of them, repetitions for time, crops at once for memory."""
+    """How much is measured: pictures, crops of them, rounds for times, crops at once for memory, crops for the use of LPs."""
 
     n_held_out: int = 16
     n_crop: int = 24
-    n_timed: int = 10
+    n_round: int = 10
     n_batch: int = 16
+    n_looked: int = 10
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,8 @@ class Result:
     n_weight: int
     psnr: dict[str, float]
     """PSNR in RGB by the side of the render, or the gain in PSNR-Y over bicubic by scale, in dB."""
-    ms: float
-    """Time to encode a crop and render it at four times its size, of all threads on the CPU; median."""
-    step_ms: float
-    """Time of a training step, likewise."""
     mb: float
-    """Memory of the former for `Effort.n_batch` crops at once, beyond what a single one takes."""
+    """Memory to encode `Effort.n_batch` crops at once and render them at 128x128, beyond what a single one takes."""
     diversity: float | None
     """Of the trained LPs; None without any."""
 
@@ -76,18 +73,10 @@ def settings_of(
 
 
 class Keeper(Watcher):
-    """Keeps the held-out pictures of a run and times its steps."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock, self.seconds = clock, list[float]()
+    """Keeps the held-out pictures of a run."""
 
     def begin(self, pictures: Collection, progress: Progress) -> None:
-        self.held_out, self.last = pictures.held_out, self.clock()
-
-    def stepped(self, progress: Progress) -> None:
-        now = self.clock()
-        self.seconds.append(now - self.last)
-        self.last = now
+        self.held_out = pictures.held_out
 
     def stops_validation(self) -> bool:
         return True  # measured here
@@ -96,7 +85,7 @@ class Keeper(Watcher):
 def run(arm: Arm, settings: TrainConfig, effort: Effort, mb: float | None) -> Result:
     """Trains a network, or goes on with it, and measures it; `mb` if its memory is known."""
     device = choose_device(settings.device)[0]
-    keeper = Keeper(clock_of(device))
+    keeper = Keeper()
     with variant(arm.variant):
         weights = load_file(train(arm.config, settings, keeper))
         # Not `Checkpoint.build`: some would be back-projected, which compares LPs no more.
@@ -113,8 +102,7 @@ def run(arm: Arm, settings: TrainConfig, effort: Effort, mb: float | None) -> Re
     )
     return Result(
         arm.key, settings.seed, settings.steps or 0, n_weight(arm.config), scores,
-        milliseconds(model, crops[0], effort.n_timed),
-        1e3 * statistics.median(keeper.seconds or [float("nan")]), mb,
+        mb,
         diversity(model.lps.detach().float().cpu()) if arm.config.n_lp else None,
     )  # fmt: skip
 
@@ -163,17 +151,6 @@ def psnr_by_side(model: Ginr, crops: list[Image]) -> dict[str, float]:
             render = levels_of(field.render((side, side))[0].float(), 8).cpu().numpy()
             found[str(side)].append(psnr_rgb(render, target, 0))
     return {side: statistics.fmean(values) for side, values in found.items()}
-
-
-@torch.inference_mode()
-def milliseconds(model: Ginr, crop: Image, n_timed: int) -> float:
-    """Median time to encode a crop of 32x32 and render it at 128x128."""
-    pixels, clock, seconds = pixels_of([crop], model.device), clock_of(model.device), []
-    for _ in range(n_timed + 1):
-        start = clock()
-        model.encode(pixels).render((SIDES[-1], SIDES[-1]))
-        seconds.append(clock() - start)
-    return 1e3 * statistics.median(seconds[1:])
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Any)
 EXPECTED = "PSNR", "ms", "MB or weights"
 
 
@@ -28,14 +29,14 @@ def keep(file: Path, found: Sequence[Any]) -> None:
         lines.writelines(json.dumps(asdict(one)) + "\n" for one in found)
 
 
-def of_arm(results: Sequence[Result], arm: Arm) -> list[Result]:
-    """The results of a network."""
+def of_arm(results: Sequence[R], arm: Arm) -> list[R]:
+    """The results of a network, `Result` or `times.Times`."""
     found = n_weight(arm.config)
     return [result for result in results if result.arm == arm.key and result.n_weight == found]
 
 
-def table(comparison: Comparison, results: Sequence[Result]) -> Table:
-    """Means over the seeds, with the standard deviation in brackets."""
+def table(comparison: Comparison, results: Sequence[Result], taken: Sequence[Any]) -> Table:
+    """Means over the seeds, with the standard deviation in brackets; the `times.Times` of each network."""
     measured = {arm.name: of_arm(results, arm) for arm in comparison.arms}
     scores = next((list(own[0].psnr) for own in measured.values() if own), [])
     unit = "PSNR at" if comparison.config.base == "none" else "gain at"
@@ -49,8 +50,12 @@ def table(comparison: Comparison, results: Sequence[Result]) -> Table:
             arm.name,
             *(spread([result.psnr[score] for result in own]) for score in scores),
             f"{n_weight(arm.config) / 1e3:.1f} K",
-            spread([result.ms for result in own], 0),
-            spread([result.step_ms for result in own], 0),
+            *(
+                f"{value:.0f}"
+                for one in taken
+                if of_arm([one], arm)
+                for value in (one.ms, one.step_ms)
+            ),
             f"{own[0].mb:.0f}" if own else "-",
             spread([result.diversity for result in own if result.diversity is not None]),
             *arm.expected,
