@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from measuring import clock_of, peak_megabytes
+from measuring import clock_of, peak_megabytes, reset_peak
 from report import keep, kept_in
 from rich import box
 from rich.table import Table
@@ -64,7 +64,7 @@ def point(config: GinrConfig, device: str, n_token: int) -> Point:
     )
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device) / 2**20 if on_gpu else peak_megabytes()
+    before = torch.cuda.memory_allocated(device) / 2**20 if on_gpu else reset_peak()
     while len(seconds) < N_TIMED and max(seconds, default=0) < LONG:
         start = clock()
         mixer(tokens, places)
