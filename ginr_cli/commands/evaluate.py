@@ -42,9 +42,11 @@ Evaluated = Annotated[
     str,
     argument(
         "NAME|FILE",
-        "A shipped checkpoint (small, base, photo), a .safetensors file or the folder of a run.",
+        "A shipped checkpoint (small, base, photo, crisp), a .safetensors file, the folder of a run, or "
+        "auto: as ginr upscale chooses for each picture.",
     ),
 ]
+AUTO = "auto"
 Folders = Annotated[
     list[Path], argument("FOLDER", "Folders of high-resolution pictures; means are per folder.")
 ]
@@ -106,9 +108,9 @@ def evaluate(
     factors, rules = _factors(scales), ReadRules(strict, allow_truncated, allow_large)
     _check_degradation(degradation)
     strength = parse_restore(None, bank)
-    _, restorer = choose(checkpoint, strength, bank)
+    plain, restorer = choose(None if checkpoint == AUTO else checkpoint, strength, bank)
     choice = NetworkChoice(
-        checkpoint, device, tile=tile, ensemble=ensemble, restorer=restorer, restore=strength,
+        plain, device, tile=tile, ensemble=ensemble, restorer=restorer, restore=strength,
         bank=bank,
     )  # fmt: skip
     check_network(choice)  # before torch is loaded
@@ -120,7 +122,7 @@ def evaluate(
     tasks = [task for folder in folders for task in _find(folder, factors, limit, rules, report)]
     facts: Row = {
         "protocol": _protocol(perceptual), "degradation": degradation,
-        "checkpoint": peek(checkpoint).name, "bank": bank, "device": None, "scales": factors,
+        "checkpoint": AUTO if checkpoint == AUTO else peek(checkpoint).name, "bank": bank, "device": None, "scales": factors,
         "ensemble": ensemble,
     }  # fmt: skip
     if tasks:

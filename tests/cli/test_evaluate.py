@@ -78,6 +78,17 @@ def test_damaged_inputs_are_the_same_each_time(run: Run, core: Core, album: Path
     assert web[0]["psnr_y_bicubic"] < means()[0]["psnr_y_bicubic"] - 0.3
 
 
+def test_auto_measures_what_upscale_chooses(run: Run, album: Path) -> None:
+    def psnr(checkpoint: str, degradation: str) -> list[float]:
+        words = ("--scales", "2", "--degradation", degradation, "--json")
+        (record,) = run("evaluate", checkpoint, album, *words).records
+        assert run.code == 0 and checkpoint in record["checkpoint"]
+        return [row["psnr_y"] for row in record["pictures"]]
+
+    assert psnr("auto", "clean") == psnr("small", "clean")
+    assert psnr("auto", "web") != psnr("photo", "web") != psnr("small", "web")  # with detail
+
+
 def test_an_unknown_degradation_is_refused(run: Run, core: Core, album: Path) -> None:
     run("evaluate", "small", album, "--degradation", "vhs")
     assert run.code == 2
