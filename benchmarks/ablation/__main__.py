@@ -27,11 +27,11 @@ from directions import (
     pruning_table,
 )
 from growth import FEW, TOKENS, draw, growth, growth_table
-from measuring import Effort, Result, run, settings_of
 from networks import FIELD, PHOTOGRAPHS, Arm, Comparison, comparisons, n_weight
 from report import keep, kept_in, of_arm, table
 from rich.console import Console
 from times import times
+from trials import Effort, Result, run, settings_of
 
 from ginr.device import choose_device
 from ginr.errors import GinrError

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import Effort, Keeper, crops_of, pixels_of, psnr_by_side
 from networks import Arm
 from PIL import Image as Images
 from report import spread
 from rich import box
 from rich.table import Table
 from safetensors.torch import load_file
+from trials import Effort, Keeper, crops_of, pixels_of, psnr_by_side
 from variants import PRUNED, Placed, placed, pruned, starting_from
 
 from ginr.architecture.tokens import window_plan

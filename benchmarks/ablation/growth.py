@@ -8,10 +8,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from measuring import clock_of, peak_megabytes, reset_peak
 from report import keep, kept_in
 from rich import box
 from rich.table import Table
+from trials import clock_of, peak_megabytes, reset_peak
 
 from ginr.architecture.config import GinrConfig
 from ginr.network.blocks import MIXERS

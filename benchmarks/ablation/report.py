@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from measuring import Result
 from networks import Arm, Comparison, n_weight
 from rich import box
 from rich.table import Table
+from trials import Result
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Any)

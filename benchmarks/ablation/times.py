@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from measuring import SIDES, clock_of
 from networks import Comparison, n_weight
 from report import keep, kept_in
+from trials import SIDES, clock_of
 
 from ginr.network.model import Ginr
 
