@@ -44,8 +44,8 @@ def expanded(paths: list[str], leave_out: Callable[[Path, str], None] = ignore) 
     for path in paths:
         if os.path.lexists(path):
             found.append(Path(path))
-        elif path.startswith("@"):
-            found += _listed(path[1:])
+        elif is_list(path):
+            found += _listed(path)
         elif names_inputs(path):
             matches = sorted(glob(path, recursive=True))
             if not matches:
@@ -80,17 +80,35 @@ def names_several(paths: list[str]) -> bool:
     return len(paths) > 1 or is_several
 
 
-def _listed(name: str) -> list[Path]:
-    """The paths in a text file, one per line; empty lines are left out."""
+def names_urls(paths: list[str], output: str | None) -> bool:
+    """Whether URLs are among the paths of a command line, or lead a list."""
+    from ginr.stores.urls import is_url
+
+    firsts = [next(lines_of(path), "") if is_list(path) else path for path in paths]
+    return any(is_url(path) for path in (*firsts, output or ""))
+
+
+def is_list(path: str) -> bool:
+    """Whether a path names a text file of paths, as @list.txt does."""
+    return path.startswith("@") and not os.path.lexists(path)
+
+
+def lines_of(path: str) -> Iterator[str]:
+    """The paths in the text file that @list.txt names, one per line, as they are needed; empty lines are left out."""
     try:
-        lines = Path(name).read_text("utf-8-sig", "surrogateescape").splitlines()
+        with open(path[1:], encoding="utf-8-sig", errors="surrogateescape") as file:
+            for line in file:
+                yield from filter(None, map(str.strip, line.splitlines()))
     except OSError as error:
-        raise UsageError(f"@{name}: the list cannot be read: {error.strerror}") from None
-    paths = [Path(line.strip()) for line in lines if line.strip()]
+        raise UsageError(f"{path}: the list cannot be read: {error.strerror}") from None
+
+
+def _listed(name: str) -> list[Path]:
+    paths = [Path(line) for line in lines_of(name)]
     if not paths:
-        raise UsageError(f"@{name}: the list is empty: write one path per line")
+        raise UsageError(f"{name}: the list is empty: write one path per line")
     if zero := next((path for path in paths if "\0" in str(path)), None):
-        raise UsageError(f"@{name}: {zero} is not a path: write one path per line, as text")
+        raise UsageError(f"{name}: {zero} is not a path: write one path per line, as text")
     return paths
 
 

@@ -12,7 +12,7 @@ from ginr_cli import console, options, upscale_options
 from ginr_cli.batch.animated import outputs
 from ginr_cli.batch.destination import split_paths
 from ginr_cli.batch.run import Where, plan_all, run_all
-from ginr_cli.batch.sources import find_sources
+from ginr_cli.batch.sources import find_sources, names_urls
 from ginr_cli.batch.streams import STREAM, Streams, check_stdout, streams
 from ginr_cli.defaults import say_ignored
 from ginr_cli.files import Writing, clear_left_over
@@ -21,8 +21,6 @@ from ginr_cli.parsing import only_one, parse_pairs, parse_target, usage
 from ginr_cli.reports.pictures import OutcomeReport
 from ginr_cli.restoring import choose, parse_detail, parse_restore, recipe
 from ginr_cli.signals import cleaned_up_by
-from ginr_cli.stored.listing import find_stored
-from ginr_cli.stored.run import order_of, run_stored, split_urls
 
 if TYPE_CHECKING:
     from ginr.pictures import ReadRules
@@ -124,7 +122,11 @@ def _upscale_all(
     if piped.sent is not None:
         writing = replace(writing, suffix=None, is_piped=True)
     report = OutcomeReport(as_json, is_piped=piped.sent is not None)
-    if (urls := split_urls(piped.paths, piped.output, overwrite=writing.overwrite)) is not None:
+    if names_urls(piped.paths, piped.output):
+        from ginr_cli.stored.listing import find_stored
+        from ginr_cli.stored.run import order_of, run_stored, split_urls
+
+        urls = split_urls(piped.paths, piped.output, overwrite=writing.overwrite)
         if dry_run or watch or piped.sent is not None:
             raise console.UsageError(
                 "URLs go neither with --dry-run and --watch nor with - as output"

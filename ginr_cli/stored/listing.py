@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ginr.errors import visible
 from ginr_cli.batch.destination import Destination
-from ginr_cli.batch.sources import VIDEO, Source, expanded, find_sources
+from ginr_cli.batch.sources import VIDEO, Source, expanded, find_sources, is_list, lines_of
 from ginr_cli.console import UsageError, say
 from ginr_cli.reports.pictures import OutcomeReport
 from ginr_cli.stored.place import Place
@@ -20,21 +20,13 @@ _GROUP = 10_000
 _HERE = Path("out")
 
 
-def names_urls(paths: list[str], output: str | None) -> bool:
-    """Whether URLs are among the paths of a command line, or lead a list."""
-    from ginr.stores.urls import is_url
-
-    firsts = [next(_listed(path), "") if _is_list(path) else path for path in paths]
-    return any(is_url(path) for path in (*firsts, output or ""))
-
-
 def find_stored(paths: list[str], order: Order, report: OutcomeReport) -> Iterator[Stored]:
     """The pictures that paths and URLs name, those in folders sorted by name as stores list them.
 
     Skips what `contents_of` skips in folders of this machine, and reports what cannot be listed.
     """
     found = _told_apart(_all(paths, order, report), order)
-    is_one = len(paths) == 1 and not _is_list(paths[0])
+    is_one = len(paths) == 1 and not is_list(paths[0])
     if order.place == Place() or (is_one and order.place.destination(_HERE).template is None):
         return found  # no two of them have one output
     return _without_equals(found, report)
@@ -45,7 +37,7 @@ def _all(paths: list[str], order: Order, report: OutcomeReport) -> Iterator[Stor
     from ginr.stores.urls import is_url, name_of, suffix_of
     from ginr_cli.batch.animated import outputs
 
-    for path in chain.from_iterable(_listed(path) if _is_list(path) else [path] for path in paths):
+    for path in chain.from_iterable(lines_of(path) if is_list(path) else [path] for path in paths):
         try:
             if not is_url(path):
                 yield from _local(path, order, report)
@@ -95,19 +87,6 @@ def _in_folder(folder: str, order: Order, report: OutcomeReport) -> Iterator[Sto
     if not n_found:
         known = ", ".join(sorted(READABLE))
         raise PictureError(f"{visible(shown(folder))} contains no pictures; supported are {known}")
-
-
-def _is_list(path: str) -> bool:
-    return path.startswith("@") and not os.path.lexists(path)
-
-
-def _listed(name: str) -> Iterator[str]:
-    """The paths in a text file, one a line, as `expanded` reads them, but one at a time."""
-    try:
-        with open(name[1:], encoding="utf-8-sig", errors="surrogateescape") as lines:
-            yield from filter(None, map(str.strip, lines))
-    except OSError as error:
-        raise UsageError(f"{name}: the list cannot be read: {error.strerror}") from None
 
 
 def _without_equals(tasks: Iterable[Stored], report: OutcomeReport) -> Iterator[Stored]:

@@ -17,7 +17,6 @@ from ginr_cli.load_network import NetworkChoice
 from ginr_cli.reports.pictures import Outcome, OutcomeReport
 from ginr_cli.restoring import Networks
 from ginr_cli.signals import end_if_asked
-from ginr_cli.stored.listing import names_urls
 from ginr_cli.stored.place import place_of
 from ginr_cli.stored.task import Order, Stored
 
@@ -28,10 +27,8 @@ if TYPE_CHECKING:
 
 def split_urls(
     paths: list[str], output: str | None, *, overwrite: bool
-) -> tuple[list[str], str | None] | None:
-    """The inputs and the output if URLs are among them, else None; the second of two paths is the output."""
-    if not names_urls(paths, output):
-        return None
+) -> tuple[list[str], str | None]:
+    """The inputs and the output; the second of two paths is the output."""
     if output is None and len(paths) == 2:
         if overwrite and paths[1].endswith("/"):
             raise console.UsageError(
