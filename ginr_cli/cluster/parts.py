@@ -12,9 +12,11 @@ from ginr_cli.batch.one_picture import render_bands
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.work import Work
 from ginr_cli.cluster.pool import Pool
-from ginr_cli.cluster.tasks import check_shared
+from ginr_cli.cluster.tasks import OfJob, check_shared
 from ginr_cli.files import Writing
+from ginr_cli.load_network import LoadedNetwork
 from ginr_cli.reports.pictures import Outcome
+from ginr_cli.restoring import Networks
 
 if TYPE_CHECKING:
     from ginr.geometry.size import Box
@@ -36,18 +38,13 @@ def is_large(job: Job) -> bool:
 
 
 @dataclass(frozen=True)
-class Band:
+class Band(OfJob):
     """A box of the output of a picture."""
 
-    job: Job
     page: int | None
     view: "View"
     box: "Box"
     tile: int
-
-    @property
-    def name(self) -> str:
-        return str(self.job.source)
 
     @property
     def cost(self) -> int:
@@ -59,31 +56,29 @@ class Band:
 
         job, work = self.job, work_of(self.job)
         check_shared(job)
-        picture = _picture(str(job.source), job.rules, self.page)
-        network = replace(work.networks.suited(picture)[0], tile=self.tile)
+        picture, suited = _suited(work.networks, str(job.source), job.rules, self.page)
+        network = replace(suited, tile=self.tile)
         bands = list(render_bands(picture, self.view, self.box, network, work.say, work.progress))
         return np.concatenate(bands)
 
 
 @lru_cache(1)
-def _picture(source: str, rules: "ReadRules", page: int | None) -> "Picture":
-    """The picture of this worker's last band."""
+def _suited(
+    networks: Networks, source: str, rules: "ReadRules", page: int | None
+) -> "tuple[Picture, LoadedNetwork]":
+    """The picture of this worker's last band, and the network for it."""
     from ginr.pictures import read_picture
 
-    return read_picture(Path(source), rules, page=page)
+    picture = read_picture(Path(source), rules, page=page)
+    return picture, networks.suited(picture)[0]
 
 
 @dataclass(frozen=True)
-class FilmPart:
+class FilmPart(OfJob):
     """A span of a video."""
 
-    job: Job
     writing: Writing
     span: "Span"
-
-    @property
-    def name(self) -> str:
-        return str(self.job.source)
 
     @property
     def cost(self) -> int:

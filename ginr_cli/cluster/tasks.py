@@ -44,15 +44,21 @@ class Try:
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A planned picture on a disk that all machines share."""
+class OfJob:
+    """A task whose files are on a disk that all machines share."""
 
     job: Job
-    writing: Writing
 
     @property
     def name(self) -> str:
         return str(self.job.source)
+
+
+@dataclass(frozen=True)
+class Planned(OfJob):
+    """A planned picture."""
+
+    writing: Writing
 
     @property
     def cost(self) -> int:
