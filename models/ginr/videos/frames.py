@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 _STATED = ("matroska", "mov")  # formats whose files state how long they are
 
 
-def stated_end(container: "InputContainer") -> Fraction:
+def _stated_end(container: "InputContainer") -> Fraction:
     """When a file says that it ends, in seconds; 0 if it does not."""
     if not container.duration or not container.format.name.startswith(_STATED):
         return Fraction(0)
     return Fraction(container.duration + max(0, container.start_time or 0), 1_000_000)
+
+
+def early_end(container: "InputContainer", stream: Any, end: Fraction, n_frames: int) -> str | None:
+    """Where a stream breaks off, as a phrase, if its `n_frames` and its `end` in seconds fall short of
+    what the file states."""
+    seconds = _stated_end(container)
+    if seconds - end > 2 / (stream.average_rate or 25) or n_frames < stream.frames:
+        return f"ends early, at {float(end):.2f} of {float(seconds):.2f} s"
+    return None
 
 
 class Decoder:
@@ -92,14 +101,10 @@ class Decoder:
         self._n_damaged += 1
 
     def _report(self) -> None:
-        container, claimed = self._container, self._stream.frames
         if self._n_damaged:
             self._notes.append(f"damaged: {self._n_frames} frames could be decoded")
             return
-        seconds = stated_end(container)
-        if seconds - self._end > 2 / (self._stream.average_rate or 25) or self._n_frames < claimed:
-            at = f"at {float(self._end):.2f} of {float(seconds):.2f} s"
-            words = f"ends early, {at}: its {self._n_frames} frames are kept"
+        if words := early_end(self._container, self._stream, self._end, self._n_frames):
             if self._strict:
-                raise PictureError(f"{self._name} ends early, {at}: leave out --strict to keep it")
-            self._notes.append(words)
+                raise PictureError(f"{self._name} {words}: leave out --strict to keep it")
+            self._notes.append(f"{words}: its {self._n_frames} frames are kept")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ginr.errors import printable
 from ginr.pictures.samples import Samples
 from ginr.videos.encoder import SEGMENT_FRAMES, FrameEncoder
-from ginr.videos.frames import Decoder, stated_end
+from ginr.videos.frames import Decoder, early_end
 from ginr.videos.reader import opened, pyav, rgb_of, video_stream
 from ginr.videos.segments import Segment
 from ginr.videos.writer import Encoding
@@ -50,10 +50,8 @@ def spans_of(source: Path, notes: list[str]) -> list[Span] | None:
                 end = max(end, (packet.pts + (packet.duration or 0)) * stream.time_base)
         except pyav().error.FFmpegError:  # damage, which decoding meets as well
             return None
-        seconds = stated_end(container)
-        if seconds - end > 2 / (stream.average_rate or 25) or len(times) < stream.frames:
-            at = f"at {float(end):.2f} of {float(seconds):.2f} s"
-            notes.append(f"ends early, {at}: its {len(times)} frames are kept")
+        if words := early_end(container, stream, end, len(times)):
+            notes.append(f"{words}: its {len(times)} frames are kept")
     times.sort()
     if not times or len(set(times)) < len(times):
         return None
