@@ -154,5 +154,4 @@ class Networks:
         if not done.is_needed and choice.restorer != choice.checkpoint:
             return self.plain, done
         restorer = self.restorer(done.detail)
-        traits = done.assessment.traits_for(done.strength)
-        return replace(restorer, model=restorer.model.adapted(traits)), done
+        return replace(restorer, model=restorer.model.adapted(done.traits)), done

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ginr.array_types import Floats
     from ginr.assessing.assessment import Assessment
     from ginr.pictures.samples import Picture
 
@@ -28,6 +29,11 @@ class Restoration:
     def is_needed(self) -> bool:
         """Whether the network for undamaged pictures will not do."""
         return self.strength > 0 or self.detail > 0
+
+    @property
+    def traits(self) -> "Floats":
+        """What networks that restore are told of the damage, (K,)."""
+        return self.assessment.traits_for(self.strength)
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""

@@ -184,14 +184,13 @@ def _suited(
         notice(str(found))
         if not found.is_needed:
             return _loaded(PLAIN, device)
-        network = _restorer(found.detail, device)
-        return network.adapted(found.assessment.traits_for(found.strength))
+        return _restorer(found.detail, device).adapted(found.traits)
     if model is None or isinstance(model, str | Path):
         network = _loaded(str(model or PLAIN), device)
         if network.config.n_trait:
             found = restoration_of(picture, restore, 0.0)
             notice(str(found))
-            return network.adapted(found.assessment.traits_for(found.strength))
+            return network.adapted(found.traits)
         model = network
     if restore:
         raise GinrError(f"restore={restore} needs a network that restores: give no model")
