@@ -12,10 +12,10 @@ after another for all tables. The same command resumes: the folder keeps the run
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from directions import (
     BankScore,
@@ -40,6 +40,7 @@ from ginr.training.config import TrainConfig
 WIDE, TOLD = Console(width=250), Console(stderr=True)
 
 EXTRA = "growth", "pruning", "banks"
+E = TypeVar("E", Pruning, BankScore)
 QUICK: dict[str, Any] = {"width": 16, "n_blocks": 2, "hidden": 32}
 
 
@@ -106,36 +107,35 @@ def _measured(
 
 
 def _prunings(arm: Arm, options: argparse.Namespace) -> list[Pruning]:
-    file, found = options.output / "pruning.jsonl", list[Pruning]()
-    for seed in options.seeds:
-        own = [
-            one
-            for one in kept_in(file, Pruning)
-            if (one.seed, one.trained) == (seed, options.steps)
-        ]
-        if not own:
-            TOLD.print(f"pruning, seed {seed}")
-            own = prune(arm, _settings(arm, seed, options), _effort(options))
-            keep(file, own)
-        found += own
-    return found
+    def made(seed: int) -> list[Pruning]:
+        return prune(arm, _settings(arm, seed, options), _effort(options))
+
+    return _by_seed("pruning", Pruning, made, options)
 
 
 def _bank_scores(options: argparse.Namespace) -> list[BankScore]:
-    file, found = options.output / "banks.jsonl", list[BankScore]()
     grey = grey_copies(options.images, options.output / "grey")
     folders = {"photographs": options.images, "single-channel": grey}
     if options.drawings is not None:
         folders["drawings"] = options.drawings
+
+    def made(seed: int) -> list[BankScore]:
+        return bank_scores(folders, options.output, seed, options.steps, _effort(options))
+
+    return _by_seed("banks", BankScore, made, options)
+
+
+def _by_seed(
+    name: str, kind: type[E], made: Callable[[int], list[E]], options: argparse.Namespace
+) -> list[E]:
+    """What an experiment found for each seed; made where the folder has nothing of it yet."""
+    file, found = options.output / f"{name}.jsonl", list[E]()
+    kept = [one for one in kept_in(file, kind) if one.trained == options.steps]
     for seed in options.seeds:
-        own = [
-            one
-            for one in kept_in(file, BankScore)
-            if (one.seed, one.trained) == (seed, options.steps)
-        ]
+        own = [one for one in kept if one.seed == seed]
         if not own:
-            TOLD.print(f"banks, seed {seed}")
-            own = bank_scores(folders, options.output, seed, options.steps, _effort(options))
+            TOLD.print(f"{name}, seed {seed}")
+            own = made(seed)
             keep(file, own)
         found += own
     return found
