@@ -156,6 +156,8 @@ def cluster(s3_server: str) -> Iterator[Any]:
         import ray
         from ray.cluster_utils import Cluster
 
+        # A driver prints to standard output, up to minutes later, that a node is gone: into other tests.
+        patch.setattr("ray._private.worker.print_to_stdstream", lambda *values, **options: None)
         head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 200 << 20}
         nodes = Cluster(initialize_head=True, head_node_args=head)
         nodes.add_node(num_cpus=1, object_store_memory=100 << 20)
