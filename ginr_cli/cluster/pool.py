@@ -217,7 +217,11 @@ class Pool:
         self._report(group.popleft().task, said.result)
 
     def _replace(self, worker: Hired) -> None:
-        """A worker has died: others get what it had. The picture that it was at has taken it along."""
+        """A worker has died: others get what it had. Its first picture has taken it along.
+
+        That is the first it has not reported; one that it had just finished is blamed wrongly, but
+        then done by itself.
+        """
         worker.kill()
         self._workers.remove(worker)
         self._looked = 0.0

@@ -138,8 +138,9 @@ def test_a_picture_that_kills_its_worker_twice_is_left(
     Path("one").write_text("x")
     here = os.getcwd()
     deeds = [Deed(str(number)) for number in range(12)]
-    deeds[2] = Deed("killer", lives=f"{here}/nine")
-    deeds[5] = Deed("unlucky", lives=f"{here}/one")
+    # what a worker has just finished must reach the pool before the worker dies
+    deeds[2] = Deed("killer", seconds=0.5, lives=f"{here}/nine")
+    deeds[5] = Deed("unlucky", seconds=0.5, lives=f"{here}/one")
     done = share(deeds)
     assert len(done) == 12 and len(Path("nine").read_text()) == 7
     failed = {name: outcome.error for name, outcome in done.items() if outcome.status != "done"}
