@@ -26,8 +26,8 @@ Output = Annotated[
     Path,
     option(
         "--output -o FILE|FOLDER",
-        "A .mp4, .webp or .gif file; a name without suffix is a folder for PNG frames. "
-        "MP4 needs FFmpeg: pip install imageio-ffmpeg.",
+        "A video (.mp4, .mkv, .webm) or an animation (.gif, .webp, .apng); a name without "
+        'suffix is a folder for PNG frames. Videos need PyAV: pip install "ginr[video]".',
     ),
 ]
 VideoSize = Annotated[
@@ -81,12 +81,12 @@ def zoom(
     n_frames = _n_frames(seconds, fps)
 
     def plan(whole: Size) -> Rendering:
-        from ginr.pictures.film import check_film
+        from ginr.rendering.film import check_film
 
         boxes = first.resolve(*whole), last.resolve(*whole)
         shots, frame = _shots(boxes, whole, wanted, n_frames)
         refuse_own_input(image, output)
-        check_film(output, *frame, n_frames, overwrite=overwrite)
+        check_film(output, *frame, overwrite=overwrite)
         low, high = (frame[1] / shot.width for shot in (shots[0], shots[-1]))
         make = partial(_film, output, frame, shots, fps, overwrite)
         words = f", {n_frames} frames, x{low:.3g} to x{high:.3g}"
@@ -106,15 +106,16 @@ def _film(
     network: LoadedTorchNetwork,
     progress: Progress,
 ) -> Sequence[str]:
-    from ginr.pictures.film import write_film
+    from ginr.rendering.film import write_film
     from ginr.rendering.zoom import render_shots
 
     frames = render_shots(
         picture, network.model, shots, height=size[0], width=size[1], tile=network.tile,
         precision=network.precision, progress=progress,
     )  # fmt: skip
-    write_film(frames, picture, output, fps=fps, overwrite=overwrite)
-    return ()
+    return write_film(
+        frames, picture, output, height=size[0], width=size[1], fps=fps, overwrite=overwrite
+    )
 
 
 def _box(option: str, text: str) -> BoxRule:

@@ -81,7 +81,7 @@ def test_wrong_usage(run: Run, shot: list[dict[str, Any]], options: list[str], w
         (["a.png", "-o", "a.png"], "a.png is both input and output"),
         (["a.png", "-o", "film.avi"], "film.avi: '.avi' is not a video format"),
         (["a.png", "-o", "no/film.gif"], "folder no does not exist"),
-        (["a.png", "-o", "film.mp4", "--size", "31x17"], "MP4 needs even sides, not 31x17"),
+        (["a.png", "-o", "film.mp4", "--size", "31x17"], "videos need even sides, not 31x17"),
         (["a.png", "-o", "film", "--to", "100,80,40,30"], "reaches outside the picture"),
         (["a.png", "-o", "film", "--size", "4000x3000"], "would be enlarged x33.33"),
     ],
@@ -96,14 +96,14 @@ def test_what_cannot_be_done(
     assert words in record["error"] and files() == ["a.png", "tiny.safetensors"]
 
 
-def test_missing_ffmpeg_is_reported_before_the_work(
+def test_missing_pyav_is_reported_before_the_work(
     run: Run, shot: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setitem(sys.modules, "av", None)
     picture("a.png", 120, 90)
     run("zoom", "a.png", "--to", "10,10,40,30", "-o", "film.mp4", *ZOOM)
     assert run.code == 1 and not shot and run.err.count("\n") == 1
-    assert "ginr: MP4 needs FFmpeg: pip install imageio-ffmpeg" in run.err
+    assert 'ginr: videos need PyAV: pip install "ginr[video]"' in run.err
 
 
 @pytest.mark.parametrize("name", ["film", "film.gif", "film.webp", "film.mp4"])
@@ -113,7 +113,7 @@ def test_interrupted_it_leaves_nothing(
     import ginr.rendering.zoom
 
     if name.endswith("mp4"):
-        pytest.importorskip("imageio_ffmpeg", reason="MP4 needs imageio-ffmpeg")
+        pytest.importorskip("av", reason="videos need PyAV")
 
     def render(*_: Any, **options: Any) -> Iterator[Samples]:
         yield np.zeros((options["height"], options["width"], 3), np.uint8)

@@ -4,6 +4,7 @@ PyAV does all of it, since its wheels bundle FFmpeg's libraries: packets are cop
 as they are, which a pipe to the program FFmpeg does not allow.
 """
 
+from ginr.videos.from_frames import write_frames
 from ginr.videos.reader import VIDEOS, Video, open_video, sample_frame, suffix_of
 from ginr.videos.segments import WORK
 from ginr.videos.spans import EncodedSpan, Span, encode_span
@@ -24,5 +25,6 @@ __all__ = [
     "open_video",
     "sample_frame",
     "suffix_of",
+    "write_frames",
     "write_video",
 ]

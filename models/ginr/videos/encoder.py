@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -92,19 +92,9 @@ class FrameEncoder:
                     packets += context.encode(None)
                 add(Segment.of(packets, n_frames))
 
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        """Turns errors of the encoder and of writing into one line."""
-        try:
-            yield
-        except (pyav().error.FFmpegError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-                raise OSError(error.errno, error.strerror) from error
-            reason = getattr(error, "strerror", None) or str(error)
-            raise PictureError(
-                f"{self.output}: the encoder {self.codec} failed ({reason}): "
-                "choose another --codec or --encoder-option"
-            ) from error
+    def failing(self) -> AbstractContextManager[None]:
+        """See `encoder_errors`."""
+        return encoder_errors(self.output, self.codec)
 
     def _opened(self) -> Any:
         codec = pyav().codec
@@ -129,6 +119,21 @@ class FrameEncoder:
         frame.pts, frame.time_base = source.pts, source.time_base
         frame.duration = source.duration or 0
         return frame
+
+
+@contextmanager
+def encoder_errors(output: str, codec: str) -> Iterator[None]:
+    """Turns errors of an encoder and of writing into one line."""
+    try:
+        yield
+    except (pyav().error.FFmpegError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise OSError(error.errno, error.strerror) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PictureError(
+            f"{output}: the encoder {codec} failed ({reason}): "
+            "choose another --codec or --encoder-option"
+        ) from error
 
 
 @contextmanager

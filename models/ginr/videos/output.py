@@ -13,7 +13,7 @@ from ginr.videos.encoder import FrameEncoder, opening
 from ginr.videos.provenance import with_tag
 from ginr.videos.reader import pyav
 from ginr.videos.segments import WorkFolder
-from ginr.videos.writer import FORMATS
+from ginr.videos.writer import FORMATS, MOVFLAGS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,7 +37,7 @@ class Output:
         """Begins the file; raises PictureError if that fails."""
         format = FORMATS.get(suffix, suffix[1:])
         is_mp4 = format in ("mp4", "mov")
-        options = {"movflags": "+faststart+use_metadata_tags"} if is_mp4 else {}
+        options = MOVFLAGS if is_mp4 else {}
         self._encoder, self.notes = encoder, list[str]()
         self._out = pyav().open(f"file:{file}", "w", format=format, options=options)
         with encoder.failing():

@@ -15,6 +15,8 @@ WRITABLE_VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm"))
 """Suffixes of videos that can be written."""
 FORMATS = {".m4v": "mp4", ".mkv": "matroska"}
 """Names of FFmpeg's formats, where they are not the suffix."""
+MOVFLAGS = {"movflags": "+faststart+use_metadata_tags"}
+"""Options of MP4 and MOV: they can be played while they arrive, and keep all metadata."""
 _ALIASES = {
     "h264": "libx264", "h265": "libx265", "hevc": "libx265", "av1": "libsvtav1",
     "vp9": "libvpx-vp9", "prores": "prores_ks",
