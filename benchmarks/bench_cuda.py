@@ -74,15 +74,7 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--checkpoint", default="small", help="a shipped name or a path")
-    parser.add_argument("--device", default="cuda", help="cuda, cuda:1; cpu to try the script")
-    parser.add_argument("--megapixels", default="0.25,1,4,16", help="inputs")
-    parser.add_argument("--scales", default="2,4")
-    parser.add_argument("--precisions", default="float32,auto")
-    parser.add_argument("--turns", type=int, default=5, help="repetitions, at least 5")
-    parser.add_argument("--memory-gib", type=float, help="use only so much of the GPU's memory")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers there")
+    parser = parser_of_options()
     options = parser.parse_args()
     if options.turns < 5:
         parser.error("--turns: a median needs at least 5")
@@ -134,6 +126,19 @@ def main() -> None:
         )
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def parser_of_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--checkpoint", default="small", help="a shipped name or a path")
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:1; cpu to try the script")
+    parser.add_argument("--megapixels", default="0.25,1,4,16", help="inputs")
+    parser.add_argument("--scales", default="2,4")
+    parser.add_argument("--precisions", default="float32,auto")
+    parser.add_argument("--turns", type=int, default=5, help="repetitions, at least 5")
+    parser.add_argument("--memory-gib", type=float, help="use only so much of the GPU's memory")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers there")
+    return parser
 
 
 def title(row: Row) -> str:

@@ -1,4 +1,7 @@
-"""Which package may import which, and no circles between modules: pytest tests/test_imports.py"""
+"""Which package may import which, no circles between modules, and how long code may be.
+
+Run: pytest tests/test_imports.py
+"""
 
 import ast
 from collections.abc import Iterator
@@ -108,3 +111,21 @@ def test_what_runs_without_torch_imports_none() -> None:
         if isinstance(node, imports) and ast.unparse(node).split()[1].split(".")[0] == "torch"
     ]
     assert wrong == []
+
+
+def test_files_and_functions_are_short() -> None:
+    long = []
+    for name, tree in (LIBRARY | COMMAND_LINE).items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            is_command = name == f"ginr_cli.commands.{node.name}"  # arguments are its options
+            head = node.body[0].lineno if is_command else node.lineno
+            n_arguments = len(node.args.args) + len(node.args.kwonlyargs)
+            is_wide = n_arguments > 10 and not is_command and node.name != "upscale"
+            if (node.end_lineno or 0) - head >= 60 or is_wide:
+                long.append(f"{name}.{node.name}")
+        end = max((node.end_lineno or 0 for node in tree.body), default=0)
+        if end > 300:
+            long.append(name)
+    assert not long

@@ -123,18 +123,11 @@ def _upscale_all(
         writing = replace(writing, suffix=None, is_piped=True)
     report = OutcomeReport(as_json, is_piped=piped.sent is not None)
     if names_urls(piped.paths, piped.output):
-        from ginr_cli.stored.listing import find_stored
-        from ginr_cli.stored.run import order_of, run_stored, split_urls
-
-        urls = split_urls(piped.paths, piped.output, overwrite=writing.overwrite)
         if dry_run or watch or piped.sent is not None:
             raise console.UsageError(
                 "URLs go neither with --dry-run and --watch nor with - as output"
             )
-        order = order_of(*urls, wanted, writing, rules)
-        _say_scale(is_default_scale)
-        report.batch = order.batch
-        run_stored(find_stored(urls[0], order, report), order, where, report)
+        _upscale_stored(piped, wanted, writing, rules, where, report, is_default_scale)
         return report
     inputs, destination, report.batch = split_paths(
         piped.paths, piped.output, overwrite=writing.overwrite, leave_out=report.leave_out
@@ -170,6 +163,26 @@ def _upscale_all(
             clear_left_over(job.output.parent for job in jobs)
             run_all(jobs, where, writing, report)
     return report
+
+
+def _upscale_stored(
+    piped: Streams,
+    wanted: ViewRule,
+    writing: Writing,
+    rules: "ReadRules",
+    where: Where,
+    report: OutcomeReport,
+    is_default_scale: bool,
+) -> None:
+    """Plan and run the jobs of inputs or an output named by URLs."""
+    from ginr_cli.stored.listing import find_stored
+    from ginr_cli.stored.run import order_of, run_stored, split_urls
+
+    urls = split_urls(piped.paths, piped.output, overwrite=writing.overwrite)
+    order = order_of(*urls, wanted, writing, rules)
+    _say_scale(is_default_scale)
+    report.batch = order.batch
+    run_stored(find_stored(urls[0], order, report), order, where, report)
 
 
 def _say_scale(is_default: bool) -> None:
