@@ -16,7 +16,7 @@ EXAMPLES = {
         "ginr compare photo.jpg photo_x2.png -o sheet.png",
     ),
     "warp": ("ginr warp photo.jpg level.png --rotate -1.4 --scale 2",),
-    "zoom": ("ginr zoom photo.jpg -o zoom.mp4 --to 40%,40%,20%,20%",),
+    "zoom": ("ginr zoom photo.jpg zoom.mp4 --to 40%,40%,20%,20%",),
     "reconstruct": ("ginr reconstruct photo.jpg copy.png",),
     "train": (
         "ginr train photos/ --run my_run --minutes 30",

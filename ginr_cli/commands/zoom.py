@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from ginr.geometry.size import MAX_SCALE, Box, parse_size
 from ginr.geometry.view import BoxRule, parse_box
 from ginr_cli import console, options
-from ginr_cli.files import refuse_own_input
+from ginr_cli.files import output_of, refuse_own_input
 from ginr_cli.load_network import LoadedTorchNetwork, NetworkChoice
-from ginr_cli.options import option
+from ginr_cli.options import argument, option
 from ginr_cli.parsing import usage
 from ginr_cli.single import Progress, Rendering, Size, render_one
 
@@ -23,11 +23,12 @@ SIDE = 1280  # longer side of a video without --size
 MAX_FRAMES = 100_000  # an hour at 28 frames per second
 
 Output = Annotated[
-    Path,
-    option(
-        "--output -o FILE|FOLDER",
+    Path | None,
+    argument(
+        "OUTPUT",
         "A video (.mp4, .mkv, .webm) or an animation (.gif, .webp, .apng); a name without "
-        'suffix is a folder for PNG frames. Videos need PyAV: pip install "ginr[video]".',
+        'suffix is a folder for PNG frames. Videos need PyAV: pip install "ginr[video]". '
+        "Default: photo_zoom.webp next to photo.png.",
     ),
 ]
 VideoSize = Annotated[
@@ -42,7 +43,8 @@ VideoSize = Annotated[
 
 def zoom(
     image: options.Image,
-    output: Output,
+    *,
+    output: Output = None,
     to: Annotated[
         str,
         option(
@@ -62,6 +64,7 @@ def zoom(
     precision: options.Precision = options.NumberFormat.AUTO,
     tile: options.Tile = 0,
     ensemble: options.Ensemble = False,
+    named: options.Named = None,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     allow_truncated: options.AllowTruncated = False,
@@ -85,12 +88,13 @@ def zoom(
 
         boxes = first.resolve(*whole), last.resolve(*whole)
         shots, frame = _shots(boxes, whole, wanted, n_frames)
-        refuse_own_input(image, output)
-        check_film(output, *frame, overwrite=overwrite)
+        path = output_of(image, output, named) or image.with_name(f"{image.stem}_zoom.webp")
+        refuse_own_input(image, path)
+        check_film(path, *frame, overwrite=overwrite)
         low, high = (frame[1] / shot.width for shot in (shots[0], shots[-1]))
-        make = partial(_film, output, frame, shots, fps, overwrite)
+        make = partial(_film, path, frame, shots, fps, overwrite)
         words = f", {n_frames} frames, x{low:.3g} to x{high:.3g}"
-        return Rendering(output, frame, make, n_frames, words)
+        return Rendering(path, frame, make, n_frames, words)
 
     choice = NetworkChoice(checkpoint, device, precision, tile, ensemble, bank=bank)
     render_one(image, choice, as_json, ReadRules(strict, allow_truncated, allow_large), plan)

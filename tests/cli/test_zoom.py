@@ -132,3 +132,19 @@ def test_a_real_film(run: Run, tiny_checkpoint: Path) -> None:
     assert run.code == 0 and "a.png 32x24 -> film 32x24, 4 frames, x1 to x2" in run.err
     first, last = (read_picture(Path(f"film/frame_0000{k}.png")) for k in (1, 4))
     assert first.samples.shape == last.samples.shape == (24, 32, 3)
+
+
+def test_the_output_has_a_name_by_default_or_follows_the_input(
+    run: Run, tiny_checkpoint: Path
+) -> None:
+    picture("a.png", 32, 24)
+    where = ("--to", "8,8,16,12", "--size", "32x24", *ZOOM)
+    run("zoom", "a.png", *where)
+    assert run.code == 0 and run.out == "a_zoom.webp\n"
+    run("zoom", "a.png", "b.gif", *where)
+    assert run.code == 0 and run.out == "b.gif\n"
+    run("zoom", "a.png", "b.gif", *where)
+    assert run.code == 1 and "b.gif already exists: to replace it, name it with -o" in run.err
+    run("zoom", "a.png", "-o", "b.gif", "--overwrite", *where)
+    assert run.code == 0
+    assert files() == ["a.png", "a_zoom.webp", "b.gif", "tiny.safetensors"]
