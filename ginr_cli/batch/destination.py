@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ginr.errors import printable
-from ginr_cli.batch.animated import outputs
+from ginr_cli.batch.kinds import outputs
 from ginr_cli.batch.sources import Source, expanded, ignore, names_inputs, names_several
 from ginr_cli.console import UsageError, say
 from ginr_cli.files import Writing

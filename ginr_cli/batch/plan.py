@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ginr.errors import PictureError, printable, visible
 from ginr.geometry.view import View, ViewRule
-from ginr_cli.batch.animated import frames_to_enlarge, own_suffix, probe, video_size
 from ginr_cli.batch.destination import Destination
+from ginr_cli.batch.kinds import frames_to_enlarge, own_suffix, probe, video_size
 from ginr_cli.batch.sources import Source
 from ginr_cli.comparing.page import page_of
 from ginr_cli.files import Writing, refuse_own_input

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ginr.errors import PictureError, printable, visible
-from ginr_cli.batch.animated import probe
+from ginr_cli.batch.kinds import probe
 from ginr_cli.console import UsageError, count, say
 
 # A stem with a label of `ViewRule.label`: photo_x3.7, photo_x2x3, photo_1920x1080_box0,0,64,48.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ginr.errors import PictureError
 from ginr_cli import console
-from ginr_cli.batch.animated import own_suffix, probe
+from ginr_cli.batch.kinds import own_suffix, probe
 from ginr_cli.batch.sources import expanded
 from ginr_cli.console import UsageError
 from ginr_cli.signals import cleaned_up_by, deferred

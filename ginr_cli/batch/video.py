@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ginr.errors import printable
 from ginr_cli import console
-from ginr_cli.batch.animated import encoding_of
 from ginr_cli.batch.frames import Frames
+from ginr_cli.batch.kinds import encoding_of
 from ginr_cli.batch.work import Work
 from ginr_cli.reports.pictures import Outcome
 from ginr_cli.signals import cleaned_up_by

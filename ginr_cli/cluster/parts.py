@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ginr_cli.batch.animated import encoding_of
 from ginr_cli.batch.frames import Frames
+from ginr_cli.batch.kinds import encoding_of
 from ginr_cli.batch.one_picture import render_bands
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.work import Work

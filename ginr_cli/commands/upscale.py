@@ -9,8 +9,8 @@ import typer
 from ginr.geometry.size import Target, parse_print
 from ginr.geometry.view import ViewRule, parse_box
 from ginr_cli import console, options, upscale_options
-from ginr_cli.batch.animated import outputs
 from ginr_cli.batch.destination import split_paths
+from ginr_cli.batch.kinds import outputs
 from ginr_cli.batch.run import Where, plan_all, run_all
 from ginr_cli.batch.sources import find_sources, names_urls
 from ginr_cli.batch.streams import STREAM, Streams, check_stdout, streams

@@ -35,7 +35,7 @@ def find_stored(paths: list[str], order: Order, report: OutcomeReport) -> Iterat
 def _all(paths: list[str], order: Order, report: OutcomeReport) -> Iterator[Stored]:
     from ginr.stores.store import is_folder
     from ginr.stores.urls import is_url, name_of, suffix_of
-    from ginr_cli.batch.animated import outputs
+    from ginr_cli.batch.kinds import outputs
 
     for path in chain.from_iterable(lines_of(path) if is_list(path) else [path] for path in paths):
         try:

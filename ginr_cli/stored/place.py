@@ -81,7 +81,7 @@ class Stage:
         from ginr.errors import PictureError
         from ginr.pictures import ReadRules
         from ginr.stores.store import size_of
-        from ginr_cli.batch.animated import probe
+        from ginr_cli.batch.kinds import probe
 
         url = self.url_of(output)
         if url is None:
@@ -136,7 +136,7 @@ def place_of(output: str | None, several: bool, is_folder: bool) -> Place:
     Raises `UsageError` for an output that could be a file or a folder.
     """
     from ginr.stores.urls import is_url, parent_of, shown, suffix_of
-    from ginr_cli.batch.animated import outputs
+    from ginr_cli.batch.kinds import outputs
 
     if output is None:
         if is_folder:

@@ -51,7 +51,7 @@ def order_of(
 def _is_folder(path: str) -> bool:
     from ginr.stores.store import is_folder
     from ginr.stores.urls import is_url, suffix_of
-    from ginr_cli.batch.animated import outputs
+    from ginr_cli.batch.kinds import outputs
 
     if is_url(path):
         return suffix_of(path) not in outputs() and is_folder(path)

@@ -116,7 +116,7 @@ class Stored:
         """Whether it says that it was made from another picture of its folder."""
         from ginr.stores.store import size_of
         from ginr.stores.urls import is_url, joined, parent_of
-        from ginr_cli.batch.animated import probe
+        from ginr_cli.batch.kinds import probe
 
         if not is_url(self.source):  # looked for where the folder was read
             return False

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ginr_cli.batch.animated import probe
+from ginr_cli.batch.kinds import probe
 
 from .clips import clip, contents
 from .support import Core, Run, files, picture

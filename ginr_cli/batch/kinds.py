@@ -1,4 +1,4 @@
-"""Animations and videos, whose frames are all enlarged: what they are, and what they become."""
+"""Kinds of files: animations and videos, whose frames are all enlarged, and what they become."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
