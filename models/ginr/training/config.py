@@ -87,6 +87,8 @@ class TrainConfig:
     """Also write numbers and pictures for TensorBoard into the run folder."""
     init: str | None = None
     """Checkpoint, by name or path, whose weights a new run starts from."""
+    teacher: str | None = None
+    """Checkpoint, by name or path, whose fields the network also learns to match, at random places and scales."""
     bank: str | None = None
     """Name of a bank: its LPs alone are trained, for the network of `init`, which stays as it is."""
 

@@ -32,6 +32,7 @@ from ginr.training.run_folder import RunFolder, Weights, fingerprint
 from ginr.training.run_log import RunLog
 from ginr.training.samples import Batch, Feed, Sampler
 from ginr.training.store import PictureStore
+from ginr.training.teacher import SHARE, teacher_of
 
 N_SHOWN = 4  # held-out pictures written for TensorBoard
 
@@ -125,12 +126,14 @@ class _Run:
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = optimizer_of(self.model, settings)
         self.objective = objective_of(settings, self.processes, config.max_scale)
+        self.teacher = teacher_of(settings, config, processes.device)
         self.weights = Weights(self.model, self.optimizer)
         self.backward: Callable[[Batch], Tensor] = self.plain_backward
-        self._grain_origin = 0, 0
+        self._grain_origin, self._step = (0, 0), 0
         self._numbers = deque[Callable[[], Tensor]]()  # of steps that a GPU may still compute
-        # A recorded step would see the grain of the first one, again and again.
-        can_be_recorded = self.objective.can_be_recorded and not config.n_grain
+        # A recorded step would see the grain and the queries of the first one, again and again.
+        moves = config.n_grain > 0 or self.teacher is not None
+        can_be_recorded = self.objective.can_be_recorded and not moves
         if processes.device.type == "cuda" and can_be_recorded:
             self.backward = GraphedStep(self.plain_backward, self.trained)
         if settings.compiled:
@@ -169,7 +172,7 @@ class _Run:
 
     def step(self, batch: Batch, progress: Progress) -> None:
         """One step of the optimizer. Raises GinrError if the loss is not finite."""
-        rate = self._set_rates(progress)
+        rate, self._step = self._set_rates(progress), progress.step
         if self.config.n_grain:
             random = np.random.default_rng((self.settings.seed, progress.step))
             self._grain_origin = tuple(random.integers(FARTHEST, size=2).tolist())
@@ -211,15 +214,19 @@ class _Run:
         """Computes the gradients of a batch; returns its loss and mean squared error, (2,)."""
         settings, device = self.settings, self.processes.device
         low, errors = settings.precision == "bfloat16", torch.zeros(2, device=device)
-        for part in batch.split(settings.accumulate):
+        places = self.processes.share(settings.batch)
+        for number, part in enumerate(batch.split(settings.accumulate)):
             with torch.autocast(device.type, torch.bfloat16, enabled=low):
                 traits = part.traits if self.config.n_trait else None
-                field = self.model.encode(
-                    part.pixels, traits=traits, grain_origin=self._grain_origin
-                )
+                origin = self._grain_origin
+                field = self.model.encode(part.pixels, traits=traits, grain_origin=origin)
             field = replace(field, features=field.features.float())  # queries are float32
             colours = field.query(part.coords, part.cells, limited=False)
-            loss = self.objective(colours, part) / settings.accumulate
+            loss = self.objective(colours, part)
+            if self.teacher is not None:
+                first = places[number * len(part.pixels)]
+                loss = loss.lerp(self.teacher.loss(field, part, self._step, first), SHARE)
+            loss = loss / settings.accumulate
             loss.backward()
             self.objective.backward(1 / settings.accumulate)
             square = (colours.detach() - part.target).square().mean() / settings.accumulate

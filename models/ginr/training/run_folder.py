@@ -30,6 +30,8 @@ _DAMAGE = (
     OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError,
     AttributeError,
 )  # fmt: skip
+_LATER = {"teacher": None}
+"""Values of settings that runs of an older ginr lack."""
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}  # in the file, and in the optimizer
 
 
@@ -105,7 +107,7 @@ class RunFolder:
             ) from None
 
     def _compare_settings(self, before: dict[str, Any]) -> None:
-        before = {f"network.{name}": value for name, value in PLAIN.items()} | before
+        before = {f"network.{name}": value for name, value in PLAIN.items()} | _LATER | before
         now = json.loads(json.dumps(self._fixed))
         if now.keys() - before.keys() - {"bank", "init"}:  # those of a bank alone
             raise CheckpointError(

@@ -144,8 +144,9 @@ def to_toml(config: GinrConfig, settings: TrainConfig, *, documented: bool = Fal
 def training_facts(settings: TrainConfig) -> dict[str, Any]:
     """The settings for the header of a checkpoint: JSON values, without names of folders."""
     values = dataclasses.asdict(settings)
-    if settings.init is not None:
-        values["init"] = Path(settings.init).name
+    for key in ("init", "teacher"):
+        if values[key] is not None:
+            values[key] = Path(values[key]).name
     return {k: v for k, v in values.items() if k not in ("folders", "run")}
 
 
