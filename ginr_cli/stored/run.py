@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from ginr.errors import visible
 from ginr_cli import console
 from ginr_cli.batch.plan import Job
 from ginr_cli.batch.run import Where, summing_up
-from ginr_cli.batch.sources import EARLIER, names_several
+from ginr_cli.batch.sources import EARLIER, names_inputs, names_several
 from ginr_cli.batch.work import Work
 from ginr_cli.files import Writing
 from ginr_cli.load_network import NetworkChoice
@@ -28,14 +29,29 @@ if TYPE_CHECKING:
 def split_urls(
     paths: list[str], output: str | None, *, overwrite: bool
 ) -> tuple[list[str], str | None]:
-    """The inputs and the output; the second of two paths is the output."""
-    if output is None and len(paths) == 2:
-        if overwrite and paths[1].endswith("/"):
+    """The inputs and the output; the second of two paths is the output, unless it names inputs.
+
+    Raises `UsageError` for one that exists, since it may be a picture to enlarge, and PictureError for
+    a store that fails.
+    """
+    from ginr.stores.store import size_of
+    from ginr.stores.urls import is_url, shown
+
+    if output is not None or len(paths) != 2:
+        return paths, output
+    second = paths[1]
+    if not is_url(second) and names_inputs(second):
+        return paths, None
+    if second.endswith("/") or os.path.isdir(second):
+        if overwrite:
             raise console.UsageError(
-                f"--overwrite replaces files in a folder only with -o: -o {paths[1]}"
+                f"--overwrite replaces files in a folder only with -o: -o {shown(second)}"
             )
-        return paths[:1], paths[1]
-    return paths, output
+    elif size_of(second) is not None if is_url(second) else os.path.isfile(second):
+        raise console.UsageError(
+            f"{visible(shown(second))} exists, so it may be an input: name the output with -o"
+        )
+    return paths[:1], second
 
 
 def order_of(

@@ -133,6 +133,26 @@ def test_no_input_is_replaced(run: Run, core: Core, store: Any) -> None:
     assert {name: store.cat(f"/in/{name}") for name in ALBUM} == before
 
 
+def test_of_two_pictures_that_exist_none_is_replaced(run: Run, core: Core, store: Any) -> None:
+    before = store.cat("/in/sub/b.png")
+    for second in ("memory://in/sub/b.png", "album/c.webp"):
+        for more in ((), ("--overwrite",)):
+            run("upscale", "memory://in/a.png", second, "--scale", "2", *more)
+            assert run.code == 2
+            assert f"{second} exists, so it may be an input: name the output with -o" in run.err
+    assert store.cat("/in/sub/b.png") == before
+    for folder in ("memory://in/sub/", "album"):
+        run("upscale", "memory://in/a.png", folder, "--scale", "2", "--overwrite")
+        assert run.code == 2
+        assert f"--overwrite replaces files in a folder only with -o: -o {folder}" in run.err
+    Path("list.txt").write_text("memory://in/c.webp\n")
+    run("upscale", "memory://in/a.png", "@list.txt", "--scale", "2")
+    assert run.code == 0
+    assert {"a_x2.png", "c_x2.webp"} <= set(names(store, "in"))
+    run("upscale", "memory://in/a.png", "-o", "memory://in/sub/b.png", "--overwrite")
+    assert run.code == 0 and store.cat("/in/sub/b.png") != before
+
+
 def test_names_that_meet_are_reported(run: Run, core: Core, store: Any) -> None:
     store.pipe("/more/a.png", store.cat("/in/a.png"))
     run("upscale", "memory://in/a.png", "memory://more/a.png", "-o", "memory://large/")
