@@ -45,6 +45,15 @@ def test_s3_keeps_what_was_written(bucket: str, file: Path, tmp_path: Path) -> N
     assert store.is_folder(f"{bucket}/x") and not store.is_folder(f"{bucket}/y")
 
 
+def test_no_bucket_is_made(s3_server: str, file: Path) -> None:
+    import s3fs
+
+    for place in ("file.bin", "x/file.bin"):
+        with pytest.raises(PictureError, match=f"s3://misspelt/{place} does not exist"):
+            store.put(file, f"s3://misspelt/{place}")
+    assert "misspelt" not in s3fs.S3FileSystem().ls("")
+
+
 def test_a_write_that_fails_leaves_what_was_there(
     bucket: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

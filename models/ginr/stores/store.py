@@ -24,6 +24,10 @@ _FINAL = (
 )  # fmt: skip
 
 
+_FLAT = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss"}
+"""Stores without folders, where a bucket would be made instead, for which few have the right."""
+
+
 class Entry(NamedTuple):
     """A file in a store."""
 
@@ -52,8 +56,9 @@ def put(path: Path, url: str) -> None:
 
     def copy() -> None:
         fs, place = _opened(url)
-        with suppress(NotImplementedError, FileExistsError):
-            fs.makedirs(fs._parent(place), exist_ok=True)
+        if _FLAT.isdisjoint([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
+            with suppress(NotImplementedError, FileExistsError):
+                fs.makedirs(fs._parent(place), exist_ok=True)
         with path.open("rb") as file, fs.transaction, fs.open(place, "wb") as target:
             copyfileobj(file, target, PIECE)
 
