@@ -4,8 +4,10 @@ Run: pytest tests/stores/test_store.py
 """
 
 import tracemalloc
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -113,6 +115,38 @@ def test_other_urls_are_refused(url: str, words: str, tmp_path: Path) -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(PictureError, match=words):
         store.fetch(url, tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "n_request"),
+    [
+        (404, "does not exist: check the name", 1),
+        (403, "cannot be read (403, message='Forbidden'", 1),
+        (503, "cannot be read (503, message='Service Unavailable'", store.TRIES),
+    ],
+)
+def test_a_web_server_s_failures_are_told_apart(
+    status: int, words: str, n_request: int, flaky: Any, tmp_path: Path
+) -> None:
+    asked = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(status)
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        url = f"http://127.0.0.1:{server.server_port}/a.png"
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(PictureError) as error:
+            store.fetch(url, tmp_path / "a.png")
+        server.shutdown()
+    assert words in str(error.value) and len(asked) == n_request
+    with pytest.raises(PictureError, match=r"cannot be read \(Cannot connect to host 127.0.0.1"):
+        store.fetch(url, tmp_path / "a.png")
 
 
 def test_folders_are_listed_by_name_without_hidden_files(flaky: Any, file: Path) -> None:

@@ -159,18 +159,32 @@ def _tried(action: Callable[[], T], url: str, done: str, *, tries: int = TRIES) 
             return action()
         except GinrError:
             raise
-        except FileNotFoundError:
-            raise PictureError(f"{name} does not exist: check the name") from None
-        except PermissionError as error:
-            reason = f"{name} cannot be {done} ({_reason(error)}): check your credentials"
-            raise PictureError(reason) from error
-        except Exception as error:  # each store has its own
-            if n_left and not isinstance(error, _FINAL):
-                time.sleep(_WAIT_S * 4 ** (tries - 1 - n_left))
-                continue
-            advice = "check the URL" if isinstance(error, _FINAL) else "try again later"
-            raise PictureError(f"{name} cannot be {done} ({_reason(error)}): {advice}") from error
+        except Exception as raised:  # each store has its own
+            error = _failure(raised)
+            if isinstance(error, FileNotFoundError):
+                raise PictureError(f"{name} does not exist: check the name") from None
+            failed = f"{name} cannot be {done} ({_reason(error)})"
+            if isinstance(error, PermissionError) or _status(error) in (401, 403):
+                raise PictureError(f"{failed}: check your credentials") from error
+            if isinstance(error, _FINAL):
+                raise PictureError(f"{failed}: check the URL") from error
+            if not n_left:
+                raise PictureError(f"{failed}: try again later") from error
+            time.sleep(_WAIT_S * 4 ** (tries - 1 - n_left))
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _failure(error: Exception) -> Exception:
+    """An error, or what made fsspec's HTTP call a file missing: any request that fails."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return error
+    return cause if isinstance(cause, OSError) or _status(cause) not in (None, 404, 410) else error
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that an error of aiohttp states."""
+    return getattr(error, "status", None)
 
 
 def _reason(error: Exception) -> str:
