@@ -3,6 +3,7 @@
 import io
 from itertools import islice
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,16 @@ def test_a_checkpoint_is_loaded_once(tiny_checkpoint: Path) -> None:
         ginr.upscale(x, "missing")
 
 
+def test_a_checkpoint_that_was_trained_on_is_read_again(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    path, small = tmp_path / "model.safetensors", ginr.load_checkpoint("small").header.path
+    x = as_kind(noise(9, 12, 3), np.uint8)
+    for checkpoint in (tiny_checkpoint, small):
+        copyfile(checkpoint, path)
+        np.testing.assert_array_equal(ginr.upscale(x, path), ginr.upscale(x, checkpoint))
+
+
 def test_many(tiny_model: Ginr) -> None:
     items = [as_kind(noise(8, 8, 3, seed=k), np.uint8) for k in range(3)]
     taken: list[int] = []
@@ -200,6 +211,17 @@ def test_many(tiny_model: Ginr) -> None:
     with pytest.raises(PictureError, match="does not exist"):
         next(found)
     assert list(ginr.upscale_many([], tiny_model)) == []
+
+
+def test_an_iterable_that_fails_costs_no_picture(tiny_model: Ginr) -> None:
+    def given() -> Any:
+        yield from (as_kind(noise(8, 8, 3, seed=k), np.uint8) for k in range(2))
+        raise ValueError("the camera is gone")
+
+    found = ginr.upscale_many(given(), tiny_model)
+    assert [large.shape for large in islice(found, 2)] == [(16, 16, 3)] * 2
+    with pytest.raises(ValueError, match="the camera is gone"):
+        next(found)
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])

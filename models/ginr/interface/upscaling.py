@@ -1,7 +1,7 @@
 """`ginr.upscale` for pictures of any kind, by networks that are loaded once."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -114,15 +114,24 @@ def upscale_many(
     """Enlarge pictures of any kind one after another, each as `upscale` does; yields in order.
 
     The next picture is read while one is enlarged; at most two are in memory. `options` are `restore`,
-    `detail`, `tile`, `precision`, `progress` and `notice` of `upscale`. A picture that cannot be read raises its error
-    when it is its turn, and ends the iteration.
+    `detail`, `tile`, `precision`, `progress` and `notice` of `upscale`. A picture that cannot be read, or an iterable
+    that fails, raises its error when it is its turn, and ends the iteration.
     """
     with ThreadPoolExecutor(1) as reader:
         rest = iter(items)
-        waiting = [reader.submit(given, x) for x in islice(rest, 1)]
+
+        def following() -> "list[Future[Given]]":
+            try:
+                return [reader.submit(given, x) for x in islice(rest, 1)]
+            except Exception as problem:  # of `items`: the one before goes first
+                failed = Future[Given]()
+                failed.set_exception(problem)
+                return [failed]
+
+        waiting = following()
         while waiting:
             one = waiting.pop().result()
-            waiting = [reader.submit(given, x) for x in islice(rest, 1)]
+            waiting = following()
             size = _target(one.pictures[0], scale, None, None)
             yield _enlarged(one, model, size, **options)
 
@@ -186,7 +195,7 @@ def _suited(
             return _loaded(PLAIN, device)
         return _restorer(found.detail, device).adapted(found.traits)
     if model is None or isinstance(model, str | Path):
-        network = _loaded(str(model or PLAIN), device)
+        network = _loaded(model or PLAIN, device)
         if network.config.n_trait:
             found = restoration_of(picture, restore, 0.0)
             notice(str(found))
@@ -206,12 +215,23 @@ def _restorer(detail: float, device: str) -> "Ginr | CpuGinr":
     return _loaded(CRISP, device, Blend(RESTORER, 1 - detail))
 
 
+def _loaded(name: str | Path, device: str, blend: "Blend | None" = None) -> "Ginr | CpuGinr":
+    """The network of a checkpoint; read again once its file is another, as after more training."""
+    from ginr.checkpoints.checkpoint import find_checkpoint
+
+    path = find_checkpoint(name).absolute()
+    state = path.stat()
+    return _read(path, (state.st_mtime_ns, state.st_size, state.st_ino), device, blend)
+
+
 @lru_cache(MAX_LOADED)
-def _loaded(name: str, device: str, blend: "Blend | None" = None) -> "Ginr | CpuGinr":
+def _read(
+    path: Path, state: tuple[int, ...], device: str, blend: "Blend | None"
+) -> "Ginr | CpuGinr":
     from ginr.checkpoints.checkpoint import load_checkpoint, load_cpu_network, needs_torch, peek
     from ginr.device import choose_device, reason_for_cpu
 
-    if reason_for_cpu(device) and not needs_torch(peek(name)):
-        return load_cpu_network(name, blend=blend)
-    loaded = load_checkpoint(name)
+    if reason_for_cpu(device) and not needs_torch(peek(path)):
+        return load_cpu_network(path, blend=blend)
+    loaded = load_checkpoint(path)
     return (loaded if blend is None else loaded.blended(blend)).build(choose_device(device)[0])
