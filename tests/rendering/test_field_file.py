@@ -286,6 +286,22 @@ def test_colour_below_no_alpha_does_not_count() -> None:
     assert likeness(one, two).psnr_rgb == math.inf
 
 
+def test_a_path_may_be_text(checkpoint: Path, tmp_path: Path) -> None:
+    field = encode_picture(picture(), load_checkpoint(checkpoint).build())
+    name = str(tmp_path / "field.safetensors")
+    save_field(name, field, peek(checkpoint))
+    assert torch.equal(load_field(name).features, field.features)
+
+
+def test_a_model_of_another_form_is_refused(
+    checkpoint: Path, tmp_path: Path, tiny_config: GinrConfig
+) -> None:
+    field = encode_picture(picture(), load_checkpoint(checkpoint).build())
+    other = saved(tmp_path / "other.safetensors", KINDS["on its own pixels"], tiny_config)
+    with pytest.raises(GinrError, match="the field is of another network"):
+        field.render(load_checkpoint(other).build(), height=30, width=40)
+
+
 def test_python_names() -> None:
     import ginr
 

@@ -55,7 +55,7 @@ def is_field(path: Path) -> bool:
     return path.suffix.lower() == ".safetensors"
 
 
-def save_field(path: Path, field: "PictureField", checkpoint: Header) -> None:
+def save_field(path: str | Path, field: "PictureField", checkpoint: Header) -> None:
     """Write a field, with the name and hash of the `checkpoint` that made it.
 
     Raises CheckpointError if it cannot be written; a file at `path` is then left as it was.
@@ -68,7 +68,7 @@ def save_field(path: Path, field: "PictureField", checkpoint: Header) -> None:
     if field.icc is not None:
         tensors["icc"] = torch.frombuffer(bytearray(field.icc), dtype=torch.uint8)
     present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    write_tensors(path, present, FIELD.metadata(field.config, facts))
+    write_tensors(Path(path), present, FIELD.metadata(field.config, facts))
 
 
 def peek_field(path: Path) -> FieldHeader:
@@ -111,10 +111,11 @@ def checkpoint_of(field: FieldHeader, named: str | Path | None = None) -> Header
     )
 
 
-def load_field(path: Path) -> "PictureField":
+def load_field(path: str | Path) -> "PictureField":
     """Read a field. Raises CheckpointError for a damaged file, or tensors that do not fit it."""
     from ginr.rendering.picture_field import PictureField
 
+    path = Path(path)
     header = peek_field(path)
     check_entries(path, header.file.tensors, _wanted(header))
     tensors = read_tensors(path, "torch")

@@ -4,7 +4,7 @@ Letters: B layers (colour, and alpha unless all is opaque), H W the picture, D w
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -78,9 +78,14 @@ class PictureField:
     ) -> Picture:
         """The picture at height x width pixels, with its own depth, by the decoder of `model`.
 
-        Raises SizeError for a size below 1 and GinrError for one that does not fit into memory.
+        Raises SizeError for a size below 1, and GinrError for one that does not fit into memory or a model
+        of another form than the one that encoded the picture.
         """
         check_size(height, width)
+        # Converted from format 1, a network has another bank.
+        theirs, own = ({**asdict(config), "bank": None} for config in (model.config, self.config))
+        if theirs != own:
+            raise GinrError("the field is of another network: render it with the one that made it")
         out = canvas((height, width, self.channels), np.uint8 if self.depth == 8 else np.uint16)
         done, kind = 0, (self.channels, self.depth, len(self.features) == 1)
         for core in cut_box((0, 0, *self.size), whole_windows(TILE, self.config.window)):
