@@ -2,6 +2,7 @@
 
 import logging
 import mmap
+import re
 import stat
 import threading
 import warnings
@@ -27,6 +28,7 @@ from ginr.pictures.rules import (
 from ginr.pictures.tiff_reader import TIFF_MARKS, open_tiff
 
 _AGAIN = "download or copy it again"
+_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @contextmanager
@@ -45,7 +47,12 @@ def reading(path: Path, rules: ReadRules) -> Iterator[tuple[BinaryIO, mmap.mmap]
             with _unlimited_pillow(rules):
                 yield file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
-        raise PictureError(f"{name} does not exist: check the name") from error
+        advice = (
+            "only the command ginr upscale reads URLs"
+            if _LIKE_URL.match(name)
+            else "check the name"
+        )
+        raise PictureError(f"{name} does not exist: {advice}") from error
     except PermissionError as error:
         raise PictureError(f"{name} cannot be read: check its permissions") from error
     except UnsupportedError as error:

@@ -17,9 +17,9 @@ from ginr.pictures.xmp import upright_xmp
 _USUAL = ReadRules()
 
 
-def probe_picture(path: Path, rules: ReadRules = _USUAL) -> PictureHeader:
+def probe_picture(path: str | Path, rules: ReadRules = _USUAL) -> PictureHeader:
     """Reads the header of a picture file; raises PictureError."""
-    with reading(path, rules) as (file, data):
+    with reading(Path(path), rules) as (file, data):
         opened = open_header(file, data, rules)
     height, width = opened.height, opened.width
     if opened.turn > 4:
@@ -29,12 +29,14 @@ def probe_picture(path: Path, rules: ReadRules = _USUAL) -> PictureHeader:
     return PictureHeader(height, width, *kind, pages, opened.xmp, opened.n_frames)
 
 
-def read_picture(path: Path, rules: ReadRules = _USUAL, *, page: int | None = None) -> Picture:
+def read_picture(
+    path: str | Path, rules: ReadRules = _USUAL, *, page: int | None = None
+) -> Picture:
     """Reads a picture file, upright; raises PictureError.
 
     `page` is one of `PictureHeader.pages`; None is the first, and a note says what is left out.
     """
-    with reading(path, rules) as (file, data):
+    with reading(Path(path), rules) as (file, data):
         opened = open_header(file, data, rules, page)
         samples = decode(file, data, opened, rules)
         if rules.strict and opened.faults:

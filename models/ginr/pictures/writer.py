@@ -44,14 +44,14 @@ _BAND = 1 << 20  # bytes of samples converted at a time
 
 
 def write_picture(
-    picture: Picture, path: Path, *, overwrite: bool = False, quality: int | None = None
+    picture: Picture, path: str | Path, *, overwrite: bool = False, quality: int | None = None
 ) -> None:
     """Writes a picture in the format of the path's suffix, all or nothing; raises PictureError.
 
     `quality` (1 to 100) is for JPEG (default 95), AVIF (90) and WebP (lossless by default).
     """
     height, width = picture.height, picture.width
-    with _checked_file(path, picture, height, width, overwrite, quality) as encode:
+    with _checked_file(Path(path), picture, height, width, overwrite, quality) as encode:
         encode(iter([picture.samples]))
 
 
