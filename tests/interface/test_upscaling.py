@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageCms
 
 import ginr
-from ginr.errors import CheckpointError, PictureError, SizeError
+from ginr.errors import CheckpointError, GinrError, PictureError, SizeError
 from ginr.interface.upscaling import _loaded
 from ginr.network.model import Ginr
 
@@ -171,6 +171,42 @@ def test_sizes(tiny_model: Ginr) -> None:
     ):
         with pytest.raises(SizeError):
             ginr.upscale(x, tiny_model, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"box": (0, 0, 5)}, "box (0, 0, 5): give top, left, bottom and right"),
+        ({"box": "0,0,25%,25%"}, "box '0,0,25%,25%': give top, left, bottom and right"),
+        ({"box": (0, 0, 5.5, 5)}, "box (0, 0, 5.5, 5): give top"),
+        ({"height": 20.5, "width": 20}, "height=20.5, width=20: give whole numbers of pixels"),
+        ({"height": "20", "width": "20"}, "height='20', width='20': give whole numbers"),
+        ({"tile": -5}, "tile=-5: give None, or a whole number of input pixels from 1"),
+        ({"tile": "auto"}, "tile='auto': give None"),
+        ({"precision": "float16"}, "precision='float16': give one of auto, float32, bfloat16"),
+        ({"restore": "off"}, "restore='off': give None, or a number from 0 to 1"),
+        ({"detail": "auto"}, "detail='auto': give None, or a number from 0 to 1"),
+    ],
+)
+def test_wrong_arguments_are_named(tiny_model: Ginr, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(GinrError) as error:
+        ginr.upscale(np.zeros((8, 8), np.uint8), tiny_model, **wrong)
+    assert words in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers(tiny_model: Ginr) -> None:
+    x, (n, half) = np.zeros((8, 8), np.uint8), (np.int64(9), np.float32(0.5))
+    part = ginr.upscale(x, tiny_model, height=n, width=n, box=(n - 9, 0, n - 1, n), tile=n)
+    assert part.shape == (8, 9)
+    assert ginr.upscale(x, restore=half, detail=half).shape == (16, 16)
+
+
+@pytest.mark.parametrize("kind", [7, "checkpoint", "module"])
+def test_a_model_that_is_no_network(kind: Any) -> None:
+    made = {"checkpoint": ginr.load_checkpoint, "module": lambda: ginr.as_module(2)}
+    model = made[kind]() if isinstance(kind, str) else kind
+    with pytest.raises(TypeError, match=f"{type(model).__name__} is not a network: give a checkp"):
+        ginr.upscale(np.zeros((8, 8), np.uint8), model)
 
 
 def test_a_checkpoint_is_loaded_once(tiny_checkpoint: Path) -> None:

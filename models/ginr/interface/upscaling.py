@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
+from numbers import Integral, Real
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, get_args, overload
 
 from ginr.architecture.contract import EncodedField, Encoder
 from ginr.assessing.restoration import CRISP, PLAIN, RESTORER, restoration_of
@@ -98,6 +99,10 @@ def upscale(
     """
     one = given(x)
     size = _target(one.pictures[0], scale, height, width)
+    if box is not None:
+        if len(box) != 4 or not _are_whole(*box):
+            raise SizeError(f"box {box!r}: give top, left, bottom and right, in output pixels")
+        box = int(box[0]), int(box[1]), int(box[2]), int(box[3])
     return _enlarged(
         one, model, size, restore, detail,
         box=box, tile=tile, precision=precision, progress=progress, notice=notice,
@@ -147,7 +152,13 @@ def _target(
         raise SizeError(
             f"scale={scale}, height={height}, width={width}: give a scale, or both sides"
         )
-    return height, width
+    if not _are_whole(height, width):
+        raise SizeError(f"height={height!r}, width={width!r}: give whole numbers of pixels")
+    return int(height), int(width)  # not of NumPy, whose quotients are float64
+
+
+def _are_whole(*numbers: object) -> bool:
+    return all(isinstance(number, Integral) for number in numbers)
 
 
 def _enlarged(
@@ -161,8 +172,16 @@ def _enlarged(
     from ginr.rendering.upscale import upscale as render
 
     for name, value in (("restore", restore), ("detail", detail)):
-        if not (value is None or 0 <= value <= 1):
-            raise GinrError(f"{name}={value}: give None, or a number from 0 to 1")
+        if not (value is None or (isinstance(value, Real) and 0 <= value <= 1)):
+            raise GinrError(f"{name}={value!r}: give None, or a number from 0 to 1")
+    tile, precision = options.get("tile"), options.get("precision", "auto")
+    if not (tile is None or (_are_whole(tile) and tile > 0)):
+        raise GinrError(f"tile={tile!r}: give None, or a whole number of input pixels from 1")
+    if precision not in get_args(Precision):
+        raise GinrError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
+    if not (model is None or isinstance(model, str | Path) or hasattr(model, "encode_planes")):
+        kind = type(model).__name__
+        raise TypeError(f"{kind} is not a network: give a checkpoint's name or file, or build it")
     made: list[Picture] = []
     for picture in one.pictures:
         with _lock:
