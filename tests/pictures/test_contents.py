@@ -76,6 +76,16 @@ def test_cmyk_is_converted_and_noted(tmp_path):
         assert "CMYK" in " ".join(picture.notes)
 
 
+def test_cmyk_that_libvips_cannot_read_goes_through_its_profile_too(tmp_path):
+    image = Image.new("CMYK", (8, 6), (10, 200, 150, 20))
+    profile = bytes(pyvips.Operation.call("profile_load", "cmyk"))
+    image.save(tmp_path / "a.tif", icc_profile=profile)
+    image.save(tmp_path / "b.tif", icc_profile=profile, compression="lzma")
+    plain, packed = (read_picture(tmp_path / name) for name in ("a.tif", "b.tif"))
+    np.testing.assert_array_equal(packed.samples, plain.samples)
+    assert packed.icc == plain.icc and packed.notes == plain.notes
+
+
 @pytest.mark.parametrize("profile", [None, "cmyk"])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_cmyk_goes_through_its_profile_where_it_has_one(tmp_path, depth, profile):

@@ -105,7 +105,7 @@ def by_pillow(file: BinaryIO, opened: OpenedFile, deadline: Deadline) -> Samples
         raise ValueError(f"its decoder sees {image.width}x{image.height} pixels")
     image.load()
     if image.mode == "CMYK":
-        return _rgb_of_cmyk(np.asarray(image), opened)
+        return rgb_of_cmyk(np.asarray(image), opened)
     if image.mode == "LAB":
         opened.notes.append(_LAB)
         opened.icc = None
@@ -159,15 +159,14 @@ def _converted(image: "Image.Image", mode: str) -> Samples:
     return samples
 
 
-def _rgb_of_cmyk(samples: Samples, opened: OpenedFile) -> Samples:
-    """(H, W, 4) CMYK samples as RGB."""
+def rgb_of_cmyk(samples: Samples, opened: OpenedFile) -> Samples:
+    """(H, W, 4) CMYK samples as sRGB, whose profile then is that of `opened`."""
     from ginr.pictures.vips import pyvips
 
     image = pyvips.Image.new_from_array(samples, interpretation="cmyk")
     if opened.icc is not None:
-        image = image.mutate(
-            lambda new: new.set_type(pyvips.GValue.blob_type, "icc-profile-data", opened.icc)
-        )
+        image = image.copy()
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", opened.icc)
     converted: Samples = _srgb_by_vips(image, opened).numpy()
     return converted
 
@@ -196,7 +195,7 @@ def by_tifffile(file: BinaryIO, opened: OpenedTiff) -> Samples:
     if opened.photometric == WHITE_IS_ZERO:
         samples[..., 0] = 2**opened.depth - 1 - samples[..., 0]
     if opened.photometric == CMYK:
-        return _rgb_of_cmyk(samples[..., :4], opened)
+        return rgb_of_cmyk(samples[..., :4], opened)
     assert opened.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
     return samples[..., : opened.channels]
 
