@@ -112,7 +112,33 @@ def test_pillow_images(tiny_model: Ginr, mode: str, back: str) -> None:
     image.info.update(icc_profile=SRGB, dpi=(300, 300))
     large = ginr.upscale(image, tiny_model, scale=3)
     assert isinstance(large, Image.Image) and (large.mode, large.size) == (back, (36, 27))
-    assert large.info["icc_profile"] == SRGB and large.info["dpi"] == (300, 300)
+    assert large.info["dpi"] == (300, 300)
+    assert (large.info["icc_profile"] == SRGB) == (mode != "CMYK")  # then it is that of libvips
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB"])
+@pytest.mark.parametrize("has_profile", [True, False])
+def test_ink_of_pillow_has_the_colours_of_its_file(
+    tiny_model: Ginr, tmp_path: Path, mode: str, has_profile: bool
+) -> None:
+    pyvips = pytest.importorskip("pyvips")
+    image = Image.fromarray(as_kind(noise(9, 12, 3), np.uint8))
+    if mode == "LAB":
+        lab = ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("sRGB"), lab, outputMode=mode
+        )  # type: ignore[assignment]
+        profile = ImageCms.ImageCmsProfile(lab).tobytes()
+    else:
+        image, profile = image.convert(mode), bytes(pyvips.Operation.call("profile_load", "cmyk"))
+    image.info = {"icc_profile": profile} if has_profile else {}
+    image.save(tmp_path / "ink.tif")
+    large = ginr.upscale(image, tiny_model)
+    wanted = ginr.upscale(tmp_path / "ink.tif", tiny_model)
+    assert large.info.get("icc_profile") == wanted.icc
+    assert np.abs(np.asarray(large).astype(int) - wanted.samples).max() <= (
+        0 if mode == "CMYK" else 6
+    )
 
 
 def test_transparent_colours_of_pillow(tiny_model: Ginr) -> None:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from ginr.errors import PictureError
 from ginr.pictures import Picture, read_picture
+from ginr.pictures.libraries import rgb_of_cmyk
+from ginr.pictures.opened import OpenedFile
 from ginr.pictures.samples import Samples
 
 _SLACK = 1e-3
@@ -22,7 +24,7 @@ _SLACK = 1e-3
 _KINDS = "a path, a Picture, a PIL image, a NumPy array or a torch tensor"
 _ARRAYS = "(H, W) or (H, W, 1 to 4) of uint8, uint16, or floats in [0, 1]"
 _TENSORS = "(1 to 4, H, W) or (B, 1 to 4, H, W) of uint8, or floats in [0, 1]"
-_INFO = ("icc_profile", "exif", "xmp", "dpi")
+_INFO = ("exif", "xmp", "dpi")
 
 
 @dataclass(frozen=True)
@@ -108,21 +110,26 @@ def _tensor(x: Any) -> Given:
 
 
 def _image(image: Any) -> Given:
+    icc = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
-        return _framed(image, np.asarray(image, np.uint16)[..., None])
+        return _framed(image, np.asarray(image, np.uint16)[..., None], icc)
     if image.mode in ("I", "F"):
         raise PictureError(f"PIL mode {image.mode} has no range: convert it to L or I;16")
     if not (image.width and image.height):
         raise PictureError("a PIL image without pixels is not a picture")
+    if image.mode == "CMYK":
+        opened = OpenedFile("PIL", image.height, image.width, 3, 8, icc=icc)
+        opened.check_icc()
+        return _framed(image, rgb_of_cmyk(np.asarray(image), opened), opened.icc)
     grey = image.mode in ("1", "L", "LA", "La")
     mode = "L" if grey else "RGB"
     if image.has_transparency_data:
         mode = "LA" if grey else "RGBA"
-    return _framed(image, np.asarray(image.convert(mode)))
+    return _framed(image, np.asarray(image.convert(mode)), None if image.mode == "LAB" else icc)
 
 
-def _framed(image: Any, samples: Samples) -> Given:
-    picture = Picture(np.ascontiguousarray(samples.reshape(image.height, image.width, -1)))
+def _framed(image: Any, samples: Samples, icc: bytes | None) -> Given:
+    picture = Picture(np.ascontiguousarray(samples.reshape(image.height, image.width, -1)), icc)
 
     def back(made: Sequence[Picture]) -> Any:
         out = made[0].pil()

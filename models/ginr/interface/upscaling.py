@@ -76,7 +76,8 @@ def upscale(
 
     - a path, `str` or `Path`: returns a `Picture`, with metadata;
     - a `Picture`, 8 or 16 bit, with metadata;
-    - a PIL image: grey, grey and alpha, RGB, RGBA or 16-bit grey; other modes come back as RGB(A);
+    - a PIL image: grey, grey and alpha, RGB, RGBA or 16-bit grey; other modes come back as RGB(A),
+      CMYK by its profile as sRGB;
     - a NumPy array (H, W) or (H, W, C), C from 1 to 4 (grey, grey and alpha, RGB, RGBA), of uint8,
       uint16, or floats in [0, 1], which are computed with 16 bits;
     - a torch tensor (C, H, W) or (B, C, H, W) of uint8, or floats in [0, 1]; the result is on its
