@@ -78,7 +78,7 @@ class Order:
         return self.rule.resolve(*entry.size)
 
     def file_name(self, entry: Entry) -> str:
-        """The name of the download."""
+        """The name of the download. Raises SizeError."""
         own = PurePosixPath(entry.name.replace("\\", "/")).stem or "picture"
         return f"{own}_{self.rule.label(*entry.size)}{self.suffix}"
 

@@ -188,9 +188,11 @@ class Viewer:
         return JSONResponse({"sizes": [[width, height] for height, width in sizes]})
 
     async def _save(self, request: Request) -> Response:
-        """Queue pictures up to be saved."""
+        """Queue pictures up to be saved: all of them, or none if one has no such size."""
         session = self._session(request)
         order, entries = await _order(request, session)
+        for entry in entries:
+            order.view(entry)  # raises before any is in the queue
         return JSONResponse({"ids": [session.enqueue(entry, order).number for entry in entries]})
 
     async def _result(self, request: Request) -> Response:

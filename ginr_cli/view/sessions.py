@@ -42,14 +42,12 @@ class Saving:
     entry: Entry
     order: Order
     output: Path
+    file_name: str
+    """The name of the download."""
     future: "Future[Any] | None" = None
     is_stopped: bool = False
     notes: list[str] = field(default_factory=list)
     is_done: bool = False
-
-    @property
-    def file_name(self) -> str:
-        return self.order.file_name(self.entry)
 
 
 class Session:
@@ -193,9 +191,10 @@ class Session:
         return tell
 
     def enqueue(self, entry: Entry, order: Order) -> Saving:
-        """Save a picture when it is its turn."""
+        """Save a picture when it is its turn. Raises SizeError."""
         number, output = next(self._numbers), self.new_path(order.suffix)
-        saving = self.savings[number] = Saving(number, entry, order, output)
+        saving = Saving(number, entry, order, output, order.file_name(entry))
+        self.savings[number] = saving
         self.emit_saving(saving, "waiting")
         saving.future = self._heavy.submit(Urgency.SAVE, self._save, saving)
         return saving

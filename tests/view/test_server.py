@@ -264,6 +264,19 @@ def test_several_pictures_queue_up_and_can_be_dropped(
     assert not output.exists()
 
 
+def test_a_size_that_one_picture_cannot_have_queues_none_up(
+    page: Page, viewer_at: tuple[str, Viewer]
+) -> None:
+    large, small = page.open("large.png", noise()), page.open("small.png", noise(6, 4))
+    for values in ({"size": "200x"}, {"size": "100x", "box": [10, 10, 20, 20]}):
+        order = {"entries": [large, small], "size_by": "size", "format": "png", **values}
+        for path in ("/size", "/save"):
+            error = page.error(page.post(path, json.dumps(order).encode()))
+            assert "above the limit of x30" in error or "reaches outside" in error
+    assert not viewer_at[1].sessions[page.session].savings
+    assert page.save(large)["state"] == "done"
+
+
 def test_a_tile_does_not_wait_for_a_picture_being_saved(page: Page) -> None:
     number, other = page.open("a.png", noise(300, 300)), page.open("b.png", noise(64, 64))
     order = {"entries": [number], "size_by": "scale", "size": "30", "format": "png"}
