@@ -6,7 +6,31 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ginr
+
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray Data's own
+
+
+def test_what_is_wrong_is_said_before_workers_start() -> None:
+    import ginr.ray
+
+    with pytest.raises(ginr.SizeError, match="scale '99' is too large"):
+        ginr.ray.upscale(None, scale=99)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tiles'"):
+        ginr.ray.upscale(None, tiles=3)  # type: ignore[arg-type]
+
+
+def test_a_row_without_the_column_names_those_there_are(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ginr.ray import _Enlarging
+
+    monkeypatch.setattr("ginr.kernels.threads.limit_threads", lambda count: None)
+    settings = {"model": tiny_checkpoint, "scale": None, "height": 9, "width": 10}
+    worker = _Enlarging("image", "large", settings)
+    with pytest.raises(ginr.GinrError, match="no column 'image': there are n, picture"):
+        worker({"n": 1, "picture": 2})
+    assert worker({"image": np.zeros((5, 5), np.uint8)})["large"].shape == (9, 10)
 
 
 def test_a_column_is_enlarged_as_pictures_are(cluster: Any, tiny_checkpoint: Path) -> None:

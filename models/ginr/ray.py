@@ -1,9 +1,12 @@
 """Enlarging a column of pictures in a pipeline of Ray Data: `import ginr.ray`."""
 
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ginr.errors import GinrError
+from ginr.geometry.size import parse_scale
+from ginr.interface import upscaling as interface
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -15,7 +18,7 @@ def upscale(
     *,
     to: str | None = None,
     model: str | Path | None = None,
-    scale: float | str = 2,
+    scale: float | str | None = None,
     gpus: float = 0,
     workers: int | None = None,
     **options: Any,
@@ -24,11 +27,16 @@ def upscale(
 
     The column holds arrays (H, W) or (H, W, C), as `ray.data.read_images` makes them; `to` is the column
     for the results, None for the same one. `model` is the name of a checkpoint, or a file that all
-    machines share. Each worker keeps its network and takes one core and `gpus` GPUs; there are at most
-    `workers`, by default as many as the cluster has room for. `options` are `box`, `tile`,
-    `precision` and others of `ginr.upscale`. A row that cannot be enlarged fails as Ray Data's
-    settings say. Raises GinrError without Ray.
+    machines share. `scale` is 2 without `height` and `width`. Each worker keeps its network and takes
+    one core and `gpus` GPUs; there are at most `workers`, by default as many as the cluster has room for.
+    `options` are `box`, `tile`, `precision` and others of `ginr.upscale`. A row that cannot be enlarged
+    fails as Ray Data's settings say. Raises GinrError without Ray, SizeError for a wrong scale, TypeError
+    for an unknown option.
     """
+    settings = {"model": model, "scale": scale, **options}
+    signature(interface.upscale).bind(None, **settings)
+    if scale is not None:
+        parse_scale(str(scale))
     try:
         import ray
     except ImportError:
@@ -38,7 +46,6 @@ def upscale(
             ray.init()
         found = ray.cluster_resources()
         workers = int(found.get("GPU", 0) / gpus if gpus else found.get("CPU", 1))
-    settings = {"model": model, "scale": scale, **options}
     return dataset.map(
         _Enlarging,
         fn_constructor_args=(column, to or column, settings),
@@ -58,6 +65,6 @@ class _Enlarging:
         self._column, self._to, self._settings = column, to, settings
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        from ginr.interface.upscaling import upscale
-
-        return {**row, self._to: upscale(row[self._column], **self._settings)}
+        if self._column not in row:
+            raise GinrError(f"no column {self._column!r}: there are {', '.join(row)}")
+        return {**row, self._to: interface.upscale(row[self._column], **self._settings)}
