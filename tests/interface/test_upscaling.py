@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image, ImageCms
 
 import ginr
 from ginr.errors import CheckpointError, GinrError, PictureError, SizeError
+from ginr.geometry.maps import Projective
 from ginr.interface.upscaling import _loaded
 from ginr.network.model import Ginr
 
@@ -179,6 +181,30 @@ def test_a_path_becomes_a_picture(tmp_path: Path, tiny_model: Ginr, as_path: Any
         large.save(tmp_path / "b.png")
     large.save(tmp_path / "b.png", overwrite=True)
     np.testing.assert_array_equal(ginr.read_picture(tmp_path / "b.png").samples, large.samples)
+
+
+def test_a_map_keeps_its_place_on_the_earth(tmp_path: Path, tiny_model: Ginr) -> None:
+    tags = [
+        (33550, 12, 3, (10.0, 10.0, 0.0), True),
+        (33922, 12, 6, (4.0, 8.0, 0.0, 600000.0, 5000000.0, 0.0), True),
+        (34735, 3, 8, (1, 1, 0, 1, 1024, 0, 1, 1), True),
+    ]
+    samples = as_kind(noise(9, 12, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "map.tif", samples, photometric="rgb", extratags=tags)
+    large = ginr.upscale(tmp_path / "map.tif", tiny_model, scale="4x2")
+    large.save(tmp_path / "large.tif")
+    with tifffile.TiffFile(tmp_path / "large.tif") as file:
+        found = file.pages[0].tags  # type: ignore[union-attr]
+        assert found[33550].value == (2.5, 5.0, 0.0)
+        assert found[33922].value == (16.0, 16.0, 0.0, 600000.0, 5000000.0, 0.0)
+    picture, whole = ginr.read_picture(tmp_path / "map.tif"), Projective(np.eye(3))
+    part = ginr.upscale(picture, tiny_model, box=(0, 0, 9, 9))
+    warped = ginr.warp(picture, tiny_model, whole, height=9, width=12)
+    for placeless in (part, warped):
+        placeless.save(tmp_path / "part.tif", overwrite=True)
+        assert "GeoTIFF tags dropped" in placeless.notes[-1]
+        with tifffile.TiffFile(tmp_path / "part.tif") as file:
+            assert 33550 not in file.pages[0].tags  # type: ignore[union-attr]
 
 
 def test_sizes(tiny_model: Ginr) -> None:

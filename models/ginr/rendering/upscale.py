@@ -19,8 +19,9 @@ from ginr.array_types import Planes
 from ginr.device import Precision, one_ahead
 from ginr.errors import GinrError, SizeError
 from ginr.geometry.size import Box, output_box
-from ginr.pictures import Picture, quantize
+from ginr.pictures import Picture, quantize, without_place
 from ginr.pictures.samples import Samples
+from ginr.pictures.writer import with_sizes
 from ginr.rendering.tile_size import (
     MARGIN,
     is_out_of_memory,
@@ -59,7 +60,7 @@ def upscale(
 ) -> Picture:
     """The picture at height x width pixels, or a `box` of that, with its depth and metadata.
 
-    Arguments and errors are those of `upscale_bands`; the whole result is in memory.
+    A map's scale is that of the result. Arguments and errors are as for `upscale_bands`.
     """
     bands = upscale_bands(picture, model, height=height, width=width, box=box, **options)
     top, left, bottom, right = box or (0, 0, height, width)
@@ -68,7 +69,8 @@ def upscale(
     for band in bands:
         out[row : row + len(band)] = band
         row += len(band)
-    return replace(picture, samples=out)
+    like = without_place(picture) if box else with_sizes(picture, height, width)
+    return replace(like, samples=out)
 
 
 def upscale_bands(
@@ -95,9 +97,8 @@ def upscale_bands(
     check_size(height, width)
     box = box or (0, 0, height, width)
     if not (0 <= box[0] < box[2] <= height and 0 <= box[1] < box[3] <= width):
-        raise SizeError(
-            f"box {box} of {width}x{height} pixels: give top < bottom and left < right inside"
-        )
+        wanted = "give top < bottom and left < right inside"
+        raise SizeError(f"box {box} of {width}x{height} pixels: {wanted}")
     side = tile_side(model, tile)
     work = _Upscaling(picture, model, precision, (height, width), box, side, progress, notice)
     for core in work.cores():

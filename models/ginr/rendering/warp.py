@@ -26,7 +26,7 @@ from ginr.geometry.maps import Map
 from ginr.geometry.size import Box
 from ginr.network.field import Field
 from ginr.network.model import Ginr
-from ginr.pictures import Picture, quantize
+from ginr.pictures import Picture, quantize, without_place
 from ginr.rendering.tile_size import is_out_of_memory, smaller_side, tile_side
 from ginr.rendering.upscale import Notice, Progress, Tiles, canvas, check_size, cut_box, planes_of
 
@@ -171,7 +171,7 @@ class _Warping(Tiles[Field]):
                             planes, self.picture.depth, self.has_alpha
                         )
                     progress(done, total)
-        return replace(self.picture, samples=out)
+        return replace(without_place(self.picture), samples=out)
 
     def _reach(self, block: Box) -> tuple[Doubles, Doubles]:
         """The smallest and largest place of each pixel's footprint, (Q, 2) each."""
