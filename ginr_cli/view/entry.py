@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ginr.errors import PictureError
 from ginr.geometry.size import Box
 from ginr_cli.load_network import LoadedNetwork, NetworkChoice, load_network, load_upscaler
 from ginr_cli.restoring import Networks, choose, parse_detail, parse_restore
@@ -120,15 +121,24 @@ class Entry:
             choice = NetworkChoice(str(self.maker.path), self.settings.device)
             network = load_network(choice, partial(tell, "status"))
             field = load_field(self.path)
+            self._check_size(field.size)
             height, width = self.size
             picture = field.render(network.model, height=height, width=width)
             self._fields[Look()] = LiveSavedField(field, network.model), ""
         else:
             picture = read_picture(self.path, self.settings.rules)
+            self._check_size((picture.height, picture.width))
             for note in picture.notes:
                 tell("file", note)
         self._shown, self._icc = displayed(picture), picture.icc
         self._picture = picture
+
+    def _check_size(self, size: Size) -> None:
+        """Raises PictureError for a file that is another one than was opened."""
+        if size != self.size:
+            raise PictureError(
+                f"{self.path} has another size than when it was opened: open it again"
+            )
 
     @property
     def maker(self) -> "Header":

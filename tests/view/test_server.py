@@ -296,6 +296,16 @@ def test_a_failed_picture_says_why(page: Page, viewer_at: tuple[str, Viewer]) ->
     assert failed["error"].startswith("noise.png is not a supported picture")
 
 
+def test_a_file_that_was_replaced_is_not_taken_for_the_one_opened(
+    page: Page, viewer_at: tuple[str, Viewer]
+) -> None:
+    number = page.open("noise.png", noise())
+    viewer_at[1].sessions[page.session].entries[number].path.write_bytes(noise(30, 20))
+    for kind in ("ginr", "bicubic"):
+        answer = page.get("/part", id=number, scale="2", box="60,40,5,5", kind=kind)
+        assert "noise.png has another size than when it was opened" in page.error(answer)
+
+
 def test_the_tokens_under_the_cursor_are_described(page: Page) -> None:
     number = page.open("noise.png", noise())
     found = page.get("/lps", id=number, at="31,17").json()
