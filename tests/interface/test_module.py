@@ -27,6 +27,12 @@ def test_gradients_reach_the_pixels(tiny_checkpoint: Path) -> None:
     assert x.grad is not None and bool((x.grad != 0).any())
 
 
+@pytest.mark.parametrize("shape", [(3, 9, 11), (9, 11), (1, 1, 9, 11)])
+def test_other_shapes_are_named(tiny_checkpoint: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(SizeError, match=r"give \(B, 3, H, W\)"):
+        ginr.as_module(2, tiny_checkpoint)(torch.zeros(shape))
+
+
 @pytest.mark.parametrize("scale", [0, 31, 2.5, -1])
 def test_scales_are_whole(scale: int) -> None:
     with pytest.raises(SizeError, match="needs a whole number from 1 to 30"):

@@ -32,7 +32,7 @@ class UpscalingModule(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """pixels (B, 3, H, W) in [0, 1] -> (B, 3, s H, s W) in [0, 1]."""
-        size = pixels.shape[2] * self.scale, pixels.shape[3] * self.scale
+        size = pixels.shape[-2] * self.scale, pixels.shape[-1] * self.scale
         return self.model.encode(pixels).render(size).clamp(0, 1)
 
     def export_onnx(

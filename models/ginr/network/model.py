@@ -126,9 +126,9 @@ class Ginr(nn.Module):
         H, W of the picture, whose coordinates the field then uses. `grain_origin` is where it is in
         the grain, if elsewhere. Raises SizeError for another shape, or without pixels.
         """
-        height, width = pixels.shape[2:]
-        if not (pixels.shape[1] == 3 and height and width):
+        if not (pixels.ndim == 4 and pixels.shape[1] == 3 and all(pixels.shape[2:])):
             raise SizeError(f"pixels of shape {tuple(pixels.shape)}: give (B, 3, H, W)")
+        height, width = pixels.shape[2:]
         whole = self._whole_windows(pixels)
         grain = self._grain(whole.shape[1:3], grain_origin or origin)
         if traits is None:
