@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -73,9 +74,12 @@ def _silent() -> Iterator[None]:
 
 
 def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
+    host, _, port = address.rpartition(":")
     try:
+        if port.isdecimal():  # Ray would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except (ConnectionError, ValueError, RuntimeError, OSError, OverflowError) as error:
         if address == "auto" and not os.environ.get("RAY_ADDRESS"):
             say("no cluster runs here: starting Ray on this machine")
             ray.init(address="local", include_dashboard=False, **options)

@@ -19,6 +19,8 @@ import psutil
 import pytest
 
 from ginr.part_files import remove_left_over
+from ginr_cli.cluster.machines import _connect
+from ginr_cli.console import UsageError
 from ginr_cli.reports.pictures import Outcome
 
 from .support import Run, files, picture
@@ -231,3 +233,9 @@ def test_what_a_cluster_cannot_do_is_refused(
     picture("in/a.png")
     run("upscale", "in", "-o", "out", *arguments)
     assert run.code == 2 and words in run.err
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_where_nothing_answers_is_refused_at_once(address: str) -> None:
+    with pytest.raises(UsageError, match=f"--cluster {address}: no cluster answers"):
+        _connect(None, address, {})
