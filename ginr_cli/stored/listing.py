@@ -69,7 +69,8 @@ def _in_folder(folder: str, order: Order, report: OutcomeReport) -> Iterator[Sto
     from ginr.stores.urls import shown, suffix_of
     from ginr.videos import VIDEOS
 
-    start, place = folder.rstrip("/") + "/", order.place.url or ""
+    start = folder if folder.endswith("://") else folder.rstrip("/") + "/"
+    place = order.place.url or ""
     is_nested = place.startswith(start) and place != start
     n_found = 0
     for url, n_bytes in files_below(start):
@@ -78,7 +79,7 @@ def _in_folder(folder: str, order: Order, report: OutcomeReport) -> Iterator[Sto
             continue
         n_found += suffix in READABLE | UNREADABLE
         if suffix in READABLE:
-            yield Stored(url, url[len(start) :], order, n_bytes, in_folder=True)
+            yield Stored(url, url[len(start) :].lstrip("/"), order, n_bytes, in_folder=True)
         elif suffix in UNREADABLE:
             report.skip(shown(url), why_unreadable(Path(url)))
         elif suffix in VIDEOS:

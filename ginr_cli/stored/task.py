@@ -101,7 +101,7 @@ class Stored:
         destination = replace(order.place.destination(stage.outputs), bring=stage.bring)
         if self.is_spelled_out:
             destination = replace(destination, spelled_out=frozenset([path]))
-        depth = len(self.inside.split("/"))
+        depth = len(Path(self.inside).parts)  # an empty part, as in a//b.png, is none
         source = Source(path, path.parents[depth - 1] if self.in_folder else None)
         writing = replace(order.writing, overwrite=stage.replaces)
         job = plan(source, order.wanted, destination, writing, (), order.rules, batch=batch)

@@ -166,6 +166,17 @@ def test_names_that_meet_are_reported(run: Run, core: Core, store: Any) -> None:
         assert "memory://in/sub/b.png would overwrite the output of another input" in run.err
 
 
+def test_names_with_empty_parts_are_enlarged(run: Run, core: Core, bucket: str) -> None:
+    s3 = fsspec.filesystem("s3", use_listings_cache=False)
+    picture("album/a.png")
+    for name in ("/a.png", "b//c.png"):
+        s3.pipe(f"{bucket}/in/{name}", Path("album/a.png").read_bytes())
+    run("upscale", f"{bucket}/in/", "-o", f"{bucket}/large/", "--scale", "2")
+    assert run.code == 0
+    found = [name.partition("/large/")[2] for name in s3.find(f"{bucket}/large")]
+    assert sorted(found) == ["a.png", "b/c.png"]
+
+
 def test_a_list_names_urls(run: Run, core: Core, store: Any) -> None:
     Path("list.txt").write_text("memory://in/a.png\nalbum/c.webp\nmemory://in/none.png\n")
     run("upscale", "@list.txt", "-o", "memory://large/{name}_{width}.png")

@@ -98,9 +98,14 @@ def test_failures_that_pass_are_tried_again(
     assert (tmp_path / "back.bin").read_bytes() == DATA and not flaky.failures[what]
 
 
-def test_what_does_not_pass_is_not_tried_again(flaky: Any, tmp_path: Path) -> None:
+def test_what_does_not_pass_is_not_tried_again(flaky: Any, file: Path, tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"^flaky://a/none does not exist: check the name$"):
         store.fetch("flaky://a/none", tmp_path / "back.bin")
+    assert flaky.asked.count("open") == 1
+    store.put(file, "flaky://a/file.bin")
+    flaky.asked.clear()
+    with pytest.raises(PictureError, match=r"File name too long.*: check the URL$"):
+        store.fetch("flaky://a/file.bin", tmp_path / ("long" * 100))
     assert flaky.asked.count("open") == 1
 
 
@@ -183,3 +188,11 @@ def test_a_million_names_are_not_held(flaky: Any) -> None:
     finally:
         tracemalloc.stop()
     assert n == 30_000 and peak < 4e6
+
+
+def test_names_with_empty_parts_stay_as_they_are(bucket: str, file: Path) -> None:
+    names = [f"{bucket}/x/{name}" for name in ("/a.bin", "b.bin", "c//d.bin")]
+    for name in names:
+        store.put(file, name)
+    assert [entry.url for entry in store.files_below(f"{bucket}/x")] == names
+    assert all(store.size_of(name) == len(DATA) for name in names)

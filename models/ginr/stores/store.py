@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from errno import ENAMETOOLONG
 from pathlib import Path
 from shutil import copyfileobj
 from typing import Any, NamedTuple, TypeVar
@@ -99,10 +100,11 @@ def files_below(folder: str) -> Iterator[Entry]:
     fs, place = _tried(lambda: _opened(folder), folder, "listed")
     place = place.rstrip("/")
     found = _pages(fs, place, folder) if hasattr(fs, "_iterdir") else _tree(fs, place, folder)
+    start = folder if folder.endswith("://") else folder.rstrip("/") + "/"
     for info in found:
-        inside = info["name"][len(place) :].lstrip("/")
+        inside = info["name"][len(place) :].removeprefix("/")  # S3 has names that start with one
         if inside and not any(part.startswith(".") for part in inside.split("/")):
-            yield Entry(f"{folder.rstrip('/')}/{inside}", int(info.get("size") or 0))
+            yield Entry(start + inside, int(info.get("size") or 0))
 
 
 def _pages(fs: Any, place: str, folder: str) -> Iterator[dict[str, Any]]:
@@ -166,7 +168,7 @@ def _tried(action: Callable[[], T], url: str, done: str, *, tries: int = TRIES) 
             failed = f"{name} cannot be {done} ({_reason(error)})"
             if isinstance(error, PermissionError) or _status(error) in (401, 403):
                 raise PictureError(f"{failed}: check your credentials") from error
-            if isinstance(error, _FINAL):
+            if isinstance(error, _FINAL) or getattr(error, "errno", None) == ENAMETOOLONG:
                 raise PictureError(f"{failed}: check the URL") from error
             if not n_left:
                 raise PictureError(f"{failed}: try again later") from error
