@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SIDE = 1280  # longer side of a video without --size
 MAX_FRAMES = 100_000  # an hour at 28 frames per second
+MIN_FPS, MAX_FPS = 0.01, 240
 
 Output = Annotated[
     Path | None,
@@ -56,7 +57,10 @@ def zoom(
         str | None, option("--from X,Y,W,H", "Where it starts. Default: the whole picture.")
     ] = None,
     seconds: Annotated[float, option("--seconds SECONDS", "Length of the video.")] = 6.0,
-    fps: Annotated[float, option("--fps NUMBER", "Frames per second, up to 240.")] = 30.0,
+    fps: Annotated[
+        float,
+        option("--fps NUMBER", f"Frames per second, up to {MAX_FPS}; below 100 in an animation."),
+    ] = 30.0,
     size: VideoSize = None,
     checkpoint: options.Checkpoint = "small",
     bank: options.Bank = None,
@@ -90,7 +94,7 @@ def zoom(
         shots, frame = _shots(boxes, whole, wanted, n_frames)
         path = output_of(image, output, named) or image.with_name(f"{image.stem}_zoom.webp")
         refuse_own_input(image, path)
-        check_film(path, *frame, overwrite=overwrite)
+        check_film(path, *frame, fps=fps, overwrite=overwrite)
         low, high = (frame[1] / shot.width for shot in (shots[0], shots[-1]))
         make = partial(_film, path, frame, shots, fps, overwrite)
         words = f", {n_frames} frames, x{low:.3g} to x{high:.3g}"
@@ -136,8 +140,8 @@ def _size(text: str) -> Size:
 
 
 def _n_frames(seconds: float, fps: float) -> int:
-    if not 0 < fps <= 240:
-        raise console.UsageError(f"--fps {fps:g}: must be above 0 and at most 240")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise console.UsageError(f"--fps {fps:g}: must be from {MIN_FPS} to {MAX_FPS}")
     if not (math.isfinite(seconds) and 2 <= round(seconds * fps) <= MAX_FRAMES):
         raise console.UsageError(
             f"--seconds {seconds:g} at {fps:g} frames per second: must make 2 to {MAX_FRAMES} frames"

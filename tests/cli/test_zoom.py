@@ -62,7 +62,8 @@ def test_sizes(
         (["--to", "1,2,3,4", "--size", "axb"], "--size: size 'axb'"),
         (["--to", "1,2,3,4", "--seconds", "0"], "--seconds 0 at 4 frames per second"),
         (["--to", "1,2,3,4", "--seconds", "nan"], "--seconds nan"),
-        (["--to", "1,2,3,4", "--fps", "0"], "--fps 0: must be above 0 and at most 240"),
+        (["--to", "1,2,3,4", "--fps", "0"], "--fps 0: must be from 0.01 to 240"),
+        (["--to", "1,2,3,4", "--fps", "4e-4", "--seconds", "9e4"], "--fps 0.0004: must be from"),
         (["--to", "1,2,3,4", "--fps", "1e9"], "--fps 1e+09"),
         ([], "Missing option '--to'"),
     ],
@@ -83,6 +84,10 @@ def test_wrong_usage(run: Run, shot: list[dict[str, Any]], options: list[str], w
         (["a.png", "-o", "no/film.gif"], "folder no does not exist"),
         (["a.png", "-o", "film.mp4", "--size", "31x17"], "videos need even sides, not 31x17"),
         (["a.png", "-o", "film", "--to", "100,80,40,30"], "reaches outside the picture"),
+        (
+            ["a.png", "-o", "film.gif", "--fps", "100"],
+            "film.gif: 100 frames per second are too many",
+        ),
         (["a.png", "-o", "film", "--size", "4000x3000"], "would be enlarged x33.33"),
     ],
 )

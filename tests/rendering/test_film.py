@@ -48,7 +48,7 @@ SIZE: dict[str, Any] = {"height": 36, "width": 48}
 )
 def test_animations(tmp_path: Path, name: str, channels: int, dtype: type, tolerance: int) -> None:
     frames, path = _frames(5, channels, dtype), tmp_path / name
-    check_film(path, **SIZE, overwrite=False)
+    check_film(path, **SIZE, fps=20, overwrite=False)
     lost = write_film(iter(frames), _like(frames), path, **SIZE, fps=20)
     assert ("WEBP has 8 bits per sample: rounded from 16" in lost) == (dtype is np.uint16)
     with Image.open(path) as film:
@@ -68,7 +68,7 @@ def test_animations(tmp_path: Path, name: str, channels: int, dtype: type, toler
 def test_videos(tmp_path: Path, name: str, channels: int) -> None:
     av = pytest.importorskip("av", reason="videos need PyAV")
     frames, path = _frames(12, channels), tmp_path / name
-    check_film(path, **SIZE, overwrite=False)
+    check_film(path, **SIZE, fps=20, overwrite=False)
     lost = write_film(iter(frames), _like(frames), path, **SIZE, fps=29.97)
     assert lost[-1] == "1 PNG text chunk(s) dropped"
     assert lost[:-1] == ["a video has no transparency: placed on white"] * (channels == 4)
@@ -98,17 +98,17 @@ def _breaking(frames: list[Samples]) -> Iterator[Samples]:
 def test_a_folder_keeps_what_a_picture_keeps(tmp_path: Path) -> None:
     frames, path = _frames(3, 2, np.uint16), tmp_path / "film"
     for overwrite in (False, True):
-        check_film(path, **SIZE, overwrite=overwrite)
+        check_film(path, **SIZE, fps=20, overwrite=overwrite)
         write_film(iter(frames), _like(frames), path, **SIZE, fps=20, overwrite=overwrite)
     assert sorted(p.name for p in path.iterdir()) == [f"frame_0000{k}.png" for k in (1, 2, 3)]
     picture = read_picture(path / "frame_00002.png")
     np.testing.assert_array_equal(picture.samples, frames[1])
     assert picture.text == (("note", "kept"),)
     with pytest.raises(PictureError, match="film already contains frames"):
-        check_film(path, **SIZE, overwrite=False)
+        check_film(path, **SIZE, fps=20, overwrite=False)
     (path / "mine.txt").touch()
     with pytest.raises(PictureError, match=r"film contains other files, such as mine.txt"):
-        check_film(path, **SIZE, overwrite=True)
+        check_film(path, **SIZE, fps=20, overwrite=True)
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.mp4", "film"])
@@ -131,10 +131,10 @@ def test_what_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.Mon
         ("no/film", (36, 48), "does not exist: create it first"),
     ):
         with pytest.raises(PictureError, match=words):
-            check_film(tmp_path / name, *size, overwrite=False)
+            check_film(tmp_path / name, *size, fps=20, overwrite=False)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(PictureError, match="videos need PyAV: pip install"):
-        check_film(tmp_path / "a.mp4", 36, 48, overwrite=False)
+        check_film(tmp_path / "a.mp4", 36, 48, fps=20, overwrite=False)
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

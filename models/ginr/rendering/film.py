@@ -23,6 +23,8 @@ _FRAME = re.compile(r"frame_\d+\.png")
 _VIDEO = Format(
     "a video", (), 16_384, has_alpha=False, has_metadata=False, has_icc=False, has_dpi=True
 )
+TOO_FAST = 100
+"""Frames per second of an animation: browsers show what has 10 ms or less for 100."""
 QUALITY = 90
 """Of WebP: a lossless film is many times as large."""
 
@@ -32,12 +34,17 @@ def is_folder(path: Path) -> bool:
     return not path.suffix or path.is_dir()
 
 
-def check_film(path: Path, height: int, width: int, *, overwrite: bool) -> None:
+def check_film(path: Path, height: int, width: int, *, fps: float, overwrite: bool) -> None:
     """Raises PictureError if a film could not be written to the path."""
     name, suffix = printable(path), path.suffix.lower()
     if is_folder(path):
         _check_folder(path, overwrite)
     elif suffix in ANIMATED:
+        if fps >= TOO_FAST:
+            raise PictureError(
+                f"{name}: {fps:g} frames per second are too many for an animation, since viewers "
+                "show frames of 10 ms or less for 100: use fewer than 100, or a video"
+            )
         check_animation(path, height, width, overwrite=overwrite, quality=None)
     elif suffix in WRITABLE_VIDEOS:
         check_video(path, height, width, 8, Encoding(), overwrite=overwrite)
