@@ -147,3 +147,14 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(PictureError, match=r"a\.mp4: the disk is full: free some space"):
         write_film(iter(frames), _like(frames), tmp_path / "a.mp4", **SIZE, fps=30)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    frames = _frames()
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    with pytest.raises(PictureError, match=r"film: the disk is full: free some space"):
+        write_film(iter(frames), _like(frames), tmp_path / "film", **SIZE, fps=30)
+    assert list(tmp_path.iterdir()) == []

@@ -141,16 +141,22 @@ def _encoder(
 @contextmanager
 def whole_file(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
     """Yields a file that gets the path's name if the block succeeds, and is deleted if not."""
-    name = printable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
+    with disk_errors(path), part_of(target) as part:
+        with part.file as file:
+            yield file
+        check_place(path, overwrite)  # again: the work took time
+        if target.exists():
+            part.path.chmod(target.stat().st_mode & 0o7777)
+        part.rename()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raises PictureError, which names the path, for what fails in writing it."""
+    name = printable(path)
     try:
-        with part_of(target) as part:
-            with part.file as file:
-                yield file
-            check_place(path, overwrite)  # again: the work took time
-            if target.exists():
-                part.path.chmod(target.stat().st_mode & 0o7777)
-            part.rename()
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise PictureError(

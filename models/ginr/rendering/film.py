@@ -14,9 +14,10 @@ import numpy as np
 from ginr.animations import ANIMATED, Frame, animation_losses, check_animation, write_animation
 from ginr.errors import PictureError, printable
 from ginr.part_files import part_of
-from ginr.pictures import Picture, write_picture
+from ginr.pictures import Picture
 from ginr.pictures.formats import Format, check_place, losses_in
 from ginr.pictures.samples import Samples, eight_bit
+from ginr.pictures.writer import disk_errors, encoded, with_sizes
 from ginr.videos import WRITABLE_VIDEOS, Encoding, check_video, write_frames
 
 _FRAME = re.compile(r"frame_\d+\.png")
@@ -75,7 +76,7 @@ def write_film(
     white. Raises PictureError.
     """
     if is_folder(path):
-        _write_folder(frames, like, path, overwrite)
+        _write_folder(frames, with_sizes(like, height, width), path, overwrite)
         return []
     suffix = path.suffix.lower()
     if suffix in WRITABLE_VIDEOS:
@@ -130,19 +131,14 @@ def _write_folder(frames: Iterable[Samples], like: Picture, path: Path, overwrit
     target = Path(os.path.realpath(path))
     former = target.with_name(f".ginr-{secrets.token_hex(8)}.old")
     try:
-        with part_of(target, is_folder=True) as part:
+        with disk_errors(path), part_of(target, is_folder=True) as part:
             for number, frame in enumerate(frames, 1):
-                picture = replace(like, samples=frame)
-                write_picture(picture, part.path / f"frame_{number:05}.png")
+                file = part.path / f"frame_{number:05}.png"
+                file.write_bytes(encoded(replace(like, samples=frame), ".png"))
             _check_folder(path, overwrite)  # again: the work took time
             if target.is_dir():
                 target.rename(former)
             part.rename()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise PictureError(
-            f"{printable(path)} cannot be written ({reason}): choose another"
-        ) from error
     finally:
         if former.is_dir() and not target.exists():
             former.rename(target)
