@@ -11,7 +11,7 @@ from ginr_cli.files import Writing
 def write_preview(job: Job, writing: Writing) -> Path:
     """Write the page for a finished job. Raises PictureError if it cannot be written."""
     from ginr.pictures import read_picture
-    from ginr_cli.comparing.display import displayed
+    from ginr.pictures.display import displayed
 
     if job.out_px > MAX_PIXELS:
         raise PictureError(

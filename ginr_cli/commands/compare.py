@@ -91,7 +91,7 @@ def compare(
 
 def _read(path: Path, rules: "ReadRules") -> _Picture:
     from ginr.pictures import probe_picture, read_picture
-    from ginr_cli.comparing.display import displayed
+    from ginr.pictures.display import displayed
 
     header = probe_picture(path, rules)
     if header.height * header.width > MAX_PIXELS:

@@ -110,8 +110,8 @@ class Entry:
     def load(self, tell: Tell) -> None:
         """Read the pixels, unless that has been done. Raises GinrError."""
         from ginr.pictures import read_picture
+        from ginr.pictures.display import displayed
         from ginr.rendering.live_field import LiveSavedField
-        from ginr_cli.comparing.display import displayed
 
         if self.is_loaded:
             return
@@ -194,7 +194,7 @@ class Entry:
     def render(self, field: "LiveField", out: Size, box: Box) -> bytes:
         """A box of the picture at size `out` by the field, for the screen: RGBA, row by row."""
         from ginr.pictures import Picture
-        from ginr_cli.comparing.display import displayed
+        from ginr.pictures.display import displayed
 
         return _rgba(displayed(Picture(field.render(out, box), icc=self._icc)))
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ginr.errors import PictureError
 from ginr.pictures import Picture, read_picture
+from ginr.pictures.colour import profile_of_cicp
 from ginr.pictures.samples import Samples
 from ginr.rendering.film import check_film, write_film
 from ginr.videos.reader import rgb_of
@@ -88,6 +89,20 @@ def test_videos(tmp_path: Path, name: str, channels: int) -> None:
             _breaking(frames), _like(frames), tmp_path / "b.mp4", **SIZE, fps=30, overwrite=True
         )
     assert (tmp_path / "b.mp4").read_bytes() == b"old"
+
+
+def test_videos_are_srgb_and_folders_keep_the_profile(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="videos need PyAV")
+    p3 = (12, 13, 0, 1)
+    orange = np.full((36, 48, 3), (200, 100, 50), np.uint8)
+    like, path = Picture(orange, icc=profile_of_cicp(p3)), tmp_path / "a.mp4"
+    lost = write_film(iter([orange] * 2), like, path, **SIZE, fps=20)
+    assert lost == ["ICC profile dropped: converted to sRGB"]
+    with av.open(str(path)) as container:
+        held = rgb_of(next(container.decode(container.streams.video[0])))
+    assert np.abs(held[18, 24].astype(int) - (215, 93, 31)).max() <= 2  # by the matrices of P3
+    assert write_film(iter([orange]), like, tmp_path / "film", **SIZE, fps=20) == []
+    assert read_picture(tmp_path / "film" / "frame_00001.png").icc == like.icc
 
 
 def _breaking(frames: list[Samples]) -> Iterator[Samples]:

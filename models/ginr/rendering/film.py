@@ -15,8 +15,9 @@ from ginr.animations import ANIMATED, Frame, animation_losses, check_animation, 
 from ginr.errors import PictureError, printable
 from ginr.part_files import part_of
 from ginr.pictures import Picture
-from ginr.pictures.formats import Format, check_place, losses_in
-from ginr.pictures.samples import Samples, eight_bit
+from ginr.pictures.display import displayed
+from ginr.pictures.formats import Format, check_place, losses_in, output_format
+from ginr.pictures.samples import Samples
 from ginr.pictures.writer import disk_errors, encoded, with_sizes
 from ginr.videos import WRITABLE_VIDEOS, Encoding, check_video, write_frames
 
@@ -72,19 +73,20 @@ def write_film(
 ) -> list[str]:
     """Writes frames (height, width, C) as they come, all or nothing; returns what was not held.
 
-    `like` gives channels, depth and metadata; videos are 8-bit RGB, with transparency placed on
+    `like` gives channels, depth and metadata; videos are 8-bit sRGB, with transparency placed on
     white. Raises PictureError.
     """
     if is_folder(path):
         _write_folder(frames, with_sizes(like, height, width), path, overwrite)
-        return []
+        return losses_in(like, output_format(Path("a.png")))
     suffix = path.suffix.lower()
     if suffix in WRITABLE_VIDEOS:
         write_frames(
-            (_on_white(frame) for frame in frames), path,
+            (np.asarray(displayed(replace(like, samples=frame))) for frame in frames), path,
             height=height, width=width, fps=fps, overwrite=overwrite,
         )  # fmt: skip
-        return losses_in(like, _VIDEO)
+        converted = ["ICC profile dropped: converted to sRGB"] if like.icc else []
+        return [*converted, *losses_in(replace(like, icc=None), _VIDEO)]
     delay = 1 / Fraction(fps).limit_denominator(1001)
     lost = write_animation(
         (Frame(_with_alpha(frame), delay) for frame in frames), like, 0, path,
@@ -100,14 +102,6 @@ def _with_alpha(frame: Samples) -> Samples:
     if not n_alpha:
         alpha = np.full_like(frame[..., :1], np.iinfo(frame.dtype).max)
     return np.concatenate([np.broadcast_to(colour, (*frame.shape[:2], 3)), alpha], -1)
-
-
-def _on_white(frame: Samples) -> Samples:
-    """A frame (H, W, C) as RGB with 8 bits."""
-    samples = eight_bit(_with_alpha(frame)).astype(np.uint32)
-    colour, alpha = samples[..., :3], samples[..., 3:]
-    shown: Samples = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return shown
 
 
 def _check_folder(path: Path, overwrite: bool) -> None:

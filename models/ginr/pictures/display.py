@@ -3,20 +3,19 @@
 import io
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ginr.pictures.samples import Picture, eight_bit
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ginr.pictures import Picture
 
-
-def displayed(picture: "Picture") -> "Image":
+def displayed(picture: Picture) -> "Image":
     """The picture as an RGB image of Pillow."""
-    import numpy as np
     from PIL import Image, ImageCms
 
-    samples = picture.samples
-    if picture.depth == 16:
-        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    samples = eight_bit(picture.samples)
     colour = samples[..., :1] if picture.is_grey else samples[..., :3]
     image = Image.fromarray(colour[..., 0] if picture.is_grey else np.ascontiguousarray(colour))
     if picture.icc is not None:
