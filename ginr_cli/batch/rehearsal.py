@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
-from ginr.errors import printable
+from ginr.errors import PictureError, printable
 from ginr_cli import console
 from ginr_cli.batch.frames import KEPT
 from ginr_cli.batch.plan import Job
@@ -39,8 +39,18 @@ class Rate:
 def announce_all(
     jobs: Sequence[Job], choices: Sequence[NetworkChoice], report: OutcomeReport
 ) -> None:
-    """Print what each job would write, its memory, and its time by the speed on the first picture."""
-    rate = measured_rate(jobs[0], Networks(choices[0]))
+    """Print what each job would write, its memory, and its time by the speed on the first picture.
+
+    Pictures before the first one that can be read are reported as failed.
+    """
+    networks, jobs, rate = Networks(choices[0]), list(jobs), None
+    while jobs and rate is None:
+        try:
+            rate = measured_rate(jobs[0], networks)
+        except PictureError as problem:
+            report.fail(jobs.pop(0).source, problem)
+    if rate is None:
+        return
     n_device, total_s = min(len(choices), len(jobs)), 0.0
     for job in jobs:
         seconds = rate.seconds(job)

@@ -124,6 +124,16 @@ def test_a_rehearsal_writes_nothing(run: Run, core: Core) -> None:
     )
 
 
+def test_a_rehearsal_goes_on_after_a_picture_that_cannot_be_read(run: Run, core: Core) -> None:
+    picture("in/a.png", 90, 60)
+    picture("in/b.png")
+    whole = Path("in/a.png").read_bytes()
+    Path("in/a.png").write_bytes(whole[: len(whole) // 2])
+    run("upscale", "in", "out", "--dry-run")
+    assert (run.code, run.out.count("\n")) == (1, 1) and "in/b.png 6x4 -> out/b.png" in run.out
+    assert "in/a.png is incomplete" in run.err and run.err.endswith("1 planned, 1 failed\n")
+
+
 def test_a_rehearsal_as_json(run: Run, core: Core) -> None:
     picture("a.png")
     (record,) = run("upscale", "a.png", "-", "--dry-run", "--json").records
