@@ -23,11 +23,13 @@ def details(before: "Image", after: "Image") -> list[Box]:
     """Up to four square parts of two pictures of one size where they differ most, apart, in order."""
     import numpy as np
 
-    grey = [np.asarray(image.convert("L"), np.float32) for image in (before, after)]
+    apart = np.zeros((after.height, after.width), np.float32)
+    for one, other in zip(before.split(), after.split(), strict=True):  # colour counts, too
+        apart += np.abs(np.asarray(one, np.float32) - np.asarray(other, np.float32))
     side = detail_side(after)
     step = max(1, side // 4)
-    height, width = (n_px // step * step for n_px in grey[0].shape)
-    apart = np.abs(grey[1] - grey[0])[:height, :width]
+    height, width = (n_px // step * step for n_px in apart.shape)
+    apart = apart[:height, :width]
     blocks = apart.reshape(height // step, step, width // step, step).sum((1, 3))
     k = side // step
     sums = np.lib.stride_tricks.sliding_window_view(blocks, (k, k)).sum((2, 3))

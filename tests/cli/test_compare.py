@@ -88,6 +88,13 @@ def test_the_sheet_shows_where_they_differ_most(run: Run) -> None:
         assert sheet.width > 1000 and sheet.height > 600
 
 
+def test_pictures_that_differ_in_colour_alone_are_not_equal(run: Run) -> None:
+    Image.new("RGB", (48, 36), (128, 128, 128)).save("a.png")
+    Image.new("RGB", (48, 36), (200, 103, 68)).save("b.png")  # as light
+    run("compare", "a.png", "b.png", "-o", "sheet.png")
+    assert run.code == 0 and "equal" not in run.err
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (17, 400)])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16"])
 def test_sheets_of_all_kinds_and_sizes(run: Run, size: tuple[int, int], mode: str) -> None:
