@@ -1,10 +1,11 @@
 """`ginr doctor`: what works in this installation, and why the rest does not."""
 
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from ginr.errors import CheckpointError
 from ginr_cli import console, options
@@ -22,6 +23,7 @@ def doctor(as_json: options.Json = False) -> None:
         "checkpoints": _checkpoints,
         "settings": _settings,
         "formats": _formats,
+        "extras": _extras,
         "numba cache": _numba_cache,
     }
     sections = {name: _examined(examine) for name, examine in examinations.items()}
@@ -130,6 +132,28 @@ def _formats() -> Section:
     from ginr.pictures import codecs
 
     return codecs()
+
+
+def _extras() -> Section:
+    """The extras of the package, and how to install what is missing of them."""
+    wanted: dict[str, list[str]] = {}
+    for requirement in requires("ginr") or ():
+        if found := re.match(r"([\w.-]+).*\bextra == ['\"](\w+)", requirement):
+            wanted.setdefault(found[2], []).append(found[1])
+    rows = {}
+    for extra in wanted.keys() - {"dev", "cuda"}:  # kernels are listed with the scan backends
+        missing = [package for package in wanted[extra] if not _is_installed(package)]
+        advice = f'not installed: {", ".join(missing)}: pip install "ginr[{extra}]"'
+        rows[extra] = advice if missing else "available"
+    return dict(sorted(rows.items()))
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _numba_cache() -> Section:

@@ -29,6 +29,26 @@ def test_the_doctor_names_what_is_broken(
     assert "scan backends\n  reference      available\n" in run("doctor").out
 
 
+def test_extras_and_how_to_install_them(
+    run: Run, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(package: str) -> str:
+        if package in ("av", "s3fs"):
+            raise importlib.metadata.PackageNotFoundError(package)
+        return "1.0"
+
+    stated = ["numpy>=1", "av>=18; extra == 'video'", "ray[data]>=2; extra == 'ray'"]
+    stated += ["fsspec; extra == 'stores'", "s3fs; extra == 'stores'", "x; extra == 'dev'"]
+    monkeypatch.setattr("ginr_cli.commands.doctor.requires", lambda name: stated)
+    monkeypatch.setattr("ginr_cli.commands.doctor.version", version)
+    extras = run("doctor", "--json").records[0]["extras"]
+    assert extras == {
+        "ray": "available",
+        "stores": 'not installed: s3fs: pip install "ginr[stores]"',
+        "video": 'not installed: av: pip install "ginr[video]"',
+    }
+
+
 def test_a_gpu_and_missing_packages(run: Run, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("doctor", "--json").records[0]["to_install"] == {} or torch.cuda.is_available()
     facts = SimpleNamespace(name="NVIDIA H100", total_memory=80 * 2**30, major=9, minor=0)
@@ -67,3 +87,13 @@ def test_a_gpu_and_a_torch_that_cannot_use_it(
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     assert "built without CUDA" in run("doctor", "--json").records[0]["to_install"]["torch"]
+
+
+def test_a_format_without_its_plug_in(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ginr.pictures
+
+    without = ginr.pictures.WRITABLE - {".jxl", ".avif"}
+    monkeypatch.setattr(ginr.pictures, "WRITABLE", without)
+    formats = run("doctor", "--json").records[0]["formats"]
+    assert formats["JXL"] == '.jxl needs a plug-in: pip install "ginr[formats]"'
+    assert formats["AVIF"] == ".avif is not supported by this Pillow: update Pillow"

@@ -104,7 +104,7 @@ def codecs() -> dict[str, str]:
     table = {}
     for format in FORMATS:
         if not WRITABLE.intersection(format.suffixes):
-            table[format.name] = why_unreadable(Path(format.suffixes[0]))
+            table[format.name] = why_unreadable(Path("a" + format.suffixes[0]))
             continue
         library = libraries.get(format.name)
         version = features.version(library) if library is not None else None
