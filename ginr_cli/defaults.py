@@ -122,6 +122,8 @@ def _from_environment() -> dict[str, Default]:
             if text.lower() not in _FLAGS:
                 raise UsageError(f"{variable}={text}: must be 1 or 0")
             found[key] = Default(_FLAGS[text.lower()], variable)
+        elif kind is int and not text.isdecimal():
+            raise UsageError(f"{variable}={text}: must be a whole number")
         else:
             found[key] = Default(text, variable)
     return found

@@ -97,7 +97,7 @@ def test_what_is_no_pair(text: str) -> None:
     [
         ({"rates": 1}, "layer 0: rates is not a setting: did you mean rate?"),
         ({"network.widht": 1}, "network.widht is not a setting: did you mean network.width?"),
-        ({"qqq": 1}, "layer 0: qqq is not a setting"),
+        ({"qqq": 1}, "layer 0: qqq is not a setting: ginr train --show-config lists them"),
         ({"rate": "fast"}, "layer 0: rate = 'fast': give a number"),
         ({"rate": True}, "rate = True: give a number"),
         ({"crop": 3.5}, "crop = 3.5: give a whole number"),

@@ -84,8 +84,8 @@ def resolve(layers: Sequence[Layer]) -> tuple[GinrConfig, TrainConfig]:
         for key, value in layer.values.items():
             if key not in types:
                 near = difflib.get_close_matches(key, types, 1)
-                hint = f": did you mean {near[0]}?" if near else ""
-                raise GinrError(f"{layer.source}: {key} is not a setting{hint}")
+                hint = f"did you mean {near[0]}?" if near else "ginr train --show-config lists them"
+                raise GinrError(f"{layer.source}: {key} is not a setting: {hint}")
             try:
                 chosen[key] = _converted(value, types[key])
             except TypeError as error:
