@@ -22,7 +22,7 @@ def option(
     if between is not None:
         settings["callback"] = _within(*between)
     metavar = None if parts[-1].startswith("-") else parts.pop()
-    return typer.Option(*parts, metavar=metavar, help=help, **settings)
+    return typer.Option(*parts, metavar=metavar, help=_plain(help), **settings)
 
 
 def _within(low: float, high: float) -> Callable[[float | None], float | None]:
@@ -37,7 +37,12 @@ def _within(low: float, high: float) -> Callable[[float | None], float | None]:
 
 def argument(metavar: str, help: str, **settings: Any) -> Any:
     """A positional argument."""
-    return typer.Argument(metavar=metavar, help=help, **settings)
+    return typer.Argument(metavar=metavar, help=_plain(help), **settings)
+
+
+def _plain(text: str) -> str:
+    """Text that Rich shows as it is: it would take [video] for markup and leave it out."""
+    return text.replace("[", r"\[")
 
 
 def parse_path(text: str) -> Path:

@@ -26,6 +26,11 @@ def test_help_holds_no_noise(run: Run, monkeypatch: pytest.MonkeyPatch, name: st
         assert noise not in run.out
 
 
+def test_help_keeps_brackets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert 'Videos need PyAV: pip install "ginr[video]".' in run("zoom", "--help").out
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_has_examples_that_it_understands(run: Run, name: str) -> None:
     assert "Examples:" in run(name, "--help").out
