@@ -35,8 +35,10 @@ def output_of(source: Path, place: Path | None, named: Path | None) -> Path | No
     """The output of a command: `place`, the path after the input's, or `named` by -o.
 
     A glob may put a picture into `place`, so a file there is never replaced. Raises PictureError,
-    or `UsageError` if there are two outputs.
+    or `UsageError` if there are two outputs, or for standard output.
     """
+    if Path("-") in (place, named):
+        raise console.UsageError("only ginr upscale writes to standard output: name a file, not -")
     if place is None or named is not None:
         if place is not None:
             raise console.UsageError(f"{place} and -o {named}: give only one output")

@@ -65,6 +65,10 @@ def test_sizes(
         (["--to", "1,2,3,4", "--fps", "0"], "--fps 0: must be from 0.01 to 240"),
         (["--to", "1,2,3,4", "--fps", "4e-4", "--seconds", "9e4"], "--fps 0.0004: must be from"),
         (["--to", "1,2,3,4", "--fps", "1e9"], "--fps 1e+09"),
+        (
+            ["--to", "1,2,3,4", "-o", "-"],
+            "only ginr upscale writes to standard output: name a file",
+        ),
         ([], "Missing option '--to'"),
     ],
 )
