@@ -120,9 +120,9 @@ def test_a_perfect_patch_costs_nothing_but_the_adversary(looking: TrainConfig) -
 def test_flat_patches_count_by_their_colours_alone(looking: TrainConfig) -> None:
     flat = torch.full((2, SIDE**2, 3), 0.5)
     other = flat + 0.2 * colours(2, 0)
-    torch.testing.assert_close(
-        objective(looking, ripple_weight=0.0)(other, batch_of(flat)), loss_of(other - flat, "l1")
-    )
+    for weight in (0.0, 3.0):
+        found = objective(looking, ripple_weight=0.0, smooth_weight=weight)(other, batch_of(flat))
+        torch.testing.assert_close(found, (1 + weight) * loss_of(other - flat, "l1"))
 
 
 def test_the_gradient_is_that_of_the_written_out_loss(looking: TrainConfig) -> None:

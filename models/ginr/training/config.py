@@ -45,6 +45,8 @@ class TrainConfig:
     """Weight of the discriminator's loss relative to l1, for the adversarial loss."""
     ripple_weight: float = 8.0
     """Weight of texture that repeats with the LR pixels, for the perceptual losses."""
+    smooth_weight: float = 3.0
+    """More weight of l1 where the original is smooth, text or line art, for the perceptual losses."""
     optimizer: Literal["muon", "adam", "adamw"] = "muon"
     """Muon for the encoder's matrices and AdamW for the rest, or one for all; betas 0.9 and 0.99."""
     weight_decay: float = 0.0
@@ -114,7 +116,7 @@ class TrainConfig:
             )
         above_0 = "minutes rate rate_lps rate_encoder rate_decoder clip save_minutes memory_gb"
         check(above_0, "a number above 0", lambda x: 0 < x < math.inf)  # NaN fails too
-        weights = "weight_decay perceptual_weight adversarial_weight ripple_weight"
+        weights = "weight_decay perceptual_weight adversarial_weight ripple_weight smooth_weight"
         check(weights, "0 or more", lambda x: 0 <= x < math.inf)
         check("scales", "numbers from 1 to 30", lambda s: s and all(1 <= x <= 30 for x in s))
         check("ema", "a number from 0 to less than 1", lambda x: 0 <= x < 1)

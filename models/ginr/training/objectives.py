@@ -57,8 +57,8 @@ class PerceptualObjective(Objective):
     As in ESRGAN (Wang et al. 2018, arXiv 1809.00219), with another loss and another adversary. LPIPS
     is computed on patches that are shifted and mirrored at random (as in E-LPIPS, Kettunen et al. 2019,
     arXiv 1906.03973), since a network exploits what a fixed grid does not see. Smooth areas, text and
-    line art are judged by L1 alone, since invented detail is wrong there: for the other terms the
-    original replaces them.
+    line art are judged by L1 alone, with more weight, since invented detail is wrong there: for the
+    other terms the original replaces them.
     """
 
     can_be_recorded = False
@@ -68,6 +68,7 @@ class PerceptualObjective(Objective):
         super().__init__("l1")
         self._side = patch_side(settings)
         self._weight, self._ripple_weight = settings.perceptual_weight, settings.ripple_weight
+        self._smooth_weight = settings.smooth_weight
         device = processes.device
         self._lpips = Lpips({k: v.to(device) for k, v in load_weights(weights_path()).items()})
         self._adversary: Adversary | None = None
@@ -77,12 +78,13 @@ class PerceptualObjective(Objective):
 
     def __call__(self, colours: Tensor, batch: Batch) -> Tensor:
         """As `Objective.__call__`; the queries of a crop form a patch, row by row."""
-        loss, square = super().__call__(colours, batch), (self._side, self._side)
+        square = self._side, self._side
         # (B, 3, P, P)
         fake, real = (v.transpose(1, 2).unflatten(2, square) for v in (colours, batch.target))
         places = to_lattice(batch.coords, batch.pixels.shape[2]).unflatten(1, square)
-        loss = loss + self._ripple_weight * ripples(fake, real, places)
         where = detailed(real)  # (B, 1, P, P)
+        loss: Tensor = ((fake - real).abs() * (1 + self._smooth_weight * (1 - where))).mean()
+        loss = loss + self._ripple_weight * ripples(fake, real, places)
         loss = loss + self._weight * self._distance(real.lerp(fake, where), real).mean()
         if self._adversary is not None:
             loss = loss + self._adversary.loss(fake, real, where)

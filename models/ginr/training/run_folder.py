@@ -30,7 +30,7 @@ _DAMAGE = (
     OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError,
     AttributeError,
 )  # fmt: skip
-_LATER = {"teacher": None}
+_LATER = {"teacher": None, "smooth_weight": 0.0}
 """Values of settings that runs of an older ginr lack."""
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}  # in the file, and in the optimizer
 
