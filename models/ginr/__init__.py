@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ginr.architecture.config import GinrConfig as GinrConfig
     from ginr.assessing.assessment import Assessment as Assessment
-    from ginr.assessing.assessment import assess as assess
     from ginr.checkpoints.checkpoint import Checkpoint as Checkpoint
     from ginr.checkpoints.checkpoint import load_checkpoint as load_checkpoint
     from ginr.checkpoints.checkpoint import load_cpu_network as load_cpu_network
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ginr.errors import GinrError as GinrError
     from ginr.errors import PictureError as PictureError
     from ginr.errors import SizeError as SizeError
+    from ginr.interface.examining import assess as assess
     from ginr.interface.module import as_module as as_module
     from ginr.interface.upscaling import upscale as upscale
     from ginr.interface.upscaling import upscale_many as upscale_many
@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "architecture.config": "GinrConfig",
-    "assessing.assessment": "Assessment assess",
+    "assessing.assessment": "Assessment",
     "checkpoints.checkpoint": "Checkpoint load_checkpoint load_cpu_network save_checkpoint",
     "engine.model": "CpuGinr",
     "errors": "CheckpointError GinrError PictureError SizeError",
+    "interface.examining": "assess",
     "interface.module": "as_module",
     "interface.upscaling": "upscale upscale_many",
     "lps.report": "LpReport",

@@ -330,3 +330,35 @@ def test_large_pictures_are_shown_smaller() -> None:
     picture = ginr.Picture(np.zeros((5, 5000, 3), np.uint8))
     with Image.open(io.BytesIO(picture._repr_png_())) as shown:
         assert shown.size == (1667, 2)
+
+
+def test_assess_takes_every_kind_of_picture(tmp_path: Path) -> None:
+    samples = as_kind(noise(64, 64, 3), np.uint8)
+    picture = ginr.Picture(samples)
+    picture.save(tmp_path / "a.png")
+    wanted = ginr.assess(picture)
+    assert wanted.noise > 2
+    tensor = torch.from_numpy(samples).permute(2, 0, 1)
+    for x in (
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        samples,
+        Image.fromarray(samples),
+        tensor,
+    ):
+        assert ginr.assess(x).noise == wanted.noise
+    with pytest.raises(PictureError, match="a batch of 2 pictures: give one of them at a time"):
+        ginr.assess(tensor.expand(2, -1, -1, -1))
+    with pytest.raises(TypeError, match="dict is not a picture"):
+        ginr.assess({})
+
+
+def test_an_enlargement_within_another_is_refused(tiny_model: Ginr) -> None:
+    x = as_kind(noise(9, 12, 3), np.uint8)
+
+    def again(n_done: int, n_all: int) -> None:
+        ginr.upscale(x, tiny_model)
+
+    with pytest.raises(GinrError, match="was called by its own progress or notice"):
+        ginr.upscale(x, tiny_model, progress=again)
+    assert ginr.upscale(x, tiny_model).shape == (18, 24, 3)

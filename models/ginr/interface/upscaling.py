@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import islice
 from numbers import Integral, Real
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     T = TypeVar("T", npt.NDArray[Any], Image.Image, Tensor, Picture)
 
 Network = Encoder[EncodedField] | str | Path
-_lock = Lock()  # networks keep arrays for reuse
+_lock, _holder = Lock(), ContextVar("holder", default=False)  # networks keep arrays for reuse
 MAX_LOADED = 6
 """Networks that are kept, and mixtures of two."""
 
@@ -185,12 +187,27 @@ def _enlarged(
         raise TypeError(f"{kind} is not a network: give a checkpoint's name or file, or build it")
     made: list[Picture] = []
     for picture in one.pictures:
-        with _lock:
+        with _alone():
             network = _suited(
                 picture, model, one.device, restore, detail, options.get("notice") or _ignore
             )
             made.append(render(picture, network, height=size[0], width=size[1], **options))
     return one.back(made)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Within the block no other picture is enlarged. Raises GinrError if it is in another such block."""
+    if _holder.get():
+        raise GinrError(
+            "ginr.upscale was called by its own progress or notice: call it when it has returned"
+        )
+    with _lock:
+        token = _holder.set(True)
+        try:
+            yield
+        finally:
+            _holder.reset(token)
 
 
 def _ignore(message: str) -> None:
