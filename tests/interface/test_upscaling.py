@@ -362,3 +362,13 @@ def test_an_enlargement_within_another_is_refused(tiny_model: Ginr) -> None:
     with pytest.raises(GinrError, match="was called by its own progress or notice"):
         ginr.upscale(x, tiny_model, progress=again)
     assert ginr.upscale(x, tiny_model).shape == (18, 24, 3)
+
+
+def test_what_needs_torch_says_so(tiny_checkpoint: Path) -> None:
+    network = ginr.load_cpu_network(tiny_checkpoint)
+    picture = ginr.Picture(as_kind(noise(9, 12, 3), np.uint8))
+    wanted = r"CpuGinr is no network in torch: use load_checkpoint\(...\).build\(\)"
+    with pytest.raises(TypeError, match=wanted):
+        ginr.encode_picture(picture, network)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=wanted):
+        ginr.warp(picture, network, Projective(np.eye(3)), height=9, width=12)  # type: ignore[arg-type]

@@ -223,6 +223,13 @@ class Ginr(nn.Module):
         return lps[:, :rows, :columns]
 
 
+def check_is_torch(model: object) -> None:
+    """Raises TypeError for a network that is not one of torch, such as that of `load_cpu_network`."""
+    if not isinstance(model, nn.Module):
+        kind = type(model).__name__
+        raise TypeError(f"{kind} is no network in torch: use load_checkpoint(...).build()")
+
+
 def in_bfloat16(model: Ginr, precision: Precision) -> bool:
     """Whether to encode in bfloat16: for auto, on GPUs that support it, if there is a base.
 

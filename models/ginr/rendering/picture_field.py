@@ -17,7 +17,7 @@ from ginr.errors import GinrError
 from ginr.geometry.size import Box, output_box
 from ginr.network.attention_decoder import surroundings
 from ginr.network.field import Field
-from ginr.network.model import Ginr
+from ginr.network.model import Ginr, check_is_torch
 from ginr.pictures import Picture, quantize
 from ginr.rendering.tile_size import MARGIN, whole_windows
 from ginr.rendering.upscale import (
@@ -130,8 +130,9 @@ def encode_picture(
     """The field of a picture, encoded in tiles.
 
     `precision` is that of the encoder, `progress` counts pixels of the picture. Raises GinrError for
-    features that float16 cannot represent or memory cannot hold.
+    features that float16 cannot represent or memory cannot hold, TypeError for a network without torch.
     """
+    check_is_torch(model)
     config, size = model.config, (picture.height, picture.width)
     window, n = config.window, _rows_per_window(config)
     shape, done = features_shape(config, size, 1 if picture.is_opaque else 2), 0

@@ -25,7 +25,7 @@ from ginr.device import Precision
 from ginr.geometry.maps import Map
 from ginr.geometry.size import Box
 from ginr.network.field import Field
-from ginr.network.model import Ginr
+from ginr.network.model import Ginr, check_is_torch
 from ginr.pictures import Picture, quantize, without_place
 from ginr.rendering.tile_size import is_out_of_memory, smaller_side, tile_side
 from ginr.rendering.upscale import Notice, Progress, Tiles, canvas, check_size, cut_box, planes_of
@@ -55,6 +55,7 @@ def warp(
     as for `upscale`; when memory runs out, the warp starts over with smaller tiles. Raises SizeError
     for a size below 1 and GinrError when even the smallest tile does not fit into memory.
     """
+    check_is_torch(model)
     check_size(height, width)
     side = tile_side(model, tile)
     while True:
