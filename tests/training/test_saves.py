@@ -111,15 +111,15 @@ def test_one_training_at_a_time_in_a_run_folder(
     assert not list(settings.run.glob(".*.part"))
 
 
-def test_a_run_from_before_the_choice_of_mixers_is_resumed(
+def test_a_run_that_lacks_later_settings_is_resumed(
     tiny_config: GinrConfig, settings: TrainConfig
 ) -> None:
     path = train(tiny_config, replace(settings, steps=1), Log())
     state = settings.run / "state.safetensors"
     with safe_open(state, framework="pt") as file:
         facts = json.loads(file.metadata()["ginr.state"])
-    for name in PLAIN:
-        del facts["settings"][f"network.{name}"]
+    for name in (*(f"network.{name}" for name in PLAIN), "teacher", "smooth_weight"):
+        del facts["settings"][name]
     save_file(load_file(state), state, {"ginr.state": json.dumps(facts)})
     train(tiny_config, replace(settings, steps=2), Log())
     assert load_checkpoint(path).facts["steps"] == 2

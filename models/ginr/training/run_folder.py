@@ -30,8 +30,6 @@ _DAMAGE = (
     OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError,
     AttributeError,
 )  # fmt: skip
-_LATER = {"teacher": None, "smooth_weight": 0.0}
-"""Values of settings that runs of an older ginr lack."""
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}  # in the file, and in the optimizer
 
 
@@ -107,7 +105,10 @@ class RunFolder:
             ) from None
 
     def _compare_settings(self, before: dict[str, Any]) -> None:
-        before = {f"network.{name}": value for name, value in PLAIN.items()} | _LATER | before
+        # What runs of an older ginr lack.
+        weight = 0.0 if self.settings.is_perceptual else self.settings.smooth_weight
+        older = {f"network.{name}": value for name, value in PLAIN.items()}
+        before = older | {"teacher": None, "smooth_weight": weight} | before
         now = json.loads(json.dumps(self._fixed))
         if now.keys() - before.keys() - {"bank", "init"}:  # those of a bank alone
             raise CheckpointError(
