@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ginr.assessing.assessment import assess
+from ginr.assessing.restoration import MOST_DETAIL
 from ginr.checkpoints.checkpoint import Blend, load_checkpoint
 from ginr.geometry.view import parse_box
 from ginr.network.model import Ginr
@@ -17,7 +18,6 @@ from ginr.pictures.resize import benchmark_pair, bicubic_8bit
 from ginr.rendering.upscale import upscale
 from ginr.rendering.zoom import render_shots, shot_of, zoom_path
 from ginr.training.degradation import damaged
-from ginr_cli.restoring import MOST_DETAIL
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 SCALE = 3.7

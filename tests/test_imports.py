@@ -6,7 +6,10 @@ Run: pytest tests/test_imports.py
 import ast
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 GROUND = {"errors", "array_api", "array_types", "device", "part_files", "user_cache"}
@@ -129,3 +132,13 @@ def test_files_and_functions_are_short() -> None:
         if end > 300:
             long.append(name)
     assert not long
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("benchmarks/**/*.py")), ids=lambda path: path.name
+)
+def test_benchmarks_import_what_there_is(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ginr"):
+            found = import_module(node.module or "")
+            assert all(hasattr(found, alias.name) for alias in node.names), ast.unparse(node)
