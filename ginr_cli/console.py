@@ -92,6 +92,11 @@ def say(text: str) -> None:
         _stderr.print(visible(named(text)))
 
 
+def say_end(end: BaseException) -> None:
+    """Print which signal ends the command: `end` is what it raised."""
+    say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
+
+
 def say_last(text: str) -> None:
     """Print a message as a signal ends the process, from another thread: takes no lock."""
     if not _settings.is_quiet:

@@ -60,6 +60,9 @@ def render_one(
         outcome = _rendered(image, choice, rules, plan)
     except console.UsageError:
         raise
+    except (KeyboardInterrupt, SystemExit) as end:
+        console.say_end(end)
+        raise
     except Exception as problem:
         report.fail(image, problem)
         raise typer.Exit(1) from None

@@ -61,7 +61,7 @@ def summing_up(report: OutcomeReport) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as end:
-        console.say("interrupted" if isinstance(end, KeyboardInterrupt) else "terminated")
+        console.say_end(end)
         report.sum_up()
         raise
 

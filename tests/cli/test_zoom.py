@@ -131,7 +131,8 @@ def test_interrupted_it_leaves_nothing(
     monkeypatch.setattr(ginr.rendering.zoom, "render_shots", render)
     picture("a.png", 120, 90)
     run("zoom", "a.png", "--to", "10,10,40,30", "-o", name, *ZOOM)
-    assert run.code == 130 and files() == ["a.png", "tiny.safetensors"]
+    assert run.code == 130 and run.err.endswith("interrupted\n")
+    assert files() == ["a.png", "tiny.safetensors"]
     assert not Path("film").exists()
 
 
