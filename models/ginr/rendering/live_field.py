@@ -33,8 +33,8 @@ REACH = 8
 """LR pixels around a core that its renders read: 2 by the base's taps, 5 by back-projection."""
 NEAR = 6
 """LR pixels around a token that `LiveField.around` includes."""
-READY = 1 << 20
-"""LR pixels whose codes and bases are kept: 0.6 KB each with `small`."""
+READY = 7 << 18
+"""LR pixels whose codes and bases are kept, 0.6 KB each with `small`: the cores under 1280x800 pixels at x1."""
 SCALES = (2, 3, 4)
 """Scales that have a base of their own, see `ginr.kernels.consistency`."""
 
