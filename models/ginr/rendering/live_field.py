@@ -35,6 +35,8 @@ NEAR = 6
 """LR pixels around a token that `LiveField.around` includes."""
 READY = 7 << 18
 """LR pixels whose codes and bases are kept, 0.6 KB each with `small`: the cores under 1280x800 pixels at x1."""
+WIDE = 1.6
+"""Width of a window in its heights: cores in it come first."""
 SCALES = (2, 3, 4)
 """Scales that have a base of their own, see `ginr.kernels.consistency`."""
 
@@ -182,7 +184,8 @@ class LivePicture(LiveField):
         return len(self._kept)
 
     def _distance(self, core: Box, place: tuple[float, float]) -> float:
-        return sum(((core[k] + core[k + 2]) / 2 - place[k] * self.size[k]) ** 2 for k in (0, 1))
+        y, x = (abs((core[k] + core[k + 2]) / 2 - place[k] * self.size[k]) for k in (0, 1))
+        return max(WIDE * y, x)
 
     def encode(self, core: Box) -> None:
         with self._lock:
