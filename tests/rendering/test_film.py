@@ -158,7 +158,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def fails(*_: Any) -> None:
         raise av.error.OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("ginr.videos.from_frames._converted", fails)
+    monkeypatch.setattr("ginr.videos.from_frames.converted", fails)
     with pytest.raises(PictureError, match=r"a\.mp4: the disk is full: free some space"):
         write_film(iter(frames), _like(frames), tmp_path / "a.mp4", **SIZE, fps=30)
     assert list(tmp_path.iterdir()) == []

@@ -108,17 +108,22 @@ class FrameEncoder:
 
     def _converted(self, samples: Samples, source: Any) -> Any:
         """The frame in the encoder's pixel format, with the times of the one it is made of."""
-        deep = samples.dtype == np.uint16
-        rgb = pyav().VideoFrame.from_ndarray(samples, format="rgb48le" if deep else "rgb24")
-        settings: dict[str, Any] = {"format": self._pixels}
-        if self._matrix in SPECIFIED:
-            settings["dst_colorspace"] = self._matrix
-        if self._range in (1, 2):
-            settings["dst_color_range"] = self._range
-        frame = rgb.reformat(**settings, interpolation=SCALER)
+        frame = converted(samples, self._pixels, self._matrix, self._range)
         frame.pts, frame.time_base = source.pts, source.time_base
         frame.duration = source.duration or 0
         return frame
+
+
+def converted(samples: Samples, pixels: str, matrix: int, levels: int) -> Any:
+    """RGB samples (H, W, 3) as a frame of a pixel format; matrix and range in numbers of ITU-T H.273."""
+    deep = samples.dtype == np.uint16
+    rgb = pyav().VideoFrame.from_ndarray(samples, format="rgb48le" if deep else "rgb24")
+    settings: dict[str, Any] = {"format": pixels}
+    if matrix in SPECIFIED:
+        settings["dst_colorspace"] = matrix
+    if levels in (1, 2):
+        settings["dst_color_range"] = levels
+    return rgb.reformat(**settings, interpolation=SCALER)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ginr.videos.encoder import FrameEncoder, opening
 from ginr.videos.provenance import with_tag
 from ginr.videos.reader import pyav
 from ginr.videos.segments import WorkFolder
-from ginr.videos.writer import FORMATS, MOVFLAGS
+from ginr.videos.writer import created, format_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -35,11 +35,9 @@ class Output:
         made: Mapping[str, str],
     ) -> None:
         """Begins the file; raises PictureError if that fails."""
-        format = FORMATS.get(suffix, suffix[1:])
-        is_mp4 = format in ("mp4", "mov")
-        options = MOVFLAGS if is_mp4 else {}
+        is_mp4 = format_of(suffix) in ("mp4", "mov")
         self._encoder, self.notes = encoder, list[str]()
-        self._out = pyav().open(f"file:{file}", "w", format=format, options=options)
+        self._out = created(file, suffix)
         with encoder.failing():
             # Its own encoder encodes nothing: it describes the stream.
             self._video = self._out.add_stream(encoder.codec, rate=encoder.rate)

@@ -13,9 +13,9 @@ from ginr.videos.reader import depth_of, pyav
 
 WRITABLE_VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm"))
 """Suffixes of videos that can be written."""
-FORMATS = {".m4v": "mp4", ".mkv": "matroska"}
+_FORMATS = {".m4v": "mp4", ".mkv": "matroska"}
 """Names of FFmpeg's formats, where they are not the suffix."""
-MOVFLAGS = {"movflags": "+faststart+use_metadata_tags"}
+_MOVFLAGS = {"movflags": "+faststart+use_metadata_tags"}
 """Options of MP4 and MOV: they can be played while they arrive, and keep all metadata."""
 _ALIASES = {
     "h264": "libx264", "h265": "libx265", "hevc": "libx265", "av1": "libsvtav1",
@@ -81,7 +81,7 @@ def check_video(
         raise PictureError(
             f"{name}: {encoder} is not a video encoder of this PyAV: use h264, h265, av1, vp9 or ffv1"
         )
-    held = av.format.ContainerFormat(FORMATS.get(suffix, suffix[1:]), "w")
+    held = av.format.ContainerFormat(format_of(suffix), "w")
     with av.open(io.BytesIO(), "w", format=held.name) as container:
         holds = codec.canonical_name in container.supported_codecs
     if not holds:
@@ -92,6 +92,18 @@ def check_video(
         raise PictureError(
             f"{name}: {width}x{height} is too large for {encoder}: use a smaller size"
         )
+
+
+def format_of(suffix: str) -> str:
+    """FFmpeg's name of the format with a suffix."""
+    return _FORMATS.get(suffix, suffix[1:])
+
+
+def created(file: str, suffix: str) -> Any:
+    """A new container of the format with a suffix, to write to a file of any name."""
+    format = format_of(suffix)
+    options = _MOVFLAGS if format in ("mp4", "mov") else {}
+    return pyav().open(f"file:{file}", "w", format=format, options=options)
 
 
 def pixel_format(source: Any, encoder: str) -> str:
